@@ -1,0 +1,1 @@
+"""Pileus: a whole OpenStack-compatible cloud in one package."""
