@@ -1,0 +1,122 @@
+"""One database: SQLite by default, PostgreSQL or MariaDB by URL.
+
+A transaction is short and never spans a call to a host or to another machine.  On SQLite a writer takes the write lock at
+its start (BEGIN IMMEDIATE), so that what it read stays true until it commits; on the others unique constraints and
+generations guard what may not be done twice.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Dialect, Engine, MetaData, Text, create_engine, event
+from sqlalchemy.types import TypeDecorator
+
+NAMING = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+POOL_CONNECTIONS = 24
+BUSY_TIMEOUT_MS = 15_000
+
+
+class Json(TypeDecorator[Any]):
+    """A column that holds a JSON value as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else msgspec.json.decode(value)
+
+
+class Database:
+    """Hands out transactions."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self._one_writer = threading.Lock() if self.is_sqlite else None
+        self._held = threading.local()
+        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True}
+        self.engine: Engine = create_engine(url, pool_size=POOL_CONNECTIONS, max_overflow=40, **options)
+        if self.is_sqlite:
+            _prepare_sqlite(self.engine)
+        self._readers = self.engine.execution_options(pileus_begin="BEGIN")
+        self._writers = self.engine.execution_options(pileus_begin="BEGIN IMMEDIATE")
+
+    def create_tables(self) -> None:
+        """Create every known table that is missing.  For tests; a real database is brought up by migrations."""
+        with self._writers.begin() as tx:
+            metadata.create_all(tx)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Run a block in one transaction: commit at the end, roll back on any exception.
+
+        :raises RuntimeError: when this thread is in a transaction already (a bug: it would wait for itself).
+        """
+        if getattr(self._held, "tx", False):
+            raise RuntimeError("a transaction inside a transaction")
+        hooks: list[Callable[[], None]] = []
+        self._held.tx = True
+        try:
+            if self._one_writer:
+                self._one_writer.acquire()
+            try:
+                with self._writers.begin() as tx:
+                    tx.info["after_commit"] = hooks
+                    yield tx
+            finally:
+                if self._one_writer:
+                    self._one_writer.release()
+        finally:
+            self._held.tx = False
+        for hook in hooks:
+            hook()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run a block of questions on one consistent state; it may not write."""
+        with self._readers.begin() as tx:
+            yield tx
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def after_commit(tx: Connection, hook: Callable[[], None]) -> None:
+    """Call hook once this transaction has been committed, and never if it is rolled back."""
+    tx.info["after_commit"].append(hook)
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing on its own
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "cache_size=-2000",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def began(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("pileus_begin", "BEGIN IMMEDIATE"))
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", began)

@@ -1,0 +1,102 @@
+"""Every setting of the cloud, on one page: its type, default, unit and meaning.
+
+Read once, in main.py, from a TOML file and then from the environment (PILEUS_ and the name in capitals), and passed on as
+values.  No setting is required.
+"""
+
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+class SettingsError(Exception):
+    """A setting is unknown, or its value is not of its type."""
+
+
+def _setting(default: Any, help: str, unit: str = "") -> Any:
+    return field(default=default, metadata={"help": help, "unit": unit})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings.  `pileus settings` and docs/reference/settings.md list them."""
+
+    # the whole cloud
+    name: str = _setting("pileus", "names the namespaces, cgroups and tables on the machine; two clouds need two names")
+    state_dir: str = _setting("/var/lib/pileus", "where everything that lasts is kept")
+    listen: str = _setting("127.0.0.1:8000", "address and port of all APIs under one base URL")
+    classic_ports: bool = _setting(False, "also serve each API at the root of its well-known port, and show those in the catalog")
+    public_host: str = _setting("", "host name or address in the catalog's URLs; empty: the address of listen")
+    region: str = _setting("RegionOne", "the region of the catalog")
+    database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in state_dir")
+    policy_file: str = _setting("", "policy.yaml with overrides; empty: state_dir/policy.yaml where there is one")
+    log_level: str = _setting("info", "debug, info, warning or error")
+    api_threads: int = _setting(16, "requests handled at once")
+    worker_threads: int = _setting(12, "steps of long work run at once")
+    body_bytes_max: int = _setting(2_097_152, "largest JSON body taken", "bytes")
+    # identity
+    token_seconds: int = _setting(14_400, "how long a token is valid", "seconds")
+    key_rotation_seconds: int = _setting(86_400, "how often a new token key is made", "seconds")
+    bcrypt_rounds: int = _setting(12, "cost of a password hash, as a power of two")
+    # image
+    image_bytes_max: int = _setting(1_099_511_627_776, "largest image taken", "bytes")
+    # network
+    network_driver: str = _setting("linux", "linux or fake")
+    public_cidr: str = _setting("172.24.4.0/24", "addresses of the first external network, reachable from the machine")
+    uplink_namespace: str = _setting("", "namespace that plays the outside world; empty: the machine's own")
+    network_mtu: int = _setting(1500, "MTU of the physical network", "bytes")
+    dns_domain: str = _setting("novalocal", "domain of the servers' names")
+    dns_servers: str = _setting("", "name servers given to guests where a subnet names none, with commas; empty: the network's own")
+    # compute
+    hypervisor: str = _setting("qemu", "qemu or fake")
+    virt_type: str = _setting("auto", "kvm, qemu (emulation) or auto: kvm where a probe shows that guests truly run")
+    host_name: str = _setting("", "this host's name; empty: the machine's")
+    cpu_allocation_ratio: float = _setting(4.0, "virtual CPUs given out for each real one")
+    ram_allocation_ratio: float = _setting(1.0, "memory given out for each byte there is")
+    disk_allocation_ratio: float = _setting(1.0, "disk given out for each byte there is")
+    reserved_host_memory_mib: int = _setting(512, "memory kept for the machine itself", "MiB")
+    boot_timeout_seconds: int = _setting(300, "until a server that does not become ACTIVE is given up", "seconds")
+    fake_hosts: int = _setting(1, "hosts that the fake hypervisor pretends to have")
+    demo: bool = _setting(True, "make the demo project, its networks and the guest image at the first start")
+
+    @property
+    def host(self) -> str:
+        """This host's name."""
+        return self.host_name or socket.gethostname()
+
+    @property
+    def database(self) -> str:
+        """The URL of the database."""
+        return self.database_url or f"sqlite:///{Path(self.state_dir) / 'pileus.db'}"
+
+
+def load(file: Path | None, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Read the settings: the file, then the environment, then what was given on the command line (None: not given).
+
+    :raises SettingsError: when a name is unknown or a value cannot be read.
+    """
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    if file is not None and file.exists():
+        values |= tomllib.loads(file.read_text())
+    for name, text in environment.items():
+        key = name.removeprefix("PILEUS_").lower()
+        if name.startswith("PILEUS_") and key in kinds:
+            values[key] = text
+    values |= {name: value for name, value in given.items() if value is not None}
+    if unknown := sorted(set(values) - set(kinds)):
+        raise SettingsError(f"There is no setting {', '.join(unknown)}. `pileus settings` lists all.")
+    return Settings(**{name: _convert(name, value, kinds[name]) for name, value in values.items()})
+
+
+def _convert(name: str, value: Any, kind: Any) -> Any:
+    try:
+        if kind in (bool, "bool"):
+            return value if isinstance(value, bool) else {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        return {"int": int, "float": float}.get(getattr(kind, "__name__", kind), str)(value)
+    except (ValueError, KeyError) as error:
+        raise SettingsError(f"Setting {name}: {value!r} is not of type {getattr(kind, '__name__', kind)}.") from error
