@@ -1,0 +1,1 @@
+"""Servers: virtual machines, what they are made from, and where they run."""

@@ -1,0 +1,190 @@
+"""What a hypervisor must do.
+
+Small on purpose: a driver makes the guests of one host look like what it is told, and says how they look.  It decides
+nothing and asks nobody.  Every call may be repeated, also after the caller was killed in the middle of the last one.
+Values are plain (str, int, bool, bytes, tuples, dicts), so that they can go over a bus.
+
+Not here: which guest goes to which host (the scheduler), what becomes of a server whose guest died (the tasks), and
+the wires of a guest's NICs (the network driver makes the taps, in its own namespace, before `ensure` is called).
+
+    spec.power   on <-> paused     the guest's memory stays in its process
+                 on <-> suspended  its memory is in a file; there is no process
+                 any -> off        ACPI power button, then the plug after a grace time
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Power = Literal["on", "off", "paused", "suspended"]
+SeenPower = Literal["on", "off", "paused", "suspended", "crashed"]
+DiskFormat = Literal["raw", "qcow2"]
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class DriverError(Exception):
+    """The host could not do it.  The message has the true reason, in the words of whoever refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """A disk of a guest, in the guest's own directory.
+
+    `image` is a copy-on-write layer over a read-only base file; `blank` starts as zeroes.  The size is
+    `size_gib` and `size_mib` together; an image of size 0 is as large as its base.  A disk grows, never shrinks.
+    A disk that the spec of a guest no longer names is deleted when the guest is next started from off.
+    """
+
+    id: str
+    kind: Literal["image", "blank"]
+    size_gib: int = 0
+    size_mib: int = 0
+    source: str = ""
+    source_format: DiskFormat = "qcow2"
+    bus: Literal["virtio", "scsi", "ide"] = "virtio"
+    serial: str = ""
+    boot_index: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return self.size_gib * GIB + self.size_mib * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class NicSpec:
+    """A network card on a persistent tap that exists already."""
+
+    port_id: str
+    mac: str
+    tap: str
+    mtu: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Smbios:
+    """What the guest's firmware says of its maker.  Guests look for the product name to know that they run in a cloud."""
+
+    manufacturer: str = "OpenStack Foundation"
+    product: str = "OpenStack Nova"
+    version: str = "30.0.0"
+    family: str = "Virtual Machine"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """How a guest is meant to be.  `id` is a UUID, which the guest sees as that of its machine.
+
+    `firmware` is the file of another firmware than the hypervisor's own.  `config_drive` holds files by path;
+    None means that the guest has no config drive.
+    """
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    disks: tuple[DiskSpec, ...]
+    nics: tuple[NicSpec, ...] = ()
+    config_drive: Mapping[str, bytes] | None = None
+    power: Power = "on"
+    firmware: str = ""
+    smbios: Smbios = Smbios()
+
+
+@dataclass(frozen=True, slots=True)
+class GuestState:
+    """How a guest looks now.
+
+    `started_seconds` is the start of its process on the clock that began with the host's boot; None without a process.
+    `why` says why a guest stopped, where that is known.  `vnc` and `serial` are the paths of unix sockets of its consoles.
+    """
+
+    id: str
+    power: SeenPower
+    taps: tuple[str, ...] = ()
+    started_seconds: float | None = None
+    why: str = ""
+    vnc: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostResources:
+    """What the host has.  `hypervisor_version` is major * 1,000,000 + minor * 1,000 + patch."""
+
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    free_disk_gib: int
+    arch: str
+    hypervisor_type: str
+    hypervisor_version: int
+    virt_type: Literal["kvm", "qemu"]
+    cpu_model: str
+    cpu_vendor: str
+    cpu_features: tuple[str, ...]
+    disk_formats: tuple[DiskFormat, ...]
+
+
+class Hypervisor(Protocol):
+    """One host.  Safe to call from many threads; calls for the same guest wait for each other."""
+
+    def ensure(self, spec: GuestSpec) -> None:
+        """Make the guest be as the spec says: create, start, stop, pause, suspend it, plug and unplug its NICs.
+
+        A guest that runs is never restarted: vCPUs, memory, disks and the config drive follow at its next start.
+
+        :raises DriverError: when the host cannot; what was half done is finished or undone by the next call.
+        """
+
+    def observe(self, guest_id: str) -> GuestState | None:
+        """Return how a guest looks, or None when the host has no such guest."""
+
+    def observe_all(self) -> dict[str, GuestState]:
+        """Return how each guest of the host looks.  Cheap enough to call every second with hundreds of guests."""
+
+    def destroy(self, guest_id: str) -> None:
+        """Stop a guest at once and remove all that is its own; nothing happens when there is none.
+
+        :raises DriverError: when the host cannot.
+        """
+
+    def reboot(self, guest_id: str, hard: bool) -> None:
+        """Start the guest again: after its own shutdown, or at once (`hard`, or when it has not shut down in time).
+
+        :raises DriverError: when there is no such guest, or when it does not start.
+        """
+
+    def console_log(self, guest_id: str, lines: int | None = None) -> str:
+        """Return the last lines that the guest wrote to its serial port; all that are kept when `lines` is None.
+
+        :raises DriverError: when there is no such guest.
+        """
+
+    def screenshot(self, guest_id: str) -> bytes:
+        """Return the guest's screen as a PNG.
+
+        :raises DriverError: when it has none now.
+        """
+
+    def capture(self, guest_id: str, target_path: str, disk_format: DiskFormat) -> None:
+        """Write the first disk, as it is at one instant, to a new file that depends on no other.
+
+        :raises DriverError: when the host cannot; then there is no such file.
+        """
+
+    def resources(self) -> HostResources:
+        """Return what the host has.
+
+        :raises DriverError: when the hypervisor is not usable.
+        """
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """Call back with the id of each guest that changes by itself, within 2 s, and of each that is found here now.
+
+        Calls come one at a time, from a thread of the driver.
+        """
+
+    def close(self) -> None:
+        """Let go of the guests, which run on."""
