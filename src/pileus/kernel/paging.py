@@ -36,7 +36,9 @@ def read_limit(text: str | None, most: int | None = None) -> int | None:
     return limit if most is None else min(limit, most)
 
 
-def read_sort(keys: Sequence[str], directions: Sequence[str], allowed: Mapping[str, Any] | set[str]) -> tuple[tuple[str, bool], ...]:
+def read_sort(
+    keys: Sequence[str], directions: Sequence[str], allowed: Mapping[str, Any] | set[str]
+) -> tuple[tuple[str, bool], ...]:
     """Pair sort keys with their directions; a key without one ascends as the last named direction says.
 
     :raises BadRequest: when a key or direction is unknown, or there are more directions than keys.

@@ -50,7 +50,7 @@ class Settings:
     uplink_namespace: str = _setting("", "namespace that plays the outside world; empty: the machine's own")
     network_mtu: int = _setting(1500, "MTU of the physical network", "bytes")
     dns_domain: str = _setting("novalocal", "domain of the servers' names")
-    dns_servers: str = _setting("", "name servers given to guests where a subnet names none, with commas; empty: the network's own")
+    dns_servers: str = _setting("", "name servers for guests where a subnet names none, with commas; empty: the network's own")
     # compute
     hypervisor: str = _setting("qemu", "qemu or fake")
     virt_type: str = _setting("auto", "kvm, qemu (emulation) or auto: kvm where a probe shows that guests truly run")

@@ -244,7 +244,8 @@ class Worker:
         program, now = self._programs[row.program], self._cloud.clock.now()
         late = row.deadline_at is not None and now > row.deadline_at
         step = program.fail if late and program.fail else program.steps[row.step]
-        memo = dict(row.memo)
+        memo: dict[str, Any] = dict(row.memo)
+        changes: dict[str, Any]
         try:
             for _ in range(self._repeats):
                 memo = dict(row.memo)
