@@ -38,9 +38,10 @@ class Microversions:
             return self.highest
         version = parse(text)
         if not self.lowest <= version <= self.highest:
+            least, most = show(self.lowest), show(self.highest)
             raise NotAcceptable(
-                f"Version {text} is not supported by the API. Minimum is {show(self.lowest)} and maximum is {show(self.highest)}.",
-                extra={"min_version": show(self.lowest), "max_version": show(self.highest)},
+                f"Version {text} is not supported by the API. Minimum is {least} and maximum is {most}.",
+                extra={"min_version": least, "max_version": most},
             )
         return version
 

@@ -1,0 +1,5 @@
+"""What compute hands to main.py."""
+
+from pileus.kernel.bundle import Bundle
+
+BUNDLE = Bundle("compute")

@@ -1,0 +1,5 @@
+"""What network hands to main.py."""
+
+from pileus.kernel.bundle import Bundle
+
+BUNDLE = Bundle("network")

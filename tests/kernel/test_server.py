@@ -1,0 +1,18 @@
+"""The front of the web application."""
+
+
+def test_the_root_names_the_services(lab):
+    answer = lab.anonymous.get("/")
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "Pileus"
+    assert answer.headers["x-openstack-request-id"].startswith("req-")
+
+
+def test_an_unknown_path(lab):
+    assert lab.anonymous.get("/nowhere").status_code == 404
+    assert lab.anonymous.post("/health").status_code == 405
+
+
+def test_metrics(lab):
+    lab.anonymous.get("/health")
+    assert b"pileus_http_requests_total" in lab.anonymous.get("/metrics").content
