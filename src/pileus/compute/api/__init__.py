@@ -1,0 +1,17 @@
+"""HTTP in and out: each noun's routes, put together to one API."""
+
+from pileus.kernel import faults
+from pileus.kernel.http import Route, Service
+from pileus.kernel.microversion import Microversions
+
+ROUTES: tuple[Route, ...] = ()
+
+COMPUTE = Service(
+    "compute",
+    "Pileus compute",
+    ROUTES,
+    faults.nova,
+    Microversions("compute", (2, 1), (2, 96), "x-openstack-nova-api-version"),
+    classic_ports=(8774,),
+    id_header="x-compute-request-id",
+)

@@ -1,0 +1,1 @@
+"""The use cases, a module a noun: check the policy, decide, write down, start or signal."""
