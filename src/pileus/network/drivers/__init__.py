@@ -1,0 +1,1 @@
+"""Drivers that make the networking of one host: `fake` in memory, `linux` with bridges, namespaces, nftables and dnsmasq."""
