@@ -1,0 +1,91 @@
+"""The disks of a guest: copy-on-write layers over base images, and blank ones.
+
+A file appears under its name when it is whole.  Formats are always told, never guessed: a guest writes what it likes into a
+raw disk, also the header of a qcow2 that names a file of the host.
+"""
+
+import os
+import struct
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pileus.compute.driver import GIB, DiskFormat, DiskSpec, DriverError
+from pileus.compute.drivers.qemu.place import Place
+
+CREATE_SECONDS = 60.0
+CONVERT_SECONDS = 3600.0
+QCOW2_MAGIC = b"QFI\xfb"
+
+
+def prepare(place: Place, disks: Sequence[DiskSpec], qemu_img: str) -> None:
+    """Make the disks that are missing, let those grow that are too small, delete those that are no longer named.
+
+    :raises DriverError: when a base image is missing or larger than its disk, or the host is full.
+    """
+    wanted = {place.disk(disk.id) for disk in disks}
+    for path in place.disks.iterdir():
+        if path not in wanted:
+            path.unlink()
+    for disk in disks:
+        path = place.disk(disk.id)
+        if not path.exists():
+            _create(path, disk, qemu_img)
+        elif disk.size_bytes > virtual_bytes(path, "qcow2"):
+            _run([qemu_img, "resize", "-q", "-f", "qcow2", str(path), str(disk.size_bytes)], CREATE_SECONDS)
+
+
+def convert(source: Path, target_path: str, disk_format: DiskFormat, qemu_img: str) -> None:
+    """Copy a disk that nobody writes to, with all that is below it, into one file."""
+    _run([qemu_img, "convert", "-q", "-f", "qcow2", "-O", disk_format, str(source), target_path], CONVERT_SECONDS)
+
+
+def create_blank(path: str, disk_format: DiskFormat, size_bytes: int, qemu_img: str) -> None:
+    """Make an empty disk."""
+    _run([qemu_img, "create", "-q", "-f", disk_format, path, str(size_bytes)], CREATE_SECONDS)
+
+
+def virtual_bytes(path: Path, disk_format: DiskFormat) -> int:
+    """Return how large the guest sees the disk.
+
+    :raises DriverError: when there is no such file or it has another format.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(32)
+            if disk_format == "raw":
+                return os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise DriverError(f"cannot read the disk image {path}: {error.strerror}") from error
+    if header[:4] != QCOW2_MAGIC:
+        raise DriverError(f"{path} is not a qcow2 image")
+    size: int = struct.unpack_from(">Q", header, 24)[0]
+    return size
+
+
+def _create(path: Path, disk: DiskSpec, qemu_img: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    if disk.kind == "blank":
+        create_blank(str(new), "qcow2", disk.size_bytes, qemu_img)
+    else:
+        base_bytes = virtual_bytes(Path(disk.source), disk.source_format)
+        size_bytes = disk.size_bytes or base_bytes
+        if size_bytes < base_bytes:
+            raise DriverError(f"disk {disk.id} of {size_bytes / GIB:.1f} GiB cannot hold its image of {base_bytes / GIB:.1f} GiB")
+        overlay = ["-f", "qcow2", "-F", disk.source_format, "-b", os.path.abspath(disk.source)]
+        _run([qemu_img, "create", "-q", *overlay, str(new), str(size_bytes)], CREATE_SECONDS)
+    os.rename(new, path)
+
+
+def _run(command: list[str], timeout_seconds: float) -> None:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DriverError(f"{' '.join(command[:2])} did not end in {timeout_seconds:g} s") from error
+    except OSError as error:
+        raise DriverError(f"cannot start {command[0]}: {error}") from error
+    if done.returncode != 0:
+        raise DriverError(f"{' '.join(command[:2])} failed: {done.stderr.strip() or f'status {done.returncode}'}")

@@ -1,0 +1,163 @@
+"""What is done to a guest that runs: plug and unplug NICs, save and load its memory, copy its disk, look at its screen.
+
+Everything is asked for and then looked at until it is so or a deadline has passed; nothing depends on an event being seen.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from pileus.compute.driver import DiskFormat, DriverError, GuestSpec, NicSpec
+from pileus.compute.drivers.qemu import command, disks
+from pileus.compute.drivers.qemu.place import nic_device, with_slots
+from pileus.compute.drivers.qemu.watch import Live
+
+CAPTURE = "capture"
+CAPTURE_SECONDS = 3600.0
+MEMORY_SECONDS = 600.0
+BYTES_PER_SECOND_MAX = 10 * 1024**3
+
+
+def plug_nics(live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], unplug_seconds: float) -> None:
+    """Make the guest have the NICs of the spec and no other.
+
+    :raises DriverError: when QEMU refuses one, or the guest does not let go of one in time.
+    """
+    record = live.place.record()
+    if record is None:
+        raise DriverError(f"no record of how guest {spec.id} was started")
+    present = _peripherals(live)
+    for nic in record.spec.nics:
+        if nic not in spec.nics and nic_device(nic) in present:
+            _unplug(live, nic, unplug_seconds)
+    kept = tuple(nic for nic in spec.nics if nic in record.spec.nics and nic_device(nic) in present)
+    added = tuple(nic for nic in spec.nics if nic not in kept)
+    if kept == record.spec.nics and not added:
+        return
+    plugged = replace(record.spec, nics=kept + added)
+    record = replace(record, spec=plugged, slots=with_slots(record.slots, command.devices(plugged)))
+    live.place.keep_record(record)
+    for nic in added:
+        if nic.tap not in taps():
+            raise DriverError(f"there is no tap {nic.tap} for port {nic.port_id}")
+        with contextlib.suppress(DriverError):  # what a plug that was cut short left
+            live.execute("netdev_del", {"id": f"net-{nic.port_id}"})
+        live.execute("netdev_add", command.netdev(nic))
+        live.execute("device_add", command.nic(nic, record.slots[nic_device(nic)]))
+
+
+def save_memory(live: Live) -> None:
+    """Write the memory of the guest, which is halted, to its file.  The file appears when it is whole.
+
+    :raises DriverError: when that fails; the guest is still there, halted.
+    """
+    new = live.place.path / "memory.new"
+    with new.open("wb") as file:
+        live.execute("migrate-set-parameters", {"max-bandwidth": BYTES_PER_SECOND_MAX})
+        live.execute("getfd", {"fdname": "memory"}, fd=file.fileno())
+        live.execute("migrate", {"uri": "fd:memory"})
+        _await_migration(live, "save")
+        os.fsync(file.fileno())
+    os.rename(new, live.place.memory)
+
+
+def load_memory(live: Live) -> None:
+    """Give the guest, made to wait for it, the memory from its file.
+
+    :raises DriverError: when that fails.
+    """
+    with live.place.memory.open("rb") as file:
+        live.execute("getfd", {"fdname": "memory"}, fd=file.fileno())
+        live.execute("migrate-incoming", {"uri": "fd:memory"})
+        _await_migration(live, "load")
+
+
+def capture(live: Live, target: Path, disk_format: DiskFormat, qemu_img: str) -> None:
+    """Copy the first disk, as it is now, while the guest goes on.
+
+    :raises DriverError: when that fails.
+    """
+    _drop_capture(live)
+    nodes = cast(list[dict[str, Any]], live.execute("query-named-block-nodes", {"flat": True}))
+    size_bytes = next(node["image"]["virtual-size"] for node in nodes if node["node-name"] == command.disk_node(0))
+    disks.create_blank(str(target), disk_format, int(size_bytes), qemu_img)
+    file = {"driver": "file", "filename": str(target), "discard": "unmap"}
+    node = {"driver": disk_format, "node-name": CAPTURE, "file": file, "discard": "unmap", "detect-zeroes": "unmap"}
+    live.execute("blockdev-add", node)
+    try:
+        job = {"job-id": CAPTURE, "device": command.disk_node(0), "target": CAPTURE, "sync": "full", "auto-dismiss": False}
+        live.execute("blockdev-backup", job)
+        deadline = time.monotonic() + CAPTURE_SECONDS
+        while (state := _job(live)) is None or state["status"] != "concluded":
+            if time.monotonic() > deadline:
+                raise DriverError(f"the copy of the disk did not end in {CAPTURE_SECONDS:g} s")
+            time.sleep(0.05)
+        if "error" in state:
+            raise DriverError(f"QEMU could not copy the disk: {state['error']}")
+    finally:
+        if not live.process.ended(0):
+            _drop_capture(live)
+
+
+def screenshot(live: Live) -> bytes:
+    """Return the guest's screen as a PNG."""
+    path = live.place.path / "screen.png"
+    try:
+        live.execute("screendump", {"filename": str(path), "format": "png"})
+        return path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _peripherals(live: Live) -> set[str]:
+    found = cast(list[dict[str, str]], live.execute("qom-list", {"path": "/machine/peripheral"}))
+    return {entry["name"] for entry in found}
+
+
+def _unplug(live: Live, nic: NicSpec, timeout_seconds: float) -> None:
+    """Ask the guest to let go of a NIC, and wait until it has."""
+    device = nic_device(nic)
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        live.execute("device_del", {"id": device})
+    except DriverError as error:
+        if "in the process of unplug" not in str(error) and device in _peripherals(live):
+            raise
+    while device in _peripherals(live):
+        if time.monotonic() > deadline:
+            raise DriverError(f"the guest did not let go of the NIC of port {nic.port_id} in {timeout_seconds:g} s")
+        time.sleep(0.03)
+    live.execute("netdev_del", {"id": f"net-{nic.port_id}"})
+
+
+def _await_migration(live: Live, what: str) -> None:
+    deadline = time.monotonic() + MEMORY_SECONDS
+    while True:
+        state = cast(dict[str, Any], live.execute("query-migrate"))
+        if state.get("status") == "completed":
+            return
+        if state.get("status") in ("failed", "cancelled"):
+            raise DriverError(f"QEMU could not {what} the guest's memory: {state.get('error-desc', 'no reason given')}")
+        if time.monotonic() > deadline:
+            raise DriverError(f"QEMU did not {what} the guest's memory in {MEMORY_SECONDS:g} s")
+        time.sleep(0.02)
+
+
+def _job(live: Live) -> dict[str, Any] | None:
+    jobs = cast(list[dict[str, Any]], live.execute("query-jobs"))
+    return next((job for job in jobs if job["id"] == CAPTURE), None)
+
+
+def _drop_capture(live: Live) -> None:
+    """Remove the job and the node of a copy that ended or was given up."""
+    deadline = time.monotonic() + 10.0
+    while (state := _job(live)) is not None and time.monotonic() < deadline:
+        with contextlib.suppress(DriverError):
+            live.execute("job-dismiss" if state["status"] == "concluded" else "job-cancel", {"id": CAPTURE})
+        time.sleep(0.02)
+    with contextlib.suppress(DriverError):
+        live.execute("blockdev-del", {"node-name": CAPTURE})
