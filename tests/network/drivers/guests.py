@@ -1,0 +1,126 @@
+"""Guests of the packet tests: a namespace whose veth stands where a hypervisor would open the tap, and an outside world."""
+
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pileus.network.driver import PortSpec
+from pileus.network.drivers.linux.names import bridge
+from pileus.network.drivers.linux.netns import Namespace, names
+from pileus.network.drivers.linux.rtnl import Rtnl, Veth
+
+T = TypeVar("T")
+
+
+def run(namespace: Namespace, *command: str, timeout: float = 15) -> subprocess.CompletedProcess[str]:
+    """Run a command in a namespace."""
+    with namespace.entered():
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@dataclass
+class Guest:
+    """A namespace with eth0 on the port's tap name."""
+
+    namespace: Namespace
+    port: PortSpec
+
+    def configure(self, address: str, gateway: str | None = None) -> None:
+        self.ip("addr", "add", address, "dev", "eth0")
+        if gateway:
+            self.ip("route", "add", "default", "via", gateway)
+
+    def ip(self, *words: str) -> str:
+        done = run(self.namespace, "ip", *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def pings(self, address: str, *options: str) -> bool:
+        return pings(self.namespace, address, *options)
+
+    def dhcp(self) -> dict[str, str]:
+        """A lease as busybox's client reports it; the address is not set."""
+        shell = shutil.which("busybox") or "busybox"
+        script = f"/tmp/{self.namespace.name}.dhcp"
+        with open(script, "w") as file:
+            file.write("#!/bin/sh\n[ $1 = bound ] && env\nexit 0\n")
+        subprocess.run(["chmod", "755", script], check=True)
+        command = [shell, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "8", "-T", "1", "-O", "26", "-O", "121", "-s", script]
+        done = run(self.namespace, *command, timeout=20)
+        return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def pings(namespace: Namespace, address: str, *options: str) -> bool:
+    return run(namespace, "busybox", "ping", "-c", "1", "-W", "1", *options, address).returncode == 0
+
+
+def connects(namespace: Namespace, address: str, port: int, timeout: float = 0.7) -> bool:
+    with namespace.entered():
+        client = socket.socket()
+    client.settimeout(timeout)
+    try:
+        client.connect((address, port))
+        return True
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+
+def listens(namespace: Namespace, port: int, address: str = "") -> socket.socket:
+    with namespace.entered():
+        server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind((address, port))
+    server.listen(16)
+    return server
+
+
+def inside(namespace: Namespace, do: Callable[[], T]) -> T:
+    with namespace.entered():
+        return do()
+
+
+class Stage:
+    """Everything of one test, by a prefix of its own; `clear` removes all of it."""
+
+    def __init__(self) -> None:
+        self.prefix = f"t{uuid.uuid4().hex[:6]}"
+        self.outside = Namespace(f"{self.prefix}-outside")
+        self.outside.ensure()
+        self.guests: list[Guest] = []
+        with Rtnl(self.outside) as outside:
+            outside.set_link(1, up=True)
+            outside.sync_addresses(1, ["127.0.0.1/8", "198.51.100.7/32"])
+
+    def guest(self, port: PortSpec) -> Guest:
+        """Put a veth in the place of the port's tap: same name, same bridge."""
+        namespace = Namespace(f"{self.prefix}-guest-{len(self.guests)}")
+        namespace.ensure()
+        guest = Guest(namespace, port)
+        self.guests.append(guest)
+        namespace.sysctl({"ipv6/conf/all/accept_dad": 0, "ipv6/conf/default/accept_dad": 0})
+        with Rtnl(Namespace(self.prefix)) as host, Rtnl(namespace) as inner:
+            tap, master = host.link(port.tap), host.link(bridge(port.network_id))
+            assert tap
+            assert master
+            host.delete_link(port.tap)
+            host.add_veth(Veth(port.tap, "eth0", tap.mtu, port.mac, master.index), namespace)
+            link = host.link(port.tap)
+            assert link
+            host.set_link(link.index, up=True)
+            inner.set_link(1, up=True)
+            eth0 = inner.link("eth0")
+            assert eth0
+            inner.set_link(eth0.index, up=True)
+        return guest
+
+    def clear(self) -> None:
+        for name in names(self.prefix):
+            with suppress(OSError):
+                Namespace(name).destroy()
