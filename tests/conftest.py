@@ -124,3 +124,14 @@ def lab(template_state, tmp_path) -> Lab:
     yield made
     made.app.close()
     made.cloud.db.dispose()
+
+
+@pytest.fixture(scope="session")
+def lab_once(template_state, tmp_path_factory) -> Lab:
+    """A cloud for many questions that change nothing."""
+    state_dir = tmp_path_factory.mktemp("once") / "state"
+    shutil.copytree(template_state, state_dir)
+    made = make_lab(state_dir)
+    yield made
+    made.app.close()
+    made.cloud.db.dispose()
