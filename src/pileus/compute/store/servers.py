@@ -1,0 +1,194 @@
+"""Questions asked of the table of servers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, delete, false, func, insert, literal, or_, select, update
+
+from pileus.compute import states
+from pileus.compute.tables.servers import server_tags, servers
+from pileus.kernel.paging import Page
+
+Server = Row[Any]
+"""A server's row, with the names of the table's columns."""
+
+C = servers.c
+EPOCH = 0.0
+
+SORT_KEYS: dict[str, Any] = {
+    "access_ip_v4": C.access_ipv4, "access_ip_v6": C.access_ipv6, "auto_disk_config": C.disk_config,
+    "availability_zone": func.coalesce(C.availability_zone, ""), "config_drive": C.config_drive, "created_at": C.created_at,
+    "display_description": func.coalesce(C.description, ""), "display_name": C.name, "host": func.coalesce(C.host, ""),
+    "hostname": C.hostname, "image_ref": C.image_id, "instance_type_id": C.flavor_id, "kernel_id": literal(""),
+    "key_name": func.coalesce(C.key_name, ""), "launch_index": C.launch_index,
+    "launched_at": func.coalesce(C.launched_at, EPOCH), "locked_by": func.coalesce(C.locked_by, ""),
+    "node": func.coalesce(C.host, ""), "power_state": C.power_state, "progress": C.progress, "project_id": C.project_id,
+    "ramdisk_id": literal(""), "root_device_name": literal(""), "task_state": func.coalesce(C.task_state, ""),
+    "terminated_at": func.coalesce(C.terminated_at, EPOCH), "updated_at": C.updated_at, "user_id": C.user_id, "uuid": C.id,
+    "vm_state": C.vm_state, "locked": func.coalesce(C.locked_by, ""),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Search:
+    """What servers are looked for.
+
+    :param exact: column name to values, one of which it has.
+    :param patterns: column name to a regular expression that is found in it.
+    :param deleted: only deleted ones, only those that are not, or (None) both.
+    :param statuses: what users call the states, None: any.
+    :param tags: "all", "any", "not-all", "not-any" to tags.
+    """
+
+    exact: Mapping[str, Sequence[Any]] | None = None
+    patterns: Mapping[str, str] | None = None
+    deleted: bool | None = False
+    statuses: Sequence[str] | None = None
+    changes_since: float | None = None
+    changes_before: float | None = None
+    tags: Mapping[str, Sequence[str]] | None = None
+    locked: bool | None = None
+    ids: Sequence[str] | None = None
+
+
+def get(tx: Connection, id: str, *, deleted: bool = False) -> Server | None:
+    """Return a server; a deleted one only when asked for."""
+    query = select(servers).where(C.id == id)
+    return tx.execute(query if deleted else query.where(C.deleted_at.is_(None))).first()
+
+
+def add(tx: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write new servers down."""
+    tx.execute(insert(servers), rows)
+
+
+def change(tx: Connection, id: str, **values: Any) -> None:
+    """Change a server."""
+    tx.execute(update(servers).where(C.id == id).values(**values))
+
+
+def change_if(tx: Connection, server: Server, **values: Any) -> bool:
+    """Change a server if its states are still those of the row at hand; tells whether they were."""
+    query = update(servers).where(
+        C.id == server.id,
+        C.vm_state == server.vm_state,
+        C.task_state.is_(None) if server.task_state is None else C.task_state == server.task_state,
+        C.deleted_at.is_(None),
+    )
+    return tx.execute(query.values(**values)).rowcount == 1
+
+
+def search(tx: Connection, what: Search, page: Page) -> Sequence[Server] | None:
+    """Return the servers looked for; None when the page's marker is not among the servers."""
+    query = _where(select(servers), what)
+    keys = [(SORT_KEYS[name], descends) for name, descends in (page.sort or (("created_at", True),))]
+    keys.append((C.id, keys[-1][1]))
+    if page.marker:
+        found = tx.execute(select(*[key for key, _ in keys]).where(C.id == page.marker)).first()
+        if found is None:
+            return None
+        query = query.where(_after(keys, found))
+    query = query.order_by(*[key.desc() if descends else key.asc() for key, descends in keys])
+    if page.limit is not None:
+        query = query.limit(page.limit)
+    return tx.execute(query).all()
+
+
+def _where(query: Select[Any], what: Search) -> Select[Any]:
+    if what.deleted is not None:
+        query = query.where(C.deleted_at.is_not(None) if what.deleted else C.deleted_at.is_(None))
+    for name, values in (what.exact or {}).items():
+        query = query.where(C[name].in_(values))
+    for name, pattern in (what.patterns or {}).items():
+        query = query.where(C[name].regexp_match(pattern))
+    if what.ids is not None:
+        query = query.where(C.id.in_(what.ids))
+    if what.statuses is not None:
+        query = query.where(_has_status(what.statuses))
+    if what.changes_since is not None:
+        query = query.where(C.updated_at >= what.changes_since)
+    if what.changes_before is not None:
+        query = query.where(C.updated_at <= what.changes_before)
+    if what.locked is not None:
+        query = query.where(C.locked_by.is_not(None) if what.locked else C.locked_by.is_(None))
+    return query.where(*_tagged(what.tags or {}))
+
+
+def _has_status(words: Sequence[str]) -> Any:
+    cases = []
+    for vm_state, task_states, meant in states.of_statuses(words):
+        task = func.coalesce(C.task_state, "")
+        if task_states is None:
+            cases.append(C.vm_state == vm_state)
+        else:
+            cases.append(and_(C.vm_state == vm_state, task.in_(task_states) if meant else task.not_in(task_states)))
+    return or_(*cases) if cases else false()
+
+
+def _tagged(tags: Mapping[str, Sequence[str]]) -> list[Any]:
+    def having(names: Sequence[str]) -> Any:
+        return select(server_tags.c.server_id).where(server_tags.c.tag.in_(names))
+
+    found: list[Any] = []
+    for mode, names in tags.items():
+        every = having(names).group_by(server_tags.c.server_id).having(func.count() == len(set(names)))
+        match mode:
+            case "all":
+                found.append(C.id.in_(every))
+            case "any":
+                found.append(C.id.in_(having(names)))
+            case "not-all":
+                found.append(C.id.not_in(every))
+            case _:
+                found.append(C.id.not_in(having(names)))
+    return found
+
+
+def _after(keys: Sequence[tuple[Any, bool]], marker: Sequence[Any]) -> Any:
+    """The rows that come after the marker's in an order by several keys."""
+    cases = []
+    for index, (key, descends) in enumerate(keys):
+        same = [earlier == marker[i] for i, (earlier, _) in enumerate(keys[:index])]
+        cases.append(and_(*same, key < marker[index] if descends else key > marker[index]))
+    return or_(*cases)
+
+
+def tags_of(tx: Connection, ids: Iterable[str]) -> dict[str, list[str]]:
+    """Return the tags of servers, sorted."""
+    query = select(server_tags).where(server_tags.c.server_id.in_(list(ids))).order_by(server_tags.c.tag)
+    found: dict[str, list[str]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.server_id, []).append(row.tag)
+    return found
+
+
+def set_tags(tx: Connection, id: str, tags: Iterable[str]) -> None:
+    """Replace the tags of a server."""
+    tx.execute(delete(server_tags).where(server_tags.c.server_id == id))
+    if rows := [{"server_id": id, "tag": tag} for tag in sorted(set(tags))]:
+        tx.execute(insert(server_tags), rows)
+
+
+def usage(tx: Connection, project_id: str) -> dict[str, int]:
+    """Return what the servers of a project take of its quota: instances, cores and ram (MiB)."""
+    query = select(
+        func.count().label("instances"), func.coalesce(func.sum(C.vcpus), 0), func.coalesce(func.sum(C.memory_mib), 0)
+    ).where(C.project_id == project_id, C.deleted_at.is_(None))
+    row = tx.execute(query).one()
+    return {"instances": int(row[0]), "cores": int(row[1]), "ram": int(row[2])}
+
+
+def of_hosts(tx: Connection, hosts: Iterable[str] | None = None) -> Sequence[Row[Any]]:
+    """Return what the scheduler must know of the servers that have a host."""
+    query = select(
+        C.id, C.host, C.project_id, C.group_id, C.vcpus, C.memory_mib, C.disk_gib, C.image_id, C.vm_state, C.task_state
+    )
+    query = query.where(C.deleted_at.is_(None), C.host.is_not(None))
+    return tx.execute(query if hosts is None else query.where(C.host.in_(list(hosts)))).all()
+
+
+def on_host(tx: Connection, host: str) -> Sequence[Row[Any]]:
+    """Return the states of the servers of one host between which and what is seen there may be a difference."""
+    query = select(C.id, C.vm_state, C.task_state, C.power_state, C.updated_at)
+    return tx.execute(query.where(C.host == host, C.deleted_at.is_(None))).all()
