@@ -1,5 +1,19 @@
 """What compute hands to main.py."""
 
+from pileus.compute import api, policies
+from pileus.compute.service import flavors
 from pileus.kernel.bundle import Bundle
+from pileus.kernel.context import Cloud
 
-BUNDLE = Bundle("compute")
+
+def bootstrap(cloud: Cloud) -> None:
+    """Write down what a new cloud starts with."""
+    flavors.bootstrap(cloud)
+
+
+BUNDLE = Bundle(
+    "compute",
+    rules=policies.RULES,
+    services=(api.COMPUTE,),
+    bootstrap=bootstrap,
+)

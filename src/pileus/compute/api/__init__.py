@@ -1,10 +1,11 @@
 """HTTP in and out: each noun's routes, put together to one API."""
 
+from pileus.compute.api import flavors
 from pileus.kernel import faults
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
 
-ROUTES: tuple[Route, ...] = ()
+ROUTES: tuple[Route, ...] = (*flavors.routes,)
 
 COMPUTE = Service(
     "compute",
