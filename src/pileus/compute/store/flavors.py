@@ -1,7 +1,7 @@
 """Questions asked of the tables of flavors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
@@ -35,10 +35,10 @@ class Flavor:
     is_public: bool = True
     disabled: bool = False
     description: str | None = None
-    extra_specs: Mapping[str, str] = {}
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
 
 
-COLUMNS = [flavors.c[field.name] for field in fields(Flavor)]
+COLUMNS = [flavors.c[each.name] for each in fields(Flavor)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def insert_flavor(tx: Connection, values: Mapping[str, Any]) -> Flavor:
         key = tx.execute(insert(flavors).values(**values)).inserted_primary_key
     except IntegrityError:
         raise Conflict(f"Flavor with name {values['name']} already exists.", kind="FlavorExists") from None
-    known = {field.name for field in fields(Flavor)}
+    known = {each.name for each in fields(Flavor)}
     return Flavor(id=key[0], **{k: v for k, v in values.items() if k in known})
 
 
