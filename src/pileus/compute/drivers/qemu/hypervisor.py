@@ -26,6 +26,7 @@ from pileus.compute.drivers.qemu.place import Place, Record, Stopped, checked_id
 from pileus.compute.drivers.qemu.watch import Live, Watch
 
 END_SECONDS = 10.0
+FAIL_SECONDS = 1.0
 PRESS_AGAIN_SECONDS = 5.0
 OVERHEAD_MIB = 384
 PROCESSES_MAX = 512
@@ -153,6 +154,7 @@ class QemuHypervisor:
     def close(self) -> None:
         self._watch.close()
         self._notices.close()
+        cgroups.remove_prefix(self._options.cgroup_prefix)  # stays while there are guests
 
     # ---- looking
 
@@ -186,7 +188,10 @@ class QemuHypervisor:
     def _state(self, place: Place) -> GuestState:
         record, now = place.record(), self._watch.get(place.guest_id)
         taps = tuple(nic.tap for nic in record.spec.nics) if record else ()
-        if now is None or now.process.ended(0):
+        if now is not None and now.process.ended(0):
+            now.ended.wait(END_SECONDS)  # a moment, until it is written down why
+            now = None
+        if now is None:
             stopped = place.stopped() or Stopped("off", "")
             suspended = place.memory.exists()
             return GuestState(place.guest_id, "suspended" if suspended else stopped.power, taps, why=stopped.why)
@@ -214,7 +219,6 @@ class QemuHypervisor:
         elif spec.power == "paused" and now.status == "running":
             now.execute("stop")
             now.status = "paused"
-        place.keep_stopped(None)
 
     def _prepare(self, place: Place, spec: GuestSpec) -> Record:
         """Make the files of a guest that is off, and write down how it is to be started."""
@@ -243,11 +247,16 @@ class QemuHypervisor:
         arguments += ["-sandbox", command.SANDBOX] if host.sandbox_works() else []
         for stale in (place.qmp, place.vnc, place.serial):
             stale.unlink(missing_ok=True)
+        place.keep_stopped(None)
         child = process.spawn(place, [*arguments, *extra], options.netns)
         process.await_start(place, child, options.start_seconds)
         now = self._live(place)
         if now is None:
             raise DriverError(f"QEMU ended as soon as it was up: {process.last_words(place)}")
+        if now.client is None:
+            said = process.last_words(place) if now.ended.wait(FAIL_SECONDS) else "its monitor does not answer"
+            self._cut(now, "it did not start")
+            raise DriverError(f"QEMU did not make the machine: {said}")
         return now
 
     def _resume(self, place: Place) -> Live:
@@ -290,7 +299,7 @@ class QemuHypervisor:
             if ran and not now.process.ended(0):
                 now.execute("cont")
             raise DriverError(f"cannot suspend: {error}") from error
-        self._cut(now, "")
+        self._cut(now, "suspended")
 
     def _bring_down(self, place: Place, now: Live | None) -> None:
         """Press the power button until the guest has shut down; cut the power when it does not in time."""
@@ -308,7 +317,7 @@ class QemuHypervisor:
 
     def _cut(self, now: Live, why: str) -> None:
         """End the process at once."""
-        now.asked = why or "suspended"
+        now.asked = why
         now.process.kill()
         if not now.ended.wait(END_SECONDS):
             raise DriverError(f"process {now.process.pid} of guest {now.place.guest_id} does not die")

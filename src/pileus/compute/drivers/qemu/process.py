@@ -102,6 +102,7 @@ def await_start(place: Place, child: subprocess.Popen[bytes], timeout_seconds: f
             child.wait()
             raise DriverError(f"QEMU did not come up in {timeout_seconds:g} s: {last_words(place)}")
         time.sleep(0.003)
+    child.returncode = 0  # from now on it is the watch that waits for it, by its pidfd
 
 
 def last_words(place: Place) -> str:

@@ -126,11 +126,12 @@ class Watch:
         client.logger.setLevel(logging.CRITICAL)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await client.connect(_socket(live.place))
+                await client.connect(await _socket(live))
                 live.client = client
                 await self._ask_status(live)
         except (QMPError, OSError) as error:
-            log.warning("no connection to the monitor of guest %s: %s", live.place.guest_id, error)
+            if not live.process.ended(0):
+                log.warning("no connection to the monitor of guest %s: %s", live.place.guest_id, error)
             return
         live.listener = self._loop.create_task(self._listen(live, client))
 
@@ -152,9 +153,6 @@ class Watch:
     def _end(self, live: Live) -> None:
         """The guest's process has ended."""
         self._loop.remove_reader(live.process.pidfd)
-        with self._lock:
-            if self._lives.get(live.place.guest_id) is live:
-                del self._lives[live.place.guest_id]
         self._loop.create_task(self._note_end(live))
 
     async def _note_end(self, live: Live) -> None:
@@ -162,6 +160,9 @@ class Watch:
         status = reap(live.process.pid)
         with contextlib.suppress(OSError):
             live.place.keep_stopped(self._why(live, status))
+        with self._lock:
+            if self._lives.get(live.place.guest_id) is live:
+                del self._lives[live.place.guest_id]
         live.ended.set()
         self._changed(live.place.guest_id)
 
@@ -220,7 +221,18 @@ def _wait(coroutine: Coroutine[object, object, Result], loop: asyncio.AbstractEv
         raise
 
 
-def _socket(place: Place) -> socket.socket:
+async def _socket(live: Live) -> socket.socket:
+    """Connect to a monitor, which may be about to listen."""
+    while True:
+        try:
+            return _connected(live.place)
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError):
+            if live.process.ended(0):
+                raise
+            await asyncio.sleep(0.003)
+
+
+def _connected(place: Place) -> socket.socket:
     """Connect to a monitor whose path may be longer than the 107 bytes that a socket's address may have."""
     directory = os.open(place.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
