@@ -1,18 +1,24 @@
 """The drivers of this machine's hosts, built by name from the settings and attached to the cloud."""
 
-import logging
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
+from pileus.compute.service import guests, metadata
 from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 class HostUnusable(Exception):
     """This machine lacks what a driver needs; the message says what to do."""
+
+
+NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "conntrack")}
 
 
 @dataclass
@@ -23,8 +29,14 @@ class Hosts:
     closers: list[Callable[[], None]] = field(default_factory=list)
 
     def attach(self, cloud: Cloud) -> None:
-        """Have the drivers tell the cloud what happens, and answer guests' questions for metadata."""
-        raise NotImplementedError(cloud)
+        """Have the drivers tell the cloud what happens to guests, and answer guests' questions for metadata."""
+        from pileus.network.drivers.linux.metadata import MetadataListener  # noqa: PLC0415
+
+        for host, drivers in self.roles.items():
+            drivers["hypervisor"].listen(partial(guests.changed, cloud, host))
+            listener = MetadataListener(partial(metadata.answer, cloud))
+            drivers["network"].serve_metadata(listener)
+            self.closers.append(listener.close)
 
     def close(self) -> None:
         """Let go of the hosts; what runs on them runs on."""
@@ -37,9 +49,67 @@ def build(settings: Settings) -> Hosts:
 
     :raises HostUnusable: when this machine lacks what they need.
     """
-    raise NotImplementedError(settings)
+    _require(settings)
+    names = [settings.host]
+    if settings.hypervisor == "fake":
+        names += [f"{settings.host}-{number}" for number in range(2, settings.fake_hosts + 1)]
+    network = _network(settings)
+    roles = {name: {"hypervisor": _hypervisor(settings)} for name in names}
+    roles[settings.host]["network"] = network
+    for name in names[1:]:
+        roles[name]["network"] = _fake_network()
+    closers = [driver.close for drivers in roles.values() for driver in drivers.values()]
+    return Hosts(roles, closers)
 
 
 def purge(settings: Settings) -> None:
     """Destroy every guest and every network that the cloud of these settings made on this machine."""
-    raise NotImplementedError(settings)
+    hosts = build(settings)
+    try:
+        for drivers in hosts.roles.values():
+            for guest_id in drivers["hypervisor"].observe_all():
+                drivers["hypervisor"].destroy(guest_id)
+            drivers["network"].purge()
+    finally:
+        hosts.close()
+
+
+def _require(settings: Settings) -> None:
+    chosen = [name for name in (settings.hypervisor, settings.network_driver) if name in NEEDED]
+    if chosen and os.geteuid() != 0:
+        raise HostUnusable("Guests and networks need root. Run as root, or set hypervisor and network_driver to fake.")
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    missing = [program for name in chosen for program in NEEDED[name] if not shutil.which(program, path=path)]
+    if missing:
+        raise HostUnusable(f"Not installed: {', '.join(missing)}. `pileus doctor` says how to install them.")
+
+
+def _hypervisor(settings: Settings) -> Any:
+    if settings.hypervisor == "fake":
+        from pileus.compute.drivers.fake import FakeHypervisor  # noqa: PLC0415
+
+        return FakeHypervisor()
+    from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions  # noqa: PLC0415
+
+    netns = settings.name if settings.network_driver == "linux" else None
+    directory = Path(settings.state_dir) / "hypervisor"
+    return QemuHypervisor(QemuOptions(directory, netns, settings.virt_type, settings.name))  # type: ignore[arg-type]
+
+
+def _fake_network() -> Any:
+    from pileus.network.drivers.fake import FakeNetworkHost  # noqa: PLC0415
+
+    return FakeNetworkHost()
+
+
+def _network(settings: Settings) -> Any:
+    if settings.network_driver == "fake":
+        return _fake_network()
+    from pileus.network.drivers.linux.host import LinuxNetworkHost  # noqa: PLC0415
+    from pileus.network.drivers.linux.uplink import UplinkSettings  # noqa: PLC0415
+
+    public = ip_network(settings.public_cidr)
+    gateway = f"{next(public.hosts())}/{public.prefixlen}"
+    uplink = UplinkSettings((gateway,), netns=settings.uplink_namespace or None)
+    resolvers = tuple(part for part in settings.dns_servers.split(",") if part)
+    return LinuxNetworkHost(settings.name, Path(settings.state_dir) / "network", uplink, resolvers)

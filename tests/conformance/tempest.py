@@ -1,0 +1,253 @@
+"""`make tempest`: what tempest says of this cloud.
+
+Starts a fresh cloud of its own beside any other, fills tempest's configuration in, runs a list of tests or those that match
+a regular expression, prints passed, failed and skipped by area with the first cause of each failure, and keeps the logs.
+
+    make tempest                          the smoke tests of what is served
+    make tempest REGEX=tempest.api.network
+    make tempest LIST=path/to/ids.txt
+"""
+
+import argparse
+import configparser
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import openstack
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+NAME, LISTEN, PUBLIC = "pileus-tempest", "127.0.0.1:8100", "172.24.8.0/24"
+SERVED = ("identity", "image", "compute", "network")
+READY_SECONDS = 120
+RESULT = re.compile(
+    r"^\{\d+\} (setUpClass \((?P<cls>[^)]*)\)|(?P<id>tempest\.\S+?)(\[.*?\])?) (\[[\d.]+s\] )?\.\.\. (?P<how>ok|FAILED|SKIPPED)"
+)
+
+# What this cloud does not serve yet; everything else stays as the template says.
+OFF = {
+    "service_available": ("cinder", "swift", "horizon"),
+    "compute-feature-enabled": (
+        "resize", "cold_migration", "shelve", "shelve_migrate", "rescue", "stable_rescue", "live_migration", "vnc_console",
+        "swap_volume", "volume_multiattach", "block_migration_for_live_migration",
+    ),
+    "image-feature-enabled": ("manage_locations",),
+    "identity-feature-enabled": ("trust", "security_compliance"),
+}  # fmt: skip
+ON_VALUES = {
+    "compute": {"min_compute_nodes": "1"},
+    "enforce_scope": {"cinder": "False"},
+    "scenario": {"dhcp_client": "udhcpc"},
+}
+
+
+def main() -> int:
+    """Run; returns tempest's exit code."""
+    options = _options()
+    work = options.keep.resolve()
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    tempest = _install()
+    with _cloud(work) as state_dir:
+        _configure(tempest, work, _facts(state_dir), state_dir)
+        code = _run(tempest, work, options)
+    report(work / "output.txt")
+    print(f"Logs: {work}")
+    return code
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--list", default=os.environ.get("LIST") or str(HERE / "lists" / "tempest-47.0.0-smoke.txt"))
+    parser.add_argument("--regex", default=os.environ.get("REGEX"))
+    parser.add_argument("--workers", default="2")
+    parser.add_argument(
+        "--keep", type=Path, default=Path(os.environ.get("KEEP", "/tmp/pileus-tempest")), help="folder of the logs"
+    )
+    parser.add_argument("--all-services", action="store_true", help="do not leave out tests of services that are not served")
+    return parser.parse_args()
+
+
+def _install() -> Path:
+    """Have tempest in an environment of its own; returns its folder of programs."""
+    venv = ROOT / ".venv-tempest"
+    if not (venv / "bin" / "tempest").exists():
+        uv = next((str(p) for p in (ROOT / ".venv-tools/bin/uv",) if p.exists()), "uv")
+        subprocess.run([uv, "venv", "-q", str(venv)], check=True)
+        lock = str(ROOT / "requirements" / "tempest.txt")
+        subprocess.run(
+            [uv, "pip", "install", "-q", "--python", str(venv / "bin/python"), "--require-hashes", "-r", lock], check=True
+        )
+    return venv / "bin"
+
+
+@contextlib.contextmanager
+def _cloud(work: Path):
+    """A fresh cloud with the real drivers; gone afterwards."""
+    state_dir = work / "state"
+    environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
+    environment["PILEUS_CPU_ALLOCATION_RATIO"] = "16"
+
+    def pileus(*arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "pileus.cli", "--state-dir", str(state_dir), *arguments], check=True, env=environment
+        )
+
+    pileus("up", "--detach")
+    try:
+        yield state_dir
+    finally:
+        shutil.copy(state_dir / "pileus.log", work / "pileus.log")
+        pileus("down", "--purge", "--yes")
+
+
+def _connect(state_dir: Path) -> openstack.connection.Connection:
+    said = subprocess.run(
+        [sys.executable, "-m", "pileus.cli", "--state-dir", str(state_dir), "clouds-yaml"],
+        check=True, capture_output=True, text=True, env={**os.environ, "PILEUS_NAME": NAME, "PILEUS_LISTEN": LISTEN},
+    ).stdout  # fmt: skip
+    auth = yaml.safe_load(said)["clouds"][f"{NAME}-admin"]["auth"]
+    return openstack.connect(auth=auth, region_name="RegionOne")
+
+
+def _facts(state_dir: Path) -> dict[str, str]:
+    """What the template's marks stand for."""
+    cloud = _connect(state_dir)
+    deadline = time.monotonic() + READY_SECONDS
+    while not (image := cloud.image.find_image("cirros-pileus")) or image.status != "active":
+        if time.monotonic() > deadline:
+            raise SystemExit("the guest image is not there")
+        time.sleep(0.2)
+    disk = state_dir.parent / "guest.qcow2"
+    with open(disk, "wb") as file:
+        cloud.image.download_image(image, output=file)
+    other = cloud.create_image(
+        "cirros-alt", filename=str(disk), disk_format="qcow2", container_format="bare", visibility="public"
+    )
+    return {
+        "WORKSPACE": str(state_dir.parent / "workspace"),
+        "ADMIN_PASSWORD": json.loads((state_dir / "passwords.json").read_text())["admin"],
+        "IMAGE_ID": image.id,
+        "IMAGE_ALT_ID": other.id,
+        "FLAVOR_ID": cloud.compute.find_flavor("m1.nano").id,
+        "FLAVOR_ALT_ID": cloud.compute.find_flavor("m1.micro").id,
+        "PUBLIC_NETWORK_ID": cloud.network.find_network("public").id,
+        "FIXED_NETWORK_NAME": "private",
+        "CIRROS_DISK_IMG": str(disk),
+        "HTTP_IMAGE_URL": f"http://{LISTEN}/none",
+        "HTTP_QCOW2_IMAGE_URL": f"http://{LISTEN}/none",
+        "BACKEND_1": "a",
+        "BACKEND_2": "b",
+        "VENDOR_NAME": "Pileus",
+        "EXTENSIONS": ",".join(sorted(extension.alias for extension in cloud.network.extensions())),
+    }
+
+
+def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path) -> None:
+    workspace = work / "workspace"
+    subprocess.run([str(tempest / "tempest"), "init", str(workspace)], check=True, capture_output=True)
+    (workspace / "logs").mkdir(exist_ok=True)
+    text = (HERE / "tempest.conf.template").read_text()
+    for name, value in facts.items():
+        text = text.replace(f"@{name}@", value)
+    config = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    config.read_string(text)
+    for section, options in OFF.items():
+        for option in options:
+            config.set(section, option, "False")
+    for section, values in ON_VALUES.items():
+        for option, value in values.items():
+            config.set(section, option, value)
+    config.set("identity", "uri_v3", f"http://{LISTEN}/identity/v3")
+    config.set("network-feature-enabled", "api_extensions", facts["EXTENSIONS"])
+    with open(workspace / "etc" / "tempest.conf", "w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
+    command = [str(tempest / "tempest"), "run", "--concurrency", options.workers]
+    if options.regex:
+        command += ["--regex", options.regex]
+    else:
+        wanted = [line for line in Path(options.list).read_text().splitlines() if line.strip() and _is_served(line, options)]
+        chosen = work / "ids.txt"
+        chosen.write_text("".join(f"{line.split('[')[0]}\n" for line in wanted))
+        command += ["--load-list", str(_full_ids(tempest, work, chosen))]
+    environment = {**os.environ, "PATH": f"{tempest}{os.pathsep}{os.environ['PATH']}"}
+    with open(work / "output.txt", "w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            command, cwd=work / "workspace", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout
+        for line in process.stdout:
+            out.write(line)
+            if RESULT.match(line):
+                print(line, end="", flush=True)
+        return process.wait()
+
+
+def _is_served(line: str, options: argparse.Namespace) -> bool:
+    parts = line.split(".")
+    return options.all_services or parts[1] == "scenario" or parts[2] in SERVED
+
+
+def _full_ids(tempest: Path, work: Path, chosen: Path) -> Path:
+    """Return a list whose ids are as this tempest spells them, with their attributes."""
+    said = subprocess.run(
+        [str(tempest / "tempest"), "run", "--list-tests"], cwd=work / "workspace", capture_output=True, text=True, check=True,
+        env={**os.environ, "PATH": f"{tempest}{os.pathsep}{os.environ['PATH']}"},
+    ).stdout  # fmt: skip
+    known = {line.split("[")[0]: line for line in said.splitlines() if line.startswith("tempest.")}
+    full = work / "full-ids.txt"
+    names = chosen.read_text().split()
+    for name in names:
+        if name not in known:
+            print(f"tempest does not know {name}")
+    full.write_text("".join(f"{known[name]}\n" for name in names if name in known))
+    return full
+
+
+def report(output: Path) -> None:
+    """Print the figures by area and the first cause of each failure."""
+    areas: dict[str, Counter[str]] = defaultdict(Counter)
+    failed = []
+    text = output.read_text(errors="replace")
+    for line in text.splitlines():
+        if found := RESULT.match(line):
+            test = found["id"] or found["cls"]
+            areas[".".join(test.split(".")[1:3])][found["how"]] += 1
+            if found["how"] == "FAILED":
+                failed.append(test)
+    print("\narea                      passed failed skipped")
+    for area, count in sorted(areas.items()):
+        print(f"{area:<25} {count['ok']:>6} {count['FAILED']:>6} {count['SKIPPED']:>7}")
+    total = sum(areas.values(), Counter())
+    print(f"{'all':<25} {total['ok']:>6} {total['FAILED']:>6} {total['SKIPPED']:>7}")
+    for test in failed:
+        print(f"\nFAILED {test}\n    {first_cause(text, test)}")
+
+
+def first_cause(text: str, test: str) -> str:
+    """Return the last line of the traceback that tempest printed below a failure."""
+    at = text.find(f"{test}")
+    found = re.search(r"Captured traceback:\n~+\n(.*?)\n\n", text[at:], re.DOTALL)
+    if not found:
+        return "(no traceback)"
+    lines = [line.strip() for line in found[1].splitlines() if line.strip()]
+    errors = [
+        line for line in lines if re.match(r"[\w.]+(Error|Exception|Timeout|Fault|Failure|Conflict|NotFound|Forbidden)\b", line)
+    ]
+    return " | ".join((errors or lines)[-1:] + [line for line in lines if line.startswith("Details:")][:1])[:600]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
