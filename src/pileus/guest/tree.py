@@ -32,6 +32,7 @@ LINKS = {
     "bin/fsck.ext4": "e2fsck",
 }
 MODES = {
+    "bin/busybox": 0o4755,  # it gives the rights up again in all applets but those that need them: ping, su, passwd
     "etc/shadow": 0o600,
     "tmp": 0o1777,
     "var/tmp": 0o1777,
