@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,7 +176,7 @@ def test_memory_that_cannot_be_loaded_is_kept(qemu: QemuHypervisor, options: Qem
     assert qemu.observe(spec.id).power == "on"
 
 
-def test_a_start_that_was_cut_short_is_finished(options: QemuOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_that_was_cut_short_is_finished(options: QemuOptions, tmp_path: Path) -> None:
     """The control plane is killed between starting QEMU and everything after."""
     spec = spec_of(tmp_path, sectors.stubborn())
     script = f"""
@@ -186,8 +188,6 @@ qemu = QemuHypervisor(QemuOptions(pathlib.Path({str(options.directory)!r}), virt
 disk = DiskSpec("root", "image", source={spec.disks[0].source!r}, source_format="raw", boot_index=1)
 qemu.ensure(GuestSpec({spec.id!r}, "one", 1, 16, (disk,)))
 """
-    import sys  # noqa: PLC0415
-
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=20).returncode == -signal.SIGKILL
     until(lambda: process.find(place_of(options, spec)) is not None)
     pid = pid_of(options, spec)
@@ -286,6 +286,29 @@ def test_nothing_is_left_after_destroy(qemu: QemuHypervisor, options: QemuOption
     assert not os.path.exists(f"/proc/{pid}")
     assert not any(group.exists() for group in groups)
     assert list((options.directory / "guests").iterdir()) == []
+
+
+def test_limits_are_set_before_the_guest_runs(qemu: QemuHypervisor, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, sectors.stubborn(), vcpus=2)
+    qemu.ensure(spec)
+    if cgroups.available(PREFIX) != "v1":
+        pytest.skip("this host has cgroups of version 2")
+    memory, cpu = (path / PREFIX / spec.id for path in (cgroups.hierarchies()["memory"], cgroups.hierarchies()["cpu"]))
+    assert int((memory / "memory.limit_in_bytes").read_text()) == (16 + 64 + 384) * MIB
+    assert int((cpu / "cpu.cfs_quota_us").read_text()) == 250_000
+
+
+def test_destroy_does_not_wait_for_a_shutdown(options: QemuOptions, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, sectors.stubborn())
+    for qemu in opened(replace(options, shutdown_seconds=30.0)):
+        qemu.ensure(spec)
+        with ThreadPoolExecutor(1) as pool:
+            stopping = pool.submit(qemu.ensure, replace(spec, power="off"))
+            time.sleep(0.2)
+            qemu.destroy(spec.id)
+            assert not stopping.done() or stopping.exception(timeout=5) is None
+        qemu.destroy(spec.id)
+        assert qemu.observe(spec.id) is None
 
 
 def test_a_flood_on_the_console_does_not_fill_the_disk(qemu: QemuHypervisor, options: QemuOptions, tmp_path: Path) -> None:

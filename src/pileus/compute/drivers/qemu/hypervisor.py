@@ -12,12 +12,12 @@ guest's disk do not wait.
 import contextlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from pileus.compute.driver import DiskFormat, DriverError, GuestSpec, GuestState, HostResources, SeenPower
 from pileus.compute.drivers.qemu import cgroups, command, config_drive, disks, host, live, netns, process
@@ -27,7 +27,7 @@ from pileus.compute.drivers.qemu.watch import Live, Watch
 
 END_SECONDS = 10.0
 FAIL_SECONDS = 1.0
-PRESS_AGAIN_SECONDS = 5.0
+PRESS_AGAIN_SECONDS = 2.0
 OVERHEAD_MIB = 384
 PROCESSES_MAX = 512
 CRASHED = {"internal-error", "guest-panicked"}
@@ -57,7 +57,7 @@ class QemuHypervisor:
         self._options = options
         self._guests = options.directory / "guests"
         self._guests.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._turns: defaultdict[str, RLock] = defaultdict(RLock)
+        self._turns: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._turns_lock = Lock()
         self._notices = Notices()
         self._watch = Watch(self._notices.put, lambda guest: cgroups.killed_for_memory(options.cgroup_prefix, guest))
@@ -97,8 +97,6 @@ class QemuHypervisor:
             process.kill(place)
             place.remove()
             cgroups.remove(self._options.cgroup_prefix, guest_id)
-        with self._turns_lock:
-            self._turns.pop(guest_id, None)
 
     def reboot(self, guest_id: str, hard: bool) -> None:
         with self._turn(guest_id) as place:
@@ -170,7 +168,7 @@ class QemuHypervisor:
     @contextlib.contextmanager
     def _turn(self, guest_id: str) -> Iterator[Place]:
         with self._turns_lock:
-            turn = self._turns[guest_id]
+            turn = self._turns.get(guest_id) or self._turns.setdefault(guest_id, RLock())
         with turn:
             yield self._place(guest_id)
 
