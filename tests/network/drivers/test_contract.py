@@ -121,7 +121,8 @@ def test_purge_leaves_nothing_and_all_can_be_made_again(host: NetworkHost, wante
 def test_many_threads_at_once(host: NetworkHost, wanted: Cloud) -> None:
     host.ensure_network(wanted.blue)
     ports = [
-        PortSpec(new_id(), wanted.blue.id, f"fa:16:3e:00:01:{n:02x}", f"tap{n}", (f"10.0.0.{n + 20}",), (GROUP.id,)) for n in range(24)
+        PortSpec(new_id(), wanted.blue.id, f"fa:16:3e:00:01:{n:02x}", f"tap{n}", (f"10.0.0.{n + 20}",), (GROUP.id,))
+        for n in range(24)
     ]
     failures: list[BaseException] = []
 

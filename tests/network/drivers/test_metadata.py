@@ -54,7 +54,9 @@ def test_a_request_reaches_the_handler_with_its_source(address: tuple[str, int],
 
 
 def test_a_connection_serves_several_requests(address: tuple[str, int]) -> None:
-    answer = talk(address, b"GET /a HTTP/1.1\r\n\r\n", b"POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyz", b"HEAD /c HTTP/1.1\r\n\r\n")
+    answer = talk(
+        address, b"GET /a HTTP/1.1\r\n\r\n", b"POST /b HTTP/1.1\r\nContent-Length: 3\r\n\r\nxyz", b"HEAD /c HTTP/1.1\r\n\r\n"
+    )
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert b"/a" in answer
     assert b"/b" in answer

@@ -18,6 +18,7 @@ from pileus.network.drivers.linux.process import Dnsmasq
 METADATA_V4 = "169.254.169.254"
 METADATA_V6 = "fe80::a9fe:a9fe"
 LEASE_SECONDS = 86400
+_TAG = "set:p"
 
 
 def device(network: NetworkSpec) -> str:
@@ -54,16 +55,23 @@ class DhcpServer:
         self.process = Dnsmasq(directory)
 
     def write(self, network: NetworkSpec) -> bool:
-        """Write what is read again at a reload. Returns whether anything has changed."""
+        """Write what is read again at a reload, and see to it that this happens: dnsmasq is stopped if it cannot be asked to.
+
+        (dnsmasq 2.90 crashes at a reload if a port of the file has a tag and a lease, so only ports with extra options have one.)
+        """
         texts = {"hosts": _hosts(network), "options": _options(network), "names": _names(network)}
-        changed = False
+        changed = tagged = False
         for name, lines in texts.items():
             file, text = self._directory / name, "".join(f"{line}\n" for line in lines)
-            if not file.exists() or file.read_text() != text:
+            before = file.read_text() if file.exists() else None
+            tagged = tagged or (name == "hosts" and _TAG in (before or ""))
+            if before != text:
                 temporary = file.with_suffix(".new")
                 temporary.write_text(text)
                 temporary.replace(file)
                 changed = True
+        if changed and tagged:
+            self.process.stop()
         return changed
 
     def configuration(self, network: NetworkSpec) -> list[str]:
@@ -151,7 +159,8 @@ def _hosts(network: NetworkSpec) -> list[str]:
             if subnet is None or (subnet.ip_version == 6 and subnet.address_mode != "dhcpv6-stateful"):
                 continue
             address = f"[{checked_ip(ip)}]" if ":" in ip else checked_ip(ip)
-            lines.append(f"{checked_mac(host.mac)},set:p{plain(host.port_id)},{address},{_hostname(host, ip)}")
+            tag = f"{_TAG}{plain(host.port_id)}," if host.options else ""
+            lines.append(f"{checked_mac(host.mac)},{tag}{address},{_hostname(host, ip)}")
     return lines
 
 
