@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from pileus.compute.drivers.fake import FakeHypervisor
+from pileus.compute.service import hosts
 from pileus.kernel.bus import LocalBus
 from pileus.kernel.clock import FakeClock
 from pileus.kernel.context import Cloud, Context
@@ -71,8 +72,10 @@ class Lab:
         return TestClient(self.app, raise_server_exceptions=False)
 
     def settle(self, seconds: float = 0) -> None:
-        """Let time pass, then run tasks until none is due."""
+        """Let time pass, have the hosts say that they are there, then run tasks until none is due."""
         self.clock.advance(seconds)
+        if seconds:
+            hosts.refresh(self.cloud)
         while self.worker.run_due():
             pass
 

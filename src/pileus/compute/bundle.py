@@ -1,7 +1,7 @@
 """What compute hands to main.py."""
 
 from pileus.compute import api, policies
-from pileus.compute.service import flavors
+from pileus.compute.service import flavors, hosts
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
 
@@ -9,11 +9,13 @@ from pileus.kernel.context import Cloud
 def bootstrap(cloud: Cloud) -> None:
     """Write down what a new cloud starts with."""
     flavors.bootstrap(cloud)
+    hosts.refresh(cloud)
 
 
 BUNDLE = Bundle(
     "compute",
     rules=policies.RULES,
     services=(api.COMPUTE,),
+    loops=(hosts.REFRESH,),
     bootstrap=bootstrap,
 )

@@ -364,15 +364,15 @@ WEIGHERS: tuple[tuple[str, float, Weigher], ...] = (
     ("CPUWeigher", 1.0, lambda request: lambda host: float(host.vcpus.free)),
     ("DiskWeigher", 1.0, lambda request: lambda host: float(host.disk_gib.free)),
     ("IoOpsWeigher", -1.0, lambda request: lambda host: float(host.busy)),
-    (
-        "ServerGroupSoftAffinityWeigher", 10.0,
-        lambda request: (lambda host: float(request.group_hosts.get(host.name, 0))) if request.policy == SOFT_AFFINITY else None,
-    ),
-    (
-        "ServerGroupSoftAntiAffinityWeigher", -10.0,
-        lambda request: (lambda host: float(request.group_hosts.get(host.name, 0))) if request.policy == SOFT_ANTI_AFFINITY else None,
-    ),
+    ("ServerGroupSoftAffinityWeigher", 10.0, lambda request: _members(request, SOFT_AFFINITY)),
+    ("ServerGroupSoftAntiAffinityWeigher", -10.0, lambda request: _members(request, SOFT_ANTI_AFFINITY)),
 )  # fmt: skip
+
+
+def _members(request: Request, policy: str) -> Callable[[HostState], float] | None:
+    if request.policy != policy:
+        return None
+    return lambda host: float(request.group_hosts.get(host.name, 0))
 
 
 def _weigh(hosts: Sequence[HostState], request: Request) -> list[HostState]:

@@ -76,7 +76,7 @@ def version_matches(version: int, wanted: str) -> bool:
     for part in wanted.split(","):
         text = part.strip()
         sign = next((each for each in compare if text.startswith(each)), "==")
-        numbers = (text.removeprefix(sign).strip().split(".") + ["0", "0"])[:3]
+        numbers = [*text.removeprefix(sign).strip().split("."), "0", "0"][:3]
         if not all(number.isdecimal() for number in numbers):
             return False
         major, minor, patch = (int(number) for number in numbers)

@@ -1,11 +1,15 @@
 """HTTP in and out: each noun's routes, put together to one API."""
 
-from pileus.compute.api import flavors
+from pileus.compute.api import flavors, hypervisors, services
 from pileus.kernel import faults
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
 
-ROUTES: tuple[Route, ...] = (*flavors.routes,)
+ROUTES: tuple[Route, ...] = (
+    *flavors.routes,
+    *services.routes,
+    *hypervisors.routes,
+)
 
 COMPUTE = Service(
     "compute",

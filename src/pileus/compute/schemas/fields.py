@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from pileus.kernel.clock import to_iso_micro
 from pileus.kernel.errors import BadRequest
 
 MAX_INT = 2**31 - 1
@@ -46,3 +47,8 @@ def read_int(value: int | str, most: int = MAX_INT) -> int:
     if number > most:
         raise BadRequest(f"Invalid input. {number} is greater than the maximum of {most}.")
     return number
+
+
+def show_time(seconds: float | None) -> str | None:
+    """Show a time as the older parts of nova do: with microseconds and without a zone."""
+    return None if seconds is None else to_iso_micro(seconds).removesuffix("Z")

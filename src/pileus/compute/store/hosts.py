@@ -1,0 +1,209 @@
+"""Questions asked of the table of compute hosts, together with what their servers take."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from pileus.compute import traits
+from pileus.compute.scheduler import DEFAULT_ZONE, HostState, Room
+from pileus.compute.tables.aggregates import aggregate_hosts, aggregates
+from pileus.compute.tables.hosts import hosts
+from pileus.compute.tables.placement import allocations, inventories
+from pileus.compute.tables.servers import servers
+from pileus.kernel import ids
+
+DOWN_AFTER_SECONDS = 60
+ZONE_KEY = "availability_zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A compute host, with what its servers take together."""
+
+    id: int
+    name: str
+    service_uuid: str
+    hypervisor_uuid: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    free_disk_gib: int
+    vcpus_reserved: int
+    memory_reserved_mib: int
+    disk_reserved_gib: int
+    vcpus_ratio: float
+    memory_ratio: float
+    disk_ratio: float
+    arch: str
+    hypervisor_type: str
+    hypervisor_version: int
+    virt_type: str
+    cpu: Mapping[str, Any]
+    traits: Sequence[str]
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    generation: int
+    seen_at: float
+    created_at: float
+    updated_at: float | None
+    vcpus_used: int = 0
+    memory_used_mib: int = 0
+    disk_used_gib: int = 0
+    servers: int = 0
+    busy: int = 0
+    zone: str = field(default=DEFAULT_ZONE, compare=False)
+
+    def is_up(self, now: float) -> bool:
+        """Tell whether the host answered lately and is not said to be down."""
+        return not self.forced_down and now - self.seen_at <= DOWN_AFTER_SECONDS
+
+
+USAGE = ("vcpus_used", "memory_used_mib", "disk_used_gib", "servers", "busy")
+OWN = [hosts.c[each.name] for each in fields(Host) if each.name not in (*USAGE, "zone")]
+
+
+def usage() -> Subquery:
+    """What the servers of each host take: the only book there is."""
+    return (
+        select(
+            servers.c.host.label("host"),
+            func.sum(servers.c.vcpus).label("vcpus_used"),
+            func.sum(servers.c.memory_mib).label("memory_used_mib"),
+            func.sum(servers.c.disk_gib).label("disk_used_gib"),
+            func.count().label("servers"),
+            func.sum(case((servers.c.task_state.is_not(None), 1), else_=0)).label("busy"),
+        )
+        .where(servers.c.deleted_at.is_(None), servers.c.host.is_not(None))
+        .group_by(servers.c.host)
+        .subquery("used")
+    )
+
+
+def list_hosts(tx: Connection, names: Collection[str] | None = None) -> list[Host]:
+    """Return hosts by their number, with their usage, in one query; and the zones in a second."""
+    used = usage()
+    counts = [func.coalesce(used.c[name], 0).label(name) for name in USAGE]
+    query = select(*OWN, *counts).join_from(hosts, used, used.c.host == hosts.c.name, isouter=True)
+    if names is not None:
+        query = query.where(hosts.c.name.in_(names))
+    zones = {name: data[ZONE_KEY] for name, many in metadata_of(tx).items() for data in many if ZONE_KEY in data}
+    rows = tx.execute(query.order_by(hosts.c.id)).all()
+    return [_host(row._mapping, zones.get(row.name, DEFAULT_ZONE)) for row in rows]
+
+
+def _host(row: Mapping[Any, Any], zone: str) -> Host:
+    return Host(**{**row, **{name: int(row[name]) for name in USAGE}}, zone=zone)
+
+
+def metadata_of(tx: Connection) -> dict[str, list[Mapping[str, str]]]:
+    """Return the metadata of every host's aggregates, by the host's name."""
+    query = select(aggregate_hosts.c.host, aggregates.c.metadata).join_from(aggregate_hosts, aggregates)
+    found: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for host, data in tx.execute(query.order_by(aggregates.c.id)):
+        found[host].append(data)
+    return found
+
+
+def states(tx: Connection, now: float, with_others: bool = False) -> list[HostState]:
+    """Return what the scheduler looks at: every host, its usage, its aggregates.
+
+    :param with_others: also the inventories of further resource classes, for flavors with extra specs resources:CLASS.
+    """
+    data = metadata_of(tx)
+    others = _others(tx) if with_others else {}
+    return [state_of(host, now, data.get(host.name, ()), others.get(host.hypervisor_uuid)) for host in list_hosts(tx)]
+
+
+def state_of(
+    host: Host, now: float, metadata: Sequence[Mapping[str, str]] = (), others: Mapping[str, Room] | None = None
+) -> HostState:
+    """Turn a host's row into the scheduler's record."""
+    return HostState(
+        name=host.name,
+        vcpus=Room(host.vcpus, host.vcpus_used, host.vcpus_reserved, host.vcpus_ratio),
+        memory_mib=Room(host.memory_mib, host.memory_used_mib, host.memory_reserved_mib, host.memory_ratio),
+        disk_gib=Room(host.disk_gib, host.disk_used_gib, host.disk_reserved_gib, host.disk_ratio),
+        up=host.is_up(now),
+        disabled=host.disabled,
+        disabled_reason=host.disabled_reason or "",
+        zone=host.zone,
+        uuid=host.hypervisor_uuid,
+        servers=host.servers,
+        busy=host.busy,
+        arch=host.arch,
+        hypervisor_type=host.hypervisor_type,
+        hypervisor_version=host.hypervisor_version,
+        virt_type=host.virt_type,
+        traits=frozenset(traits.of_host(host.arch, host.virt_type, host.cpu)) | frozenset(host.traits),
+        aggregates=tuple(metadata),
+        others=others or {},
+    )
+
+
+def _others(tx: Connection) -> dict[str, dict[str, Room]]:
+    taken = (
+        select(allocations.c.provider_uuid, allocations.c.resource_class, func.sum(allocations.c.used).label("used"))
+        .group_by(allocations.c.provider_uuid, allocations.c.resource_class)
+        .subquery()
+    )
+    same = and_(taken.c.provider_uuid == inventories.c.provider_uuid, taken.c.resource_class == inventories.c.resource_class)
+    query = select(inventories, func.coalesce(taken.c.used, 0).label("used")).join_from(inventories, taken, same, isouter=True)
+    found: dict[str, dict[str, Room]] = defaultdict(dict)
+    for row in tx.execute(query):
+        found[row.provider_uuid][row.resource_class] = Room(row.total, int(row.used), row.reserved, row.allocation_ratio)
+    return found
+
+
+def find(tx: Connection, **where: Any) -> Host | None:
+    """Return one host by a unique column, such as its name."""
+    (column, value), *_ = where.items()
+    name = tx.execute(select(hosts.c.name).where(hosts.c[column] == value)).scalar()
+    found = list_hosts(tx, [name]) if name is not None else []
+    return found[0] if found else None
+
+
+def note_seen(tx: Connection, seen: Mapping[str, Mapping[str, Any]], now: float, defaults: Mapping[str, Any]) -> None:
+    """Write down that hosts answered, and what each says of itself; one never seen before gets ids and the defaults."""
+    names = ("vcpus", "memory_mib", "disk_gib")
+    known = {row.name: row._mapping for row in tx.execute(select(*OWN).where(hosts.c.name.in_(seen)))}
+    tx.execute(update(hosts).where(hosts.c.name.in_(known)).values(seen_at=now))
+    for name, facts in seen.items():
+        if name not in known:
+            new = {"name": name, "service_uuid": ids.uuid(), "hypervisor_uuid": ids.uuid(), "seen_at": now, "created_at": now}
+            _insert(tx, {**new, **facts, **defaults})
+        elif any(known[name][key] != value for key, value in facts.items()):
+            grown = any(known[name][key] != facts[key] for key in names)
+            generation = known[name]["generation"] + grown
+            tx.execute(update(hosts).where(hosts.c.name == name).values(**facts, generation=generation))
+
+
+def _insert(tx: Connection, values: Mapping[str, Any]) -> None:
+    with suppress(IntegrityError), tx.begin_nested():  # another process may have seen it first
+        tx.execute(insert(hosts).values(**values))
+
+
+def update_host(tx: Connection, name: str, **values: Any) -> bool:
+    """Change a host; tell whether there is one."""
+    return tx.execute(update(hosts).where(hosts.c.name == name).values(**values)).rowcount > 0
+
+
+def delete_host(tx: Connection, host: Host) -> None:
+    """Forget a host, its place in aggregates and its further inventories."""
+    tx.execute(delete(aggregate_hosts).where(aggregate_hosts.c.host == host.name))
+    tx.execute(delete(inventories).where(inventories.c.provider_uuid == host.hypervisor_uuid))
+    tx.execute(delete(hosts).where(hosts.c.id == host.id))
+
+
+def servers_of(tx: Connection, names: Collection[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return the id and name of the servers on hosts, by host."""
+    query = select(servers.c.host, servers.c.id, servers.c.name).where(servers.c.host.in_(names), servers.c.deleted_at.is_(None))
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for host, server_id, name in tx.execute(query.order_by(servers.c.created_at, servers.c.id)):
+        found[host].append((server_id, name))
+    return found
