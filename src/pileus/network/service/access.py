@@ -1,0 +1,130 @@
+"""What all use cases share: who may see and touch a thing, revisions, quotas, and transactions that are tried again."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, false
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from pileus.kernel import quota
+from pileus.kernel.context import Cloud, Context
+from pileus.kernel.errors import BadRequest, Conflict, OverQuota, PreconditionFailed
+from pileus.network import tables
+from pileus.network.errors import missing
+from pileus.network.store import networks as networks_store
+from pileus.network.store import rows
+from pileus.network.store.records import Network
+from pileus.network.store.rows import Clause
+
+Attributes = dict[str, Any]
+Result = TypeVar("Result")
+
+SERVICE = "network"
+SOMEONE_ELSE = "-"  # no project has this id
+ATTEMPTS = 12
+
+DEFAULTS = {
+    "network": 100, "subnet": 100, "subnetpool": -1, "port": 500, "router": 10, "floatingip": 50,
+    "security_group": 10, "security_group_rule": 100, "rbac_policy": 10,
+}  # fmt: skip
+
+COUNTED: Mapping[str, Table] = {
+    "network": tables.networks, "subnet": tables.subnets, "port": tables.ports, "router": tables.routers,
+    "floatingip": tables.floating_ips, "security_group": tables.groups, "security_group_rule": tables.rules,
+}  # fmt: skip
+
+
+def transact(cloud: Cloud, work: Callable[[Connection], Result]) -> Result:
+    """Run a function in a transaction, and again in a new one when another took what it chose (an address, a number)."""
+    for attempt in range(ATTEMPTS):
+        try:
+            with cloud.db.begin() as tx:
+                return work(tx)
+        except (IntegrityError, OperationalError):
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("not reached")
+
+
+def project_for(ctx: Context, attributes: Attributes) -> str:
+    """Take the owner of a new thing out of its attributes: `project_id`, or `tenant_id` as of old; else the caller's project."""
+    project_id, tenant_id = attributes.pop("project_id", None), attributes.pop("tenant_id", None)
+    if project_id and tenant_id and project_id != tenant_id:
+        raise BadRequest("'project_id' and 'tenant_id' do not match", kind="HTTPBadRequest")
+    found = project_id or tenant_id or ctx.project_id
+    if not found:
+        raise BadRequest("Running without keystone AuthN requires that tenant_id is specified", kind="HTTPBadRequest")
+    return str(found)
+
+
+def target_of(project_id: str, network: Network | None = None) -> dict[str, Any]:
+    """Return what policy checks look at: whose a thing is, and whose its network."""
+    target: dict[str, Any] = {"project_id": project_id, "tenant_id": project_id}
+    if network is not None:
+        target |= {"shared": network.shared, "external": network.external, "network:project_id": network.project_id}
+    return target
+
+
+def guard(ctx: Context, action: str, names: Iterable[str], target: Mapping[str, Any]) -> None:
+    """Check the rules of the attributes that were given.  :raises Forbidden: when one does not hold."""
+    rules = ctx.cloud.policy.rules
+    for name in names:
+        if (rule := f"{action}:{name}") in rules:
+            ctx.require(rule, target)
+
+
+def visible(ctx: Context, noun: str, clause: Callable[[str], Clause]) -> Clause | None:
+    """Return the condition for what a caller sees in a list; None: all."""
+    rule = f"get_{noun}"
+    if ctx.can(rule, {"project_id": SOMEONE_ELSE}):
+        return None
+    return clause(ctx.project_id) if ctx.can(rule) else false()
+
+
+def own(table: Table) -> Callable[[str], Clause]:
+    """Return the condition of a table whose rows only their project sees."""
+    return lambda project_id: table.c.project_id == project_id
+
+
+def require(ctx: Context, noun: str, action: str, id: str, target: Mapping[str, Any]) -> None:
+    """Check that the caller may do something to a thing; one that they may not even see is not there for them.
+
+    :raises NotFound: when the caller may not see it.
+    :raises Forbidden: when they may see it only.
+    """
+    if ctx.can(f"{action}_{noun}", target):
+        return
+    if not ctx.can(f"get_{noun}", target):
+        if target.get("project_id") == ctx.project_id:
+            ctx.require(f"{action}_{noun}", target)
+        raise missing(noun, id)
+    ctx.require(f"{action}_{noun}", target)
+
+
+def find_network(ctx: Context, tx: Connection, id: str) -> Network:
+    """Return a network that the caller sees.  :raises NotFound: otherwise."""
+    network = networks_store.find_network(tx, id)
+    if network is None or not ctx.can("get_network", target_of(network.project_id, network)):
+        raise missing("network", id)
+    return network
+
+
+def check_revision(wanted: int | None, current: int) -> None:
+    """Check the revision that an update was made for (`If-Match: revision_number=5`).  :raises PreconditionFailed: if it is over."""
+    if wanted is not None and wanted != current:
+        text = f"Constrained to {wanted}, but current revision is {current}"
+        raise PreconditionFailed(text, kind="RevisionNumberConstraintFailed")
+
+
+def take(tx: Connection, project_id: str, **wanted: int) -> None:
+    """Check that a project's quota has room.  :raises OverQuota: when it has not."""
+    quota.lock(tx, SERVICE, project_id)
+    limits = quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
+    used = {name: rows.count_rows(tx, COUNTED[name], project_id) for name in wanted if limits[name] >= 0}
+    if over := quota.exceeded(limits, used, wanted):
+        raise OverQuota(f"Quota exceeded for resources: {over}.", kind="OverQuota")
+
+
+def in_use(kind: str, text: str) -> Conflict:
+    """Something still needs the thing."""
+    return Conflict(text, kind=kind)

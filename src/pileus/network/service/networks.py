@@ -1,0 +1,183 @@
+"""Use cases of networks."""
+
+from typing import Any
+
+from sqlalchemy import Connection, update
+
+from pileus.kernel import ids
+from pileus.kernel.context import Cloud, Context
+from pileus.network import tables
+from pileus.network.errors import invalid, missing
+from pileus.network.service import access
+from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import networks as store
+from pileus.network.store import ports as ports_store
+from pileus.network.store import rows
+from pileus.network.store.records import Network
+from pileus.network.store.rows import Wanted
+from pileus.network.tasks import sync
+
+TUNNEL_OVERHEAD_BYTES = 50
+MTU_MIN = 68
+TYPES = ("vxlan", "flat")
+
+
+def list_networks(ctx: Context, wanted: Wanted) -> list[Network]:
+    """Return the networks that the caller sees."""
+    with ctx.cloud.db.read() as tx:
+        return store.list_networks(tx, access.visible(ctx, "network", store.visible_networks), wanted)
+
+
+def show(ctx: Context, id: str) -> Network:
+    """Return one network.  :raises NotFound: when the caller does not see it."""
+    with ctx.cloud.db.read() as tx:
+        return access.find_network(ctx, tx, id)
+
+
+def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[Network]:
+    """Make networks, all or none.
+
+    :param many: the attributes of each, and the names of those that differ from their default.
+    :raises OverQuota: when the project has no room for them.
+    """
+    owned = []
+    for attributes, given in many:
+        project_id = access.project_for(ctx, attributes)
+        ctx.require("create_network", target_of(project_id))
+        access.guard(ctx, "create_network", given, target_of(project_id))
+        owned.append((project_id, attributes))
+
+    def work(tx: Connection) -> list[Network]:
+        for project_id in sorted({project_id for project_id, _ in owned}):
+            access.take(tx, project_id, network=sum(1 for other, _ in owned if other == project_id))
+        return [make(tx, ctx.cloud, project_id, attributes) for project_id, attributes in owned]
+
+    return access.transact(ctx.cloud, work)
+
+
+def make(tx: Connection, cloud: Cloud, project_id: str, attributes: Attributes) -> Network:
+    """Write a network down.  :raises BadRequest: when its attributes do not fit one another."""
+    id = ids.uuid()
+    kind, physical, segment = _provider(tx, attributes)
+    if segment is None and kind == "vxlan":
+        segment = store.next_segment(tx)
+    overhead = TUNNEL_OVERHEAD_BYTES if kind == "vxlan" else 0
+    most = cloud.settings.network_mtu - overhead
+    mtu = attributes.get("mtu") or most
+    if not MTU_MIN <= mtu <= most:
+        raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
+    if attributes.get("is_default"):
+        tx.execute(update(tables.networks).where(tables.networks.c.is_default.is_(True)).values(is_default=False))
+    row = {
+        "id": id, "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
+        "admin_state_up": attributes["admin_state_up"], "shared": attributes["shared"],
+        "external": attributes["router:external"], "is_default": bool(attributes["is_default"]), "mtu": mtu,
+        "port_security_enabled": attributes["port_security_enabled"], "dns_domain": attributes["dns_domain"],
+        "network_type": kind, "physical_network": physical, "segmentation_id": segment,
+        "availability_zone_hints": attributes["availability_zone_hints"],
+    }  # fmt: skip
+    network = Network(**rows.insert_row(tx, tables.networks, cloud.clock.now(), row))
+    if kind == "vxlan" and segment is not None:
+        store.take_segment(tx, segment, id)
+    if named := attributes.get("tags"):
+        rows.set_tags(tx, id, named)
+    return network
+
+
+def _provider(tx: Connection, attributes: Attributes) -> tuple[str, str | None, int | None]:
+    kind = attributes.get("provider:network_type") or ("flat" if attributes.get("provider:physical_network") else "vxlan")
+    physical, segment = attributes.get("provider:physical_network"), attributes.get("provider:segmentation_id")
+    if kind not in TYPES:
+        raise invalid(f"network_type value '{kind}' not supported")
+    if kind == "flat":
+        if not physical:
+            raise invalid("physical_network required for flat provider network")
+        if segment is not None:
+            raise invalid("segmentation_id prohibited for flat provider network")
+        taken = Wanted((("provider:physical_network", [physical]), ("provider:network_type", ["flat"])))
+        if store.list_networks(tx, None, taken):
+            raise access.in_use("FlatNetworkInUse", f"Unable to create the flat network. Physical network {physical} is in use.")
+    elif physical:
+        raise invalid("physical_network prohibited for vxlan provider network")
+    elif segment is not None and not store.FIRST_SEGMENT <= segment <= store.LAST_SEGMENT:
+        raise invalid(f"segmentation_id out of range ({store.FIRST_SEGMENT} through {store.LAST_SEGMENT})")
+    elif segment is not None:
+        same = Wanted((("provider:segmentation_id", [str(segment)]), ("provider:network_type", ["vxlan"])))
+        if store.list_networks(tx, None, same):
+            raise access.in_use("TunnelIdInUse", f"Unable to create the network. The tunnel ID {segment} is in use.")
+    return kind, physical, segment
+
+
+COLUMNS = {"router:external": "external"}
+
+
+def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> Network:
+    """Change a network's attributes; those not named stay."""
+
+    def work(tx: Connection) -> Network:
+        network = store.find_network(tx, id)
+        if network is None:
+            raise missing("network", id)
+        target = target_of(network.project_id, network)
+        access.require(ctx, "network", "update", id, target)
+        access.guard(ctx, "update_network", attributes, target)
+        access.check_revision(revision, network.revision_number)
+        values: dict[str, Any] = {COLUMNS.get(name, name): value for name, value in attributes.items()}
+        _check_change(tx, ctx, network, values)
+        if values:
+            rows.update_row(tx, tables.networks, ctx.cloud.clock.now(), id, values)
+            sync.touch_network(tx, ctx.cloud, id)
+        found = store.find_network(tx, id)
+        assert found is not None
+        return found
+
+    return access.transact(ctx.cloud, work)
+
+
+def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[str, Any]) -> None:
+    if network.shared and values.get("shared") is False:
+        foreign = ports_store.ports_where(
+            tx, tables.ports.c.network_id == network.id, tables.ports.c.project_id.not_in([network.project_id, ""])
+        )
+        if foreign:
+            text = f"Unable to reconfigure sharing settings for network {network.id}. Multiple projects are using it."
+            raise access.in_use("InvalidSharedSetting", text)
+    if network.external and values.get("external") is False:
+        legs = ("network:router_gateway", "network:floatingip")
+        here = ports_store.ports_where(tx, tables.ports.c.network_id == network.id, tables.ports.c.device_owner.in_(legs))
+        if here:
+            text = (
+                f"External network {network.id} cannot be updated to be made non-external, since it has existing gateway ports."
+            )
+            raise access.in_use("ExternalNetworkInUse", text)
+    if values.get("is_default"):
+        tx.execute(update(tables.networks).where(tables.networks.c.id != network.id).values(is_default=False))
+    if (mtu := values.get("mtu")) is not None:
+        most = ctx.cloud.settings.network_mtu - (TUNNEL_OVERHEAD_BYTES if network.network_type == "vxlan" else 0)
+        if not MTU_MIN <= mtu <= most:
+            raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
+
+
+def remove(ctx: Context, id: str, revision: int | None = None) -> None:
+    """Remove a network with its subnets; the ports of its DHCP go with it.
+
+    :raises Conflict: when other ports are in it.
+    """
+
+    def work(tx: Connection) -> None:
+        network = store.find_network(tx, id)
+        if network is None:
+            raise missing("network", id)
+        access.require(ctx, "network", "delete", id, target_of(network.project_id, network))
+        access.check_revision(revision, network.revision_number)
+        real = store.is_real(tx, id)
+        for port in ports_store.ports_where(tx, tables.ports.c.network_id == id):
+            if port.device_owner not in ports_store.AUTO_DELETED:
+                text = f"Unable to complete operation on network {id}. There are one or more ports still in use on the network."
+                raise access.in_use("NetworkInUse", text)
+            ports_store.delete_port(tx, port.id)
+        store.delete_network(tx, id)
+        if real:
+            sync.touch(tx, ctx.cloud, "network", id)
+
+    access.transact(ctx.cloud, work)

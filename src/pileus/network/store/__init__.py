@@ -1,0 +1,1 @@
+"""Questions asked of the network tables, and plain records as answers.  Decides nothing."""

@@ -1,0 +1,112 @@
+"""Security groups and their rules as records."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+
+from pileus.network.store import rows
+from pileus.network.store.records import Group, Rule
+from pileus.network.store.rows import Clause, Kind, Wanted
+from pileus.network.tables import default_groups, groups, port_groups, ports, rules
+
+GROUP = Kind("security_group", groups)
+RULE = Kind("security_group_rule", rules)
+
+
+def list_groups(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Group]:
+    """Return groups with their rules and tags."""
+    return _groups(tx, rows.list_rows(tx, GROUP, visible, wanted))
+
+
+def find_group(tx: Connection, id: str) -> Group | None:
+    """Return one group."""
+    row = rows.find_row(tx, GROUP, id)
+    return _groups(tx, [row])[0] if row else None
+
+
+def find_bare(tx: Connection, id: str) -> Group | None:
+    """Return one group without its rules and tags."""
+    row = rows.find_row(tx, GROUP, id)
+    return Group(*row) if row else None
+
+
+def groups_by_id(tx: Connection, ids: Collection[str]) -> dict[str, Group]:
+    """Return groups with their rules, by id."""
+    found: dict[str, Group] = {}
+    for chunk in rows.chunks(ids):
+        every = _groups(tx, tx.execute(select(*groups.c).where(groups.c.id.in_(chunk))).all())
+        found |= {group.id: group for group in every}
+    return found
+
+
+def _groups(tx: Connection, found: Sequence[Row[Any]]) -> list[Group]:
+    ids = [row.id for row in found]
+    inside: dict[str, list[Rule]] = defaultdict(list)
+    for chunk in rows.chunks(ids):
+        query = select(*rules.c).where(rules.c.security_group_id.in_(chunk)).order_by(rules.c.created_at, rules.c.id)
+        for row in tx.execute(query):
+            inside[row.security_group_id].append(Rule(*row))
+    named = rows.tags_of(tx, ids)
+    return [Group(*row, rules=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
+
+
+def list_rules(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Rule]:
+    """Return rules."""
+    return [Rule(*row) for row in rows.list_rows(tx, RULE, visible, wanted)]
+
+
+def find_rule(tx: Connection, id: str) -> Rule | None:
+    """Return one rule."""
+    row = rows.find_row(tx, RULE, id)
+    return Rule(*row) if row else None
+
+
+def same_rules(tx: Connection, group_id: str, facts: dict[str, Any]) -> str | None:
+    """Return the id of a group's rule of which these facts hold."""
+    query = select(rules.c.id).where(rules.c.security_group_id == group_id)
+    for name, value in facts.items():
+        query = query.where(rules.c[name].is_(None) if value is None else rules.c[name] == value)
+    return tx.execute(query).scalars().first()
+
+
+def default_of(tx: Connection, project_id: str) -> str | None:
+    """Return a project's default group."""
+    return tx.execute(select(default_groups.c.group_id).where(default_groups.c.project_id == project_id)).scalar()
+
+
+def is_default(tx: Connection, group_id: str) -> bool:
+    """Tell whether a group is a project's default one."""
+    return tx.execute(select(default_groups.c.project_id).where(default_groups.c.group_id == group_id)).first() is not None
+
+
+def set_default(tx: Connection, project_id: str, group_id: str) -> None:
+    """Note a project's default group.  :raises IntegrityError: when it has one."""
+    tx.execute(insert(default_groups).values(project_id=project_id, group_id=group_id))
+
+
+def delete_group(tx: Connection, id: str) -> None:
+    """Remove a group with its rules."""
+    tx.execute(delete(default_groups).where(default_groups.c.group_id == id))
+    tx.execute(delete(rules).where(rules.c.security_group_id == id))
+    rows.delete_row(tx, groups, id)
+
+
+def in_use(tx: Connection, id: str) -> bool:
+    """Tell whether a port is in the group, or another group's rule names it."""
+    if tx.execute(select(port_groups.c.port_id).where(port_groups.c.group_id == id).limit(1)).first():
+        return True
+    named = select(rules.c.id).where(rules.c.remote_group_id == id, rules.c.security_group_id != id)
+    return tx.execute(named.limit(1)).first() is not None
+
+
+def is_real(tx: Connection, id: str) -> bool:
+    """Tell whether a host may know the group: a bound port is in it or in one whose rule names it."""
+    naming = select(rules.c.security_group_id).where(rules.c.remote_group_id == id)
+    query = (
+        select(ports.c.id)
+        .join(port_groups, port_groups.c.port_id == ports.c.id)
+        .where(ports.c.host_id != "", (port_groups.c.group_id == id) | port_groups.c.group_id.in_(naming))
+    )
+    return tx.execute(query.limit(1)).first() is not None

@@ -1,0 +1,118 @@
+"""Networks and subnets as records."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, func, insert, select
+
+from pileus.network.store import rows
+from pileus.network.store.records import Network, Subnet
+from pileus.network.store.rows import Clause, Kind, Wanted
+from pileus.network.tables import networks, ports, segments, subnets
+
+NETWORK = Kind(
+    "network", networks,
+    {
+        "router:external": "external", "provider:network_type": "network_type",
+        "provider:physical_network": "physical_network", "provider:segmentation_id": "segmentation_id",
+    },
+    {
+        "status": lambda values: networks.c.id.is_not(None) if "ACTIVE" in values else networks.c.id.is_(None),
+        "subnets": lambda values: exists().where(subnets.c.network_id == networks.c.id, subnets.c.id.in_(values)),
+    },
+)  # fmt: skip
+SUBNET = Kind("subnet", subnets)
+
+FIRST_SEGMENT, LAST_SEGMENT = 1, 2**24 - 1
+
+
+def visible_networks(project_id: str) -> Clause:
+    """The networks that a project sees."""
+    return (networks.c.project_id == project_id) | networks.c.shared.is_(True) | networks.c.external.is_(True)
+
+
+def visible_subnets(project_id: str) -> Clause:
+    """The subnets that a project sees: its own, those of its networks and of shared and external ones."""
+    reachable = select(networks.c.id).where(visible_networks(project_id))
+    return (subnets.c.project_id == project_id) | subnets.c.network_id.in_(reachable)
+
+
+def list_networks(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Network]:
+    """Return networks with their subnets and tags."""
+    return _networks(tx, rows.list_rows(tx, NETWORK, visible, wanted))
+
+
+def find_network(tx: Connection, id: str) -> Network | None:
+    """Return one network."""
+    row = rows.find_row(tx, NETWORK, id)
+    return _networks(tx, [row])[0] if row else None
+
+
+def _networks(tx: Connection, found: Sequence[Row[Any]]) -> list[Network]:
+    inside: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    ids = [row.id for row in found]
+    for chunk in rows.chunks(ids):
+        query = select(subnets.c.network_id, subnets.c.id, subnets.c.ip_version).where(subnets.c.network_id.in_(chunk))
+        for network_id, id, version in tx.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
+            inside[network_id].append((id, version))
+    named = rows.tags_of(tx, ids)
+    return [Network(*row, subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
+
+
+def list_subnets(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Subnet]:
+    """Return subnets with their tags."""
+    return _subnets(tx, rows.list_rows(tx, SUBNET, visible, wanted))
+
+
+def find_subnet(tx: Connection, id: str) -> Subnet | None:
+    """Return one subnet."""
+    row = rows.find_row(tx, SUBNET, id)
+    return _subnets(tx, [row])[0] if row else None
+
+
+def subnets_of(tx: Connection, network_ids: Iterable[str]) -> list[Subnet]:
+    """Return the subnets of networks, oldest first, without tags."""
+    query = select(*subnets.c).where(subnets.c.network_id.in_(list(network_ids))).order_by(subnets.c.created_at, subnets.c.id)
+    return [Subnet(*row) for row in tx.execute(query)]
+
+
+def subnets_by_id(tx: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
+    """Return subnets by id, without tags."""
+    query = select(*subnets.c).where(subnets.c.id.in_(list(ids)))
+    return {row.id: Subnet(*row) for row in tx.execute(query)}
+
+
+def _subnets(tx: Connection, found: Sequence[Row[Any]]) -> list[Subnet]:
+    named = rows.tags_of(tx, [row.id for row in found])
+    return [Subnet(*row, tags=named.get(row.id, ())) for row in found]
+
+
+def next_segment(tx: Connection) -> int:
+    """Return a tunnel number that no network has."""
+    last = tx.execute(select(func.max(segments.c.segmentation_id))).scalar()
+    if last is None or last < LAST_SEGMENT:
+        return (last or FIRST_SEGMENT - 1) + 1
+    taken = set(tx.execute(select(segments.c.segmentation_id)).scalars())
+    return next(number for number in range(FIRST_SEGMENT, LAST_SEGMENT + 1) if number not in taken)
+
+
+def take_segment(tx: Connection, number: int, network_id: str) -> None:
+    """Note that a network has a tunnel number."""
+    tx.execute(insert(segments).values(segmentation_id=number, network_id=network_id))
+
+
+def delete_network(tx: Connection, id: str) -> None:
+    """Remove a network with its subnets and its number; its ports must be gone."""
+    for subnet_id in tx.execute(select(subnets.c.id).where(subnets.c.network_id == id)).scalars().all():
+        rows.delete_row(tx, subnets, subnet_id)
+    tx.execute(delete(segments).where(segments.c.network_id == id))
+    rows.delete_row(tx, networks, id)
+
+
+def is_real(tx: Connection, network_id: str) -> bool:
+    """Tell whether a network is made on some host: a bound port or a router's leg is in it."""
+    query = select(ports.c.id).where(
+        ports.c.network_id == network_id, (ports.c.host_id != "") | ports.c.device_owner.like("network:router%")
+    )
+    return tx.execute(query.limit(1)).first() is not None

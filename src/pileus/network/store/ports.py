@@ -1,0 +1,158 @@
+"""Ports as records: a query a table, put together here."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+
+from pileus.network.store import rows
+from pileus.network.store.records import Fixed, Port
+from pileus.network.store.rows import Clause, Kind, Wanted
+from pileus.network.tables import addresses, networks, port_groups, ports
+
+AUTO_DELETED = ("network:dhcp",)
+
+
+def _fixed_ips(values: list[str]) -> Clause:
+    """`fixed_ips=ip_address=10.0.0.3`, `subnet_id=...`: addresses and subnets, of each kind one must match."""
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for value in values:
+        name, _, text = value.partition("=")
+        wanted[name].append(text)
+    conditions: list[Clause] = [addresses.c.port_id == ports.c.id]
+    if subnet_ids := wanted.get("subnet_id"):
+        conditions.append(addresses.c.subnet_id.in_(subnet_ids))
+    if ips := wanted.get("ip_address"):
+        conditions.append(addresses.c.ip_address.in_(ips))
+    for part in wanted.get("ip_address_substr", ()):
+        conditions.append(addresses.c.ip_address.contains(part, autoescape=True))
+    return exists().where(*conditions)
+
+
+def _security_groups(values: list[str]) -> Clause:
+    return exists().where(port_groups.c.port_id == ports.c.id, port_groups.c.group_id.in_(values))
+
+
+PORT = Kind(
+    "port", ports,
+    {"binding:host_id": "host_id", "binding:vnic_type": "vnic_type"},
+    {
+        "fixed_ips": _fixed_ips,
+        "security_groups": _security_groups,
+        "ip_address": lambda values: _fixed_ips([f"ip_address={value}" for value in values]),
+    },
+)  # fmt: skip
+
+
+def visible_ports(project_id: str) -> Clause:
+    """The ports that a project sees: its own and those in its networks."""
+    own = select(networks.c.id).where(networks.c.project_id == project_id)
+    return (ports.c.project_id == project_id) | ports.c.network_id.in_(own)
+
+
+def list_ports(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Port]:
+    """Return ports with addresses, groups and tags."""
+    found = rows.list_rows(tx, PORT, visible, wanted)
+    return assemble(tx, found, rows.tags_of(tx, [row.id for row in found]))
+
+
+def find_port(tx: Connection, id: str) -> Port | None:
+    """Return one port."""
+    row = rows.find_row(tx, PORT, id)
+    return assemble(tx, [row], rows.tags_of(tx, [id]))[0] if row else None
+
+
+def ports_where(tx: Connection, *conditions: Clause) -> list[Port]:
+    """Return the ports for which conditions hold, oldest first, without tags."""
+    query = select(*ports.c).where(*conditions).order_by(ports.c.created_at, ports.c.id)
+    return assemble(tx, tx.execute(query).all(), {})
+
+
+def ports_by_id(tx: Connection, ids: Iterable[str]) -> dict[str, Port]:
+    """Return ports by id."""
+    found: dict[str, Port] = {}
+    for chunk in rows.chunks(ids):
+        found |= {port.id: port for port in ports_where(tx, ports.c.id.in_(chunk))}
+    return found
+
+
+def ports_of_devices(tx: Connection, device_ids: Iterable[str]) -> list[Port]:
+    """Return the ports of devices, oldest first."""
+    return [port for chunk in rows.chunks(device_ids) for port in ports_where(tx, ports.c.device_id.in_(chunk))]
+
+
+def assemble(tx: Connection, found: Sequence[Row[Any]], named: Any) -> list[Port]:
+    """Put records together out of the ports' rows and the other tables."""
+    ips: dict[str, list[Fixed]] = defaultdict(list)
+    groups: dict[str, list[str]] = defaultdict(list)
+    a, g = addresses.c, port_groups.c
+    for chunk in rows.chunks(row.id for row in found):
+        query = select(a.port_id, a.subnet_id, a.ip_address).where(a.port_id.in_(chunk)).order_by(a.position)
+        for port_id, subnet_id, ip in tx.execute(query):
+            ips[port_id].append(Fixed(subnet_id, ip))
+        for port_id, group_id in tx.execute(select(g.port_id, g.group_id).where(g.port_id.in_(chunk)).order_by(g.group_id)):
+            groups[port_id].append(group_id)
+    return [
+        Port(
+            *row, fixed_ips=tuple(ips.get(row.id, ())), security_groups=tuple(groups.get(row.id, ())), tags=named.get(row.id, ())
+        )
+        for row in found
+    ]
+
+
+def used_addresses(tx: Connection, subnet_id: str, among: Collection[str] | None = None) -> set[str]:
+    """Return the addresses of a subnet that are taken, of all or among some."""
+    query = select(addresses.c.ip_address).where(addresses.c.subnet_id == subnet_id)
+    if among is not None:
+        query = query.where(addresses.c.ip_address.in_(list(among)))
+    return set(tx.execute(query).scalars())
+
+
+def set_addresses(tx: Connection, port_id: str, fixed: Sequence[Fixed], fresh: bool = False) -> None:
+    """Give a port exactly these addresses; fresh: it had none."""
+    if not fresh:
+        tx.execute(delete(addresses).where(addresses.c.port_id == port_id))
+    if fixed:
+        values = [
+            {"subnet_id": ip.subnet_id, "ip_address": ip.ip_address, "port_id": port_id, "position": place}
+            for place, ip in enumerate(fixed)
+        ]
+        tx.execute(insert(addresses), values)
+
+
+def set_groups(tx: Connection, port_id: str, group_ids: Sequence[str], fresh: bool = False) -> None:
+    """Put a port into exactly these groups; fresh: it was in none."""
+    if not fresh:
+        tx.execute(delete(port_groups).where(port_groups.c.port_id == port_id))
+    if group_ids:
+        tx.execute(insert(port_groups), [{"port_id": port_id, "group_id": id} for id in group_ids])
+
+
+def delete_port(tx: Connection, port_id: str) -> None:
+    """Remove a port, its addresses and its memberships."""
+    tx.execute(delete(addresses).where(addresses.c.port_id == port_id))
+    tx.execute(delete(port_groups).where(port_groups.c.port_id == port_id))
+    rows.delete_row(tx, ports, port_id)
+
+
+def set_status(tx: Connection, port_ids: Collection[str], status: str) -> int:
+    """Note the status of ports; returns how many had another."""
+    if not port_ids:
+        return 0
+    query = update(ports).where(ports.c.id.in_(list(port_ids)), ports.c.status != status)
+    return tx.execute(query.values(status=status)).rowcount
+
+
+def mac_taken(tx: Connection, network_id: str, mac: str) -> bool:
+    """Tell whether a port of the network has a MAC address."""
+    query = select(ports.c.id).where(ports.c.network_id == network_id, ports.c.mac_address == mac)
+    return tx.execute(query).first() is not None
+
+
+def port_of_address(tx: Connection, network_ids: Collection[str], ip: str) -> Port | None:
+    """Return the port that has an address in one of the networks."""
+    query = select(addresses.c.port_id).join(ports, ports.c.id == addresses.c.port_id)
+    query = query.where(addresses.c.ip_address == ip, ports.c.network_id.in_(list(network_ids)))
+    found = tx.execute(query).scalars().first()
+    return find_port(tx, found) if found else None

@@ -1,0 +1,176 @@
+"""The records: one a resource, its columns first (in the order of the table), then what other tables add to it."""
+
+from typing import Any
+
+import msgspec
+
+
+class Fixed(msgspec.Struct, frozen=True):
+    """One address of a port."""
+
+    subnet_id: str
+    ip_address: str
+
+
+class Network(msgspec.Struct, frozen=True):
+    """A layer 2 network."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    admin_state_up: bool
+    shared: bool
+    external: bool
+    is_default: bool
+    mtu: int
+    port_security_enabled: bool
+    dns_domain: str
+    network_type: str
+    physical_network: str | None
+    segmentation_id: int | None
+    availability_zone_hints: list[str]
+    revision_number: int
+    created_at: float
+    updated_at: float
+    subnets: tuple[tuple[str, int], ...] = ()  # id and IP version
+    tags: tuple[str, ...] = ()
+
+
+class Subnet(msgspec.Struct, frozen=True):
+    """A range of addresses in a network."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    network_id: str
+    ip_version: int
+    cidr: str
+    gateway_ip: str | None
+    enable_dhcp: bool
+    ipv6_ra_mode: str | None
+    ipv6_address_mode: str | None
+    allocation_pools: list[list[str]]
+    dns_nameservers: list[str]
+    host_routes: list[dict[str, str]]
+    revision_number: int
+    created_at: float
+    updated_at: float
+    tags: tuple[str, ...] = ()
+
+
+class Port(msgspec.Struct, frozen=True):
+    """A place in a network where something is plugged in."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    network_id: str
+    mac_address: str
+    admin_state_up: bool
+    status: str
+    device_id: str
+    device_owner: str
+    port_security_enabled: bool
+    allowed_address_pairs: list[dict[str, str]]
+    extra_dhcp_opts: list[dict[str, Any]]
+    dns_name: str
+    host_id: str
+    vnic_type: str
+    profile: dict[str, Any]
+    revision_number: int
+    created_at: float
+    updated_at: float
+    fixed_ips: tuple[Fixed, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Router(msgspec.Struct, frozen=True):
+    """A router; its legs are ports."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    admin_state_up: bool
+    status: str
+    enable_snat: bool
+    routes: list[dict[str, str]]
+    availability_zone_hints: list[str]
+    host_id: str
+    revision_number: int
+    created_at: float
+    updated_at: float
+    gateway: Port | None = None
+    tags: tuple[str, ...] = ()
+
+
+class FloatingIp(msgspec.Struct, frozen=True):
+    """An address of an external network, and the port it leads to."""
+
+    id: str
+    project_id: str
+    description: str
+    floating_network_id: str
+    floating_ip_address: str
+    floating_port_id: str
+    port_id: str | None
+    fixed_ip_address: str | None
+    router_id: str | None
+    status: str
+    dns_name: str
+    dns_domain: str
+    revision_number: int
+    created_at: float
+    updated_at: float
+    tags: tuple[str, ...] = ()
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One allowance of a security group."""
+
+    id: str
+    project_id: str
+    description: str
+    security_group_id: str
+    direction: str
+    ethertype: str
+    protocol: str | None
+    port_range_min: int | None
+    port_range_max: int | None
+    remote_ip_prefix: str | None
+    remote_group_id: str | None
+    revision_number: int
+    created_at: float
+    updated_at: float
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A security group."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    stateful: bool
+    revision_number: int
+    created_at: float
+    updated_at: float
+    rules: tuple[Rule, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class Agent(msgspec.Struct, frozen=True):
+    """One of the parts that serve the network on a host, as operators know them."""
+
+    id: str
+    host: str
+    agent_type: str
+    admin_state_up: bool
+    description: str
+    created_at: float
+    started_at: float
+    heartbeat_at: float

@@ -1,0 +1,183 @@
+"""The tables of the network service.
+
+Addresses are rows of their own, unique by subnet and address, so that no two ports ever get the same one.
+"""
+
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+
+from pileus.kernel.db import Json, metadata
+
+NAME, TEXT, ADDRESS = String(255), String(255), String(64)
+
+
+def _owned() -> tuple[Column[str], ...]:
+    """The columns that every resource starts with."""
+    return (
+        Column("id", String(36), primary_key=True),
+        Column("project_id", String(64), nullable=False, index=True),
+        Column("name", NAME, nullable=False, default=""),
+        Column("description", TEXT, nullable=False, default=""),
+    )
+
+
+def _dated() -> tuple[Column[int] | Column[float], ...]:
+    """The columns that every resource ends with."""
+    return (
+        Column("revision_number", Integer, nullable=False, default=0),
+        Column("created_at", Double, nullable=False),
+        Column("updated_at", Double, nullable=False),
+    )
+
+
+def _inside(name: str, table: str, nullable: bool = False) -> Column[str]:
+    """A reference to a thing that cannot go while this is there."""
+    return Column(name, String(36), ForeignKey(f"{table}.id"), nullable=nullable, index=True)
+
+
+networks = Table(
+    "networks", metadata, *_owned(),
+    Column("admin_state_up", Boolean, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("external", Boolean, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("mtu", Integer, nullable=False),
+    Column("port_security_enabled", Boolean, nullable=False),
+    Column("dns_domain", TEXT, nullable=False),
+    Column("network_type", String(32), nullable=False),
+    Column("physical_network", String(64)),
+    Column("segmentation_id", Integer),
+    Column("availability_zone_hints", Json, nullable=False),
+    *_dated(),
+    UniqueConstraint("network_type", "physical_network", "segmentation_id"),
+)  # fmt: skip
+
+segments = Table(
+    "network_segments", metadata,
+    Column("segmentation_id", Integer, primary_key=True, autoincrement=False, doc="of tunnels: one number, one network"),
+    _inside("network_id", "networks"),
+)  # fmt: skip
+
+subnets = Table(
+    "subnets", metadata, *_owned(),
+    _inside("network_id", "networks"),
+    Column("ip_version", Integer, nullable=False),
+    Column("cidr", ADDRESS, nullable=False),
+    Column("gateway_ip", ADDRESS),
+    Column("enable_dhcp", Boolean, nullable=False),
+    Column("ipv6_ra_mode", String(32)),
+    Column("ipv6_address_mode", String(32)),
+    Column("allocation_pools", Json, nullable=False),
+    Column("dns_nameservers", Json, nullable=False),
+    Column("host_routes", Json, nullable=False),
+    *_dated(),
+)  # fmt: skip
+
+ports = Table(
+    "ports", metadata, *_owned(),
+    _inside("network_id", "networks"),
+    Column("mac_address", String(32), nullable=False),
+    Column("admin_state_up", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("device_id", String(255), nullable=False, index=True),
+    Column("device_owner", String(255), nullable=False),
+    Column("port_security_enabled", Boolean, nullable=False),
+    Column("allowed_address_pairs", Json, nullable=False),
+    Column("extra_dhcp_opts", Json, nullable=False),
+    Column("dns_name", TEXT, nullable=False),
+    Column("host_id", TEXT, nullable=False, index=True),
+    Column("vnic_type", String(32), nullable=False),
+    Column("profile", Json, nullable=False),
+    *_dated(),
+    UniqueConstraint("network_id", "mac_address"),
+)  # fmt: skip
+
+addresses = Table(
+    "port_addresses", metadata,
+    Column("subnet_id", String(36), ForeignKey("subnets.id"), primary_key=True),
+    Column("ip_address", ADDRESS, primary_key=True),
+    Column("port_id", String(36), ForeignKey("ports.id"), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Index("ix_port_addresses_ip_address", "ip_address"),
+)  # fmt: skip
+
+port_groups = Table(
+    "port_security_groups", metadata,
+    Column("port_id", String(36), ForeignKey("ports.id"), primary_key=True),
+    Column("group_id", String(36), ForeignKey("security_groups.id"), primary_key=True, index=True),
+)  # fmt: skip
+
+routers = Table(
+    "routers", metadata, *_owned(),
+    Column("admin_state_up", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("enable_snat", Boolean, nullable=False),
+    Column("routes", Json, nullable=False),
+    Column("availability_zone_hints", Json, nullable=False),
+    Column("host_id", TEXT, nullable=False, doc="the host that does the routing"),
+    *_dated(),
+)  # fmt: skip
+
+floating_ips = Table(
+    "floating_ips", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(64), nullable=False, index=True),
+    Column("description", TEXT, nullable=False),
+    _inside("floating_network_id", "networks"),
+    Column("floating_ip_address", ADDRESS, nullable=False),
+    _inside("floating_port_id", "ports"),
+    _inside("port_id", "ports", nullable=True),
+    Column("fixed_ip_address", ADDRESS),
+    _inside("router_id", "routers", nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("dns_name", TEXT, nullable=False),
+    Column("dns_domain", TEXT, nullable=False),
+    *_dated(),
+    UniqueConstraint("floating_network_id", "port_id", "fixed_ip_address"),
+)  # fmt: skip
+
+groups = Table(
+    "security_groups", metadata, *_owned(),
+    Column("stateful", Boolean, nullable=False),
+    *_dated(),
+)  # fmt: skip
+
+default_groups = Table(
+    "default_security_groups", metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("group_id", String(36), ForeignKey("security_groups.id"), nullable=False, index=True),
+)  # fmt: skip
+
+rules = Table(
+    "security_group_rules", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(64), nullable=False, index=True),
+    Column("description", TEXT, nullable=False),
+    _inside("security_group_id", "security_groups"),
+    Column("direction", String(8), nullable=False),
+    Column("ethertype", String(4), nullable=False),
+    Column("protocol", String(40)),
+    Column("port_range_min", Integer),
+    Column("port_range_max", Integer),
+    Column("remote_ip_prefix", ADDRESS),
+    _inside("remote_group_id", "security_groups", nullable=True),
+    *_dated(),
+)  # fmt: skip
+
+tags = Table(
+    "network_tags", metadata,
+    Column("resource_id", String(36), primary_key=True),
+    Column("tag", String(255), primary_key=True, index=True),
+)  # fmt: skip
+
+agents = Table(
+    "network_agents", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("agent_type", String(64), nullable=False),
+    Column("admin_state_up", Boolean, nullable=False),
+    Column("description", TEXT, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("heartbeat_at", Double, nullable=False),
+    UniqueConstraint("host", "agent_type"),
+)  # fmt: skip

@@ -1,0 +1,188 @@
+"""Makes hosts be as the rows say: one thing at once, or everything on a host by comparison with what is there."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pileus.kernel.context import Cloud
+from pileus.network.driver import NetworkDriverError, NetworkHost, Observed, Spec, fingerprint
+from pileus.network.store import ports as ports_store
+from pileus.network.store import routers as routers_store
+from pileus.network.tables import floating_ips, ports
+from pileus.network.tasks import specs
+
+log = logging.getLogger(__name__)
+
+ROLE = "network"
+
+
+def hosts(cloud: Cloud) -> Iterable[tuple[str, NetworkHost]]:
+    """Return every host that does networking, with its driver."""
+    for name in cloud.bus.hosts(ROLE):
+        yield name, cloud.bus.host(name, ROLE)
+
+
+def network(cloud: Cloud, id: str) -> None:
+    """Make a network so on every host that needs it, and nowhere else."""
+    for name, driver in hosts(cloud):
+        with cloud.db.read() as tx:
+            spec = specs.networks_on(tx, cloud.settings, name, [id]).get(id)
+        if spec is None:
+            driver.destroy_network(id)
+        else:
+            driver.ensure_network(spec)
+            if spec.dhcp:
+                note_dhcp(cloud, [id])
+
+
+def group(cloud: Cloud, id: str) -> None:
+    """Make a group so on every host that needs it."""
+    for name, driver in hosts(cloud):
+        with cloud.db.read() as tx:
+            spec = specs.groups_on(tx, name, [id]).get(id)
+        if spec is None:
+            driver.destroy_groups([id])
+        else:
+            driver.ensure_groups([spec])
+
+
+def port(cloud: Cloud, id: str) -> None:
+    """Make a port so on the host that it is bound to, with its network and its groups; remove it from the others."""
+    for name, driver in hosts(cloud):
+        with cloud.db.read() as tx:
+            spec = specs.ports_on(tx, name, [id]).get(id)
+            if spec is not None:
+                under = specs.networks_on(tx, cloud.settings, name, [spec.network_id])[spec.network_id]
+                named = {r.remote_group_id for g in specs.groups_on(tx, name, spec.group_ids).values() for r in g.rules}
+                groups = specs.groups_on(tx, name, {*spec.group_ids, *(g for g in named if g)})
+        if spec is None:
+            driver.destroy_port(id)
+            continue
+        driver.ensure_network(under)
+        driver.ensure_groups(groups.values())
+        driver.ensure_port(spec)
+        note_ports(cloud, {id: spec.admin_up})
+        if under.dhcp:
+            note_dhcp(cloud, [spec.network_id])
+
+
+def router(cloud: Cloud, id: str) -> None:
+    """Make a router so on its host, with the networks that it reaches into; remove it from the others."""
+    for name, driver in hosts(cloud):
+        with cloud.db.read() as tx:
+            spec = specs.routers_on(tx, name, [id]).get(id)
+            reached = _reached(spec) if spec else set()
+            under = specs.networks_on(tx, cloud.settings, name, reached)
+        if spec is None:
+            driver.destroy_router(id)
+            continue
+        for each in under.values():
+            driver.ensure_network(each)
+        driver.ensure_router(spec)
+        note_routers(cloud, {id: spec})
+
+
+def _reached(spec: Any) -> set[str]:
+    return {leg.network_id for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
+
+
+def note_ports(cloud: Cloud, up: Mapping[str, bool]) -> None:
+    """Note the status of ports that have been made; writes only what changed."""
+    _write_if(cloud, [(id, "ACTIVE" if is_up else "DOWN") for id, is_up in up.items()])
+
+
+def note_dhcp(cloud: Cloud, network_ids: Collection[str]) -> None:
+    """Note that the DHCP ports of networks serve."""
+    with cloud.db.read() as tx:
+        found = ports_store.ports_where(
+            tx, ports.c.network_id.in_(list(network_ids)), ports.c.device_owner == routers_store.DHCP, ports.c.status != "ACTIVE"
+        )
+    _write_if(cloud, [(each.id, "ACTIVE") for each in found])
+
+
+def note_routers(cloud: Cloud, made: Mapping[str, Any]) -> None:
+    """Note that the legs and floating addresses of routers work."""
+    legs = {
+        leg.port_id: "ACTIVE" if spec.admin_up else "DOWN"
+        for spec in made.values() for leg in (*spec.interfaces, *filter(None, [spec.gateway]))
+    }  # fmt: skip
+    _write_if(cloud, list(legs.items()))
+    with cloud.db.read() as tx:
+        waiting = routers_store.floating_where(
+            tx, floating_ips.c.router_id.in_(list(made)), floating_ips.c.port_id.is_not(None), floating_ips.c.status != "ACTIVE"
+        )
+    there = {floating.floating_ip for spec in made.values() for floating in spec.floating_ips}
+    if ready := [fip.id for fip in waiting if fip.floating_ip_address in there]:
+        with cloud.db.begin() as tx:
+            routers_store.set_floating_status(tx, ready, "ACTIVE")
+
+
+def _write_if(cloud: Cloud, statuses: list[tuple[str, str]]) -> None:
+    with cloud.db.read() as tx:
+        now = {p.id: p.status for p in ports_store.ports_by_id(tx, [id for id, _ in statuses]).values()}
+    changed = [(id, status) for id, status in statuses if id in now and now[id] != status]
+    if changed:
+        with cloud.db.begin() as tx:
+            for status in {status for _, status in changed}:
+                ports_store.set_status(tx, [id for id, other in changed if other == status], status)
+
+
+def everything(cloud: Cloud) -> None:
+    """Compare every host with what is wanted there, repair what is not so, and destroy what no row knows."""
+    for name, driver in hosts(cloud):
+        try:
+            _host(cloud, name, driver)
+        except NetworkDriverError:
+            log.exception("host %s could not be looked at", name)
+
+
+def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
+    seen = driver.observe()
+    with cloud.db.read() as tx:
+        networks, groups, ports, routers = _wanted(tx, cloud, name)
+    _each("network", networks, seen.networks, driver.ensure_network)
+    stale = [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]
+    if stale:
+        _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
+    plugged = _each("port", ports, seen.ports, driver.ensure_port)
+    made = _each("router", routers, seen.routers, driver.ensure_router)
+    _destroy(driver, seen, {"router": set(routers), "port": set(ports), "group": set(groups), "network": set(networks)})
+    note_ports(cloud, {id: ports[id].admin_up for id in plugged})
+    note_routers(cloud, {id: routers[id] for id in made})
+    note_dhcp(cloud, [id for id, spec in networks.items() if spec.dhcp])
+
+
+def _wanted(tx: Connection, cloud: Cloud, name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    networks = specs.networks_on(tx, cloud.settings, name)
+    return networks, specs.groups_on(tx, name), specs.ports_on(tx, name), specs.routers_on(tx, name)
+
+
+def _each(kind: str, wanted: Mapping[str, Spec], seen: Mapping[str, str], ensure: Callable[[Any], None]) -> list[str]:
+    """Make what is not as wanted; returns the ids of all that are so now."""
+    good = []
+    for id, spec in wanted.items():
+        if seen.get(id) == fingerprint(spec) or _try(f"{kind} {id}", lambda spec=spec: ensure(spec)):  # type: ignore[misc]
+            good.append(id)
+    return good
+
+
+def _destroy(driver: NetworkHost, seen: Observed, wanted: Mapping[str, set[str]]) -> None:
+    for id in seen.everything("router") - wanted["router"]:
+        _try(f"router {id}", lambda id=id: driver.destroy_router(id))  # type: ignore[misc]
+    for id in seen.everything("port") - wanted["port"]:
+        _try(f"port {id}", lambda id=id: driver.destroy_port(id))  # type: ignore[misc]
+    if unknown := seen.everything("group") - wanted["group"]:
+        _try("groups", lambda: driver.destroy_groups(unknown))
+    for id in seen.everything("network") - wanted["network"]:
+        _try(f"network {id}", lambda id=id: driver.destroy_network(id))  # type: ignore[misc]
+
+
+def _try(what: str, action: Callable[[], None]) -> bool:
+    try:
+        action()
+    except NetworkDriverError as error:
+        log.warning("%s is not as it shall be: %s", what, error)
+        return False
+    return True

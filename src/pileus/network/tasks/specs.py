@@ -1,0 +1,198 @@
+"""Rows turned into what a host's driver is told: which networks, ports, groups and routers are wanted on it.
+
+Each function takes the ids that matter, or None for all, so that one thing after a change and everything in the reconciling loop
+come out of the same lines.  A network is wanted where a port of it is bound or a router reaches into it; a group where a bound
+port is in it, or where the rules of such a group name it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, distinct, select
+
+from pileus.kernel.settings import Settings
+from pileus.network import addressing
+from pileus.network.driver import (
+    AddressPair, DhcpHost, DhcpOption, DhcpSpec, FloatingIp, GroupRule, GroupSpec, HostRoute, NetworkSpec, PortSpec, RaPrefix,
+    RouterGateway, RouterInterface, RouterSpec, SubnetSpec,
+)  # fmt: skip
+from pileus.network.store import groups as groups_store
+from pileus.network.store import networks as networks_store
+from pileus.network.store import ports as ports_store
+from pileus.network.store import routers as routers_store
+from pileus.network.store.records import Network, Port, Router, Rule, Subnet
+from pileus.network.tables import floating_ips, networks, port_groups, ports, routers, rules
+
+Ids = Collection[str] | None
+
+
+def tap_name(port_id: str) -> str:
+    """Return the name of the tap of a port, at most 14 characters."""
+    return "tap" + port_id[:11]
+
+
+def ports_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, PortSpec]:
+    """Return the ports that are bound to a host."""
+    conditions = [ports.c.host_id == host]
+    if ids is not None:
+        conditions.append(ports.c.id.in_(list(ids)))
+    return {port.id: port_spec(port) for port in ports_store.ports_where(tx, *conditions)}
+
+
+def port_spec(port: Port) -> PortSpec:
+    """Return what a driver is told of a bound port."""
+    pairs = (AddressPair(pair["ip_address"], pair.get("mac_address")) for pair in port.allowed_address_pairs)
+    return PortSpec(
+        id=port.id, network_id=port.network_id, mac=port.mac_address, tap=tap_name(port.id),
+        fixed_ips=tuple(fixed.ip_address for fixed in port.fixed_ips), group_ids=port.security_groups,
+        port_security=port.port_security_enabled, allowed_address_pairs=tuple(pairs), admin_up=port.admin_state_up,
+        device_owner=port.device_owner,
+    )  # fmt: skip
+
+
+def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) -> dict[str, NetworkSpec]:
+    """Return the networks that a host needs."""
+    here = select(routers.c.id).where(routers.c.host_id == host)
+    leg = ports.c.device_owner.in_([routers_store.INTERFACE, routers_store.GATEWAY]) & ports.c.device_id.in_(here)
+    query = select(distinct(ports.c.network_id)).where((ports.c.host_id == host) | leg)
+    if ids is not None:
+        query = query.where(ports.c.network_id.in_(list(ids)))
+    wanted = list(tx.execute(query).scalars())
+    if not wanted:
+        return {}
+    found = [Network(*row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
+    subnets: dict[str, list[Subnet]] = defaultdict(list)
+    for subnet in networks_store.subnets_of(tx, wanted):
+        subnets[subnet.network_id].append(subnet)
+    inside: dict[str, list[Port]] = defaultdict(list)
+    served = (ports.c.host_id != "") | (ports.c.device_owner == routers_store.DHCP)
+    for port in ports_store.ports_where(tx, ports.c.network_id.in_(wanted), served):
+        inside[port.network_id].append(port)
+    return {n.id: network_spec(settings, n, subnets[n.id], inside[n.id]) for n in found}
+
+
+def network_spec(settings: Settings, network: Network, subnets: Sequence[Subnet], inside: Sequence[Port]) -> NetworkSpec:
+    """Return what a driver is told of a network: its subnets, and whom its DHCP serves."""
+    own = next((port for port in inside if port.device_owner == routers_store.DHCP), None)
+    domain = network.dns_domain.rstrip(".") or settings.dns_domain
+    dhcp = DhcpSpec(own.mac_address, tuple(f.ip_address for f in own.fixed_ips), domain) if own and own.fixed_ips else None
+    served = {subnet.id for subnet in subnets if subnet.enable_dhcp}
+    return NetworkSpec(
+        id=network.id, segment=network.segmentation_id, mtu=network.mtu, external=network.external,
+        physical_network=network.physical_network, admin_up=network.admin_state_up,
+        subnets=tuple(_subnet(settings, subnet) for subnet in subnets), dhcp=dhcp,
+        hosts=tuple(_dhcp_host(port, served) for port in inside if port.host_id) if dhcp else (),
+    )  # fmt: skip
+
+
+def _subnet(settings: Settings, subnet: Subnet) -> SubnetSpec:
+    servers = subnet.dns_nameservers or [s.strip() for s in settings.dns_servers.split(",") if s.strip()]
+    return SubnetSpec(
+        id=subnet.id, cidr=subnet.cidr, ip_version=6 if subnet.ip_version == 6 else 4, gateway_ip=subnet.gateway_ip,
+        enable_dhcp=subnet.enable_dhcp, dns_nameservers=tuple(servers), host_routes=_routes(subnet.host_routes),
+        ra_mode=subnet.ipv6_ra_mode, address_mode=subnet.ipv6_address_mode,
+    )  # fmt: skip
+
+
+def _routes(plain: Iterable[Mapping[str, str]]) -> tuple[HostRoute, ...]:
+    return tuple(HostRoute(route["destination"], route["nexthop"]) for route in plain)
+
+
+def _dhcp_host(port: Port, served: set[str]) -> DhcpHost:
+    ips = tuple(fixed.ip_address for fixed in port.fixed_ips if fixed.subnet_id in served)
+    options = tuple(
+        DhcpOption(option["opt_name"], option["opt_value"], 6 if option.get("ip_version") == 6 else 4)
+        for option in port.extra_dhcp_opts
+    )
+    return DhcpHost(port.id, port.mac_address, ips, host_name(port.dns_name, ips), options)
+
+
+def host_name(dns_name: str, ips: Sequence[str]) -> str:
+    """Return the name under which a port is known in its network."""
+    return dns_name or ("host-" + ips[0].replace(".", "-").replace(":", "-") if ips else "")
+
+
+def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec]:
+    """Return the groups that a host needs, with the addresses of their members everywhere."""
+    used = set(
+        tx.execute(
+            select(distinct(port_groups.c.group_id))
+            .join(ports, ports.c.id == port_groups.c.port_id)
+            .where(ports.c.host_id == host)
+        ).scalars()
+    )
+    named = select(distinct(rules.c.remote_group_id)).where(
+        rules.c.security_group_id.in_(used), rules.c.remote_group_id.is_not(None)
+    )
+    wanted = used | set(tx.execute(named).scalars()) if used else used
+    wanted = wanted if ids is None else wanted & set(ids)
+    if not wanted:
+        return {}
+    members: dict[str, set[str]] = defaultdict(set)
+    inside = select(distinct(port_groups.c.port_id)).where(port_groups.c.group_id.in_(wanted))
+    for port in ports_store.ports_where(tx, ports.c.host_id != "", ports.c.id.in_(inside)):
+        ips = {fixed.ip_address for fixed in port.fixed_ips} | {pair["ip_address"] for pair in port.allowed_address_pairs}
+        for group_id in port.security_groups:
+            members[group_id] |= ips
+    found = groups_store.groups_by_id(tx, wanted)
+    return {id: GroupSpec(id, tuple(_rule(rule) for rule in group.rules), frozenset(members[id])) for id, group in found.items()}
+
+
+def _rule(rule: Rule) -> GroupRule:
+    return GroupRule(
+        id=rule.id, direction="ingress" if rule.direction == "ingress" else "egress",
+        ethertype="IPv6" if rule.ethertype == "IPv6" else "IPv4", protocol=rule.protocol, port_min=rule.port_range_min,
+        port_max=rule.port_range_max, remote_cidr=rule.remote_ip_prefix, remote_group_id=rule.remote_group_id,
+    )  # fmt: skip
+
+
+def routers_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, RouterSpec]:
+    """Return the routers that a host does the routing of; one without legs is nowhere."""
+    conditions = [routers.c.host_id == host]
+    if ids is not None:
+        conditions.append(routers.c.id.in_(list(ids)))
+    found = routers_store.routers_where(tx, *conditions)
+    legs: dict[str, list[Port]] = defaultdict(list)
+    for port in routers_store.legs_of(tx, [router.id for router in found]):
+        legs[port.device_id].append(port)
+    subnets = networks_store.subnets_by_id(tx, {f.subnet_id for every in legs.values() for p in every for f in p.fixed_ips})
+    floating: dict[str, list[FloatingIp]] = defaultdict(list)
+    for fip in routers_store.floating_where(tx, floating_ips.c.router_id.in_(list(legs))):
+        if fip.fixed_ip_address and fip.router_id:
+            floating[fip.router_id].append(FloatingIp(fip.floating_ip_address, fip.fixed_ip_address))
+    return {r.id: router_spec(r, legs[r.id], subnets, floating[r.id]) for r in found if legs.get(r.id)}
+
+
+def router_spec(
+    router: Router, legs: Sequence[Port], subnets: Mapping[str, Subnet], floating: Sequence[FloatingIp]
+) -> RouterSpec:
+    """Return what a driver is told of a router."""
+    inner = [port for port in legs if port.device_owner == routers_store.INTERFACE]
+    outer = next((port for port in legs if port.device_owner == routers_store.GATEWAY), None)
+    gateway = None
+    if outer is not None:
+        nexthops: dict[int, str] = {}
+        for fixed in outer.fixed_ips:
+            subnet = subnets[fixed.subnet_id]
+            if subnet.gateway_ip:
+                nexthops.setdefault(subnet.ip_version, subnet.gateway_ip)
+        ips = _with_prefix(outer, subnets)
+        gateway = RouterGateway(outer.id, outer.network_id, outer.mac_address, ips, tuple(nexthops.values()))
+    interfaces = tuple(
+        RouterInterface(p.id, p.network_id, p.mac_address, _with_prefix(p, subnets), _announced(p, subnets)) for p in inner
+    )
+    return RouterSpec(
+        id=router.id, interfaces=interfaces, gateway=gateway, enable_snat=router.enable_snat, routes=_routes(router.routes),
+        floating_ips=tuple(floating), admin_up=router.admin_state_up,
+    )  # fmt: skip
+
+
+def _with_prefix(port: Port, subnets: Mapping[str, Subnet]) -> tuple[str, ...]:
+    return tuple(f"{f.ip_address}/{addressing.network(subnets[f.subnet_id].cidr).prefixlen}" for f in port.fixed_ips)
+
+
+def _announced(port: Port, subnets: Mapping[str, Subnet]) -> tuple[RaPrefix, ...]:
+    inside = [subnets[fixed.subnet_id] for fixed in port.fixed_ips]
+    return tuple(
+        RaPrefix(s.cidr, s.ipv6_ra_mode, tuple(s.dns_nameservers)) for s in inside if s.ip_version == 6 and s.ipv6_ra_mode
+    )

@@ -1,0 +1,56 @@
+"""A change that matters to a host starts a task of the thing's own, in the same transaction; the task makes the hosts agree."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection
+
+from pileus.kernel import tasks
+from pileus.kernel.context import Cloud
+from pileus.kernel.loops import Loop
+from pileus.kernel.tasks import Done, Outcome, Program, Run
+from pileus.network.store import agents as agents_store
+from pileus.network.store import groups as groups_store
+from pileus.network.store import networks as networks_store
+from pileus.network.tasks import converge
+
+SYNC = Program("network.sync")
+
+RECONCILE_SECONDS = 5.0
+
+MAKERS: Mapping[str, Callable[[Cloud, str], None]] = {
+    "network": converge.network, "group": converge.group, "port": converge.port, "router": converge.router,
+}  # fmt: skip
+
+
+@SYNC.step
+def agree(run: Run) -> Outcome:
+    """Make one thing on the hosts be as its rows say; a failure is tried again until it is so."""
+    kind, _, id = run.id.partition(":")
+    MAKERS[kind](run.cloud, id)
+    return Done()
+
+
+def touch(tx: Connection, cloud: Cloud, kind: str, id: str) -> None:
+    """Have a thing (network, group, port or router) made as its rows say, soon."""
+    tasks.ensure(tx, cloud, SYNC, f"{kind}:{id}")
+
+
+def touch_network(tx: Connection, cloud: Cloud, id: str) -> None:
+    """The same for a network, where a host has it at all."""
+    if networks_store.is_real(tx, id):
+        touch(tx, cloud, "network", id)
+
+
+def touch_group(tx: Connection, cloud: Cloud, id: str) -> None:
+    """The same for a security group, where a host has it at all."""
+    if groups_store.is_real(tx, id):
+        touch(tx, cloud, "group", id)
+
+
+def reconcile(cloud: Cloud) -> None:
+    """Look at every host and repair it; and note that its agents are alive."""
+    converge.everything(cloud)
+    agents_store.beat(cloud, cloud.bus.hosts(converge.ROLE))
+
+
+RECONCILE = Loop("network.reconcile", RECONCILE_SECONDS, reconcile)
