@@ -1,5 +1,52 @@
 """What image hands to main.py."""
 
-from pileus.kernel.bundle import Bundle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-BUNDLE = Bundle("image")
+from pileus.image.api import data, discovery, images
+from pileus.image.files import FileStore
+from pileus.image.policies import RULES
+from pileus.image.tasks import guest
+from pileus.image.tasks.imports import IMPORT
+from pileus.image.tasks.sweep import SWEEP
+from pileus.kernel import faults
+from pileus.kernel.bundle import Bundle
+from pileus.kernel.context import Cloud
+from pileus.kernel.errors import BadRequest, Fault
+from pileus.kernel.http import Service
+from pileus.kernel.settings import Settings
+
+
+def _body_fault(reason: str) -> Fault:
+    return BadRequest(f"Provided object does not match schema 'image': {reason}")
+
+
+def _parts(settings: Settings) -> Mapping[type[Any], Any]:
+    return {FileStore: FileStore(Path(settings.state_dir) / "images")}
+
+
+def _bootstrap(cloud: Cloud) -> None:
+    cloud.part(FileStore).prepare()
+    if cloud.settings.demo:
+        guest.start(cloud, None)
+
+
+SERVICE = Service(
+    "image",
+    "Image v2",
+    routes=(*discovery.ROUTES, *images.ROUTES, *data.ROUTES),
+    fault_form=faults.glance,
+    classic_ports=(9292,),
+    body_fault=_body_fault,
+)
+
+BUNDLE = Bundle(
+    "image",
+    rules=RULES,
+    services=(SERVICE,),
+    programs=(IMPORT, guest.GUEST),
+    loops=(SWEEP,),
+    parts=_parts,
+    bootstrap=_bootstrap,
+)

@@ -1,0 +1,1 @@
+"""Image v2 over HTTP, a module a noun."""

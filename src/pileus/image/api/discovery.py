@@ -1,0 +1,94 @@
+"""What this API is and can do: versions, schemas, stores, import methods, usage; and the metadata catalog, which is empty."""
+
+from typing import Any
+
+from pileus.image.files import STORE
+from pileus.image.schemas.documents import SCHEMAS
+from pileus.image.service import images, imports
+from pileus.kernel.errors import NotFound
+from pileus.kernel.http import Answer, Call, Route
+
+CURRENT = "2.15"
+SUPPORTED = ("2.13", "2.12", "2.11", "2.10", "2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0")
+"""2.14 and 2.16 are Glance's cache, 2.17 its locations: not served."""
+
+
+def _versions(call: Call) -> dict[str, Any]:
+    links = [{"rel": "self", "href": f"{call.base_url}/v2/"}]
+    return {
+        "versions": [
+            {"id": f"v{version}", "status": "CURRENT" if version == CURRENT else "SUPPORTED", "links": links}
+            for version in (CURRENT, *SUPPORTED)
+        ]
+    }
+
+
+def choices(call: Call) -> Answer:
+    """List the versions, as choices."""
+    return Answer(_versions(call), status=300)
+
+
+def versions(call: Call) -> dict[str, Any]:
+    """List the versions."""
+    return _versions(call)
+
+
+def schema(call: Call) -> dict[str, Any]:
+    """Show a JSON schema."""
+    found = SCHEMAS.get(call.path["name"])
+    if found is None:
+        raise NotFound("The resource could not be found.")
+    return found
+
+
+def import_methods(call: Call) -> dict[str, Any]:
+    """Tell how content may be imported."""
+    methods = {"description": "Import methods available.", "type": "array", "value": list(imports.METHODS)}
+    return {"import-methods": methods}
+
+
+def stores(call: Call) -> dict[str, Any]:
+    """List the stores."""
+    return {"stores": [_store()]}
+
+
+def stores_detail(call: Call) -> dict[str, Any]:
+    """List the stores as their operator sees them."""
+    call.ctx.require("stores_info_detail")
+    properties = {"data_dir": f"{call.cloud.settings.state_dir}/images", "chunk_size": 1 << 20, "thin_provisioning": False}
+    return {"stores": [{**_store(), "type": "file", "properties": properties, "weight": 0}]}
+
+
+def _store() -> dict[str, str]:
+    return {"id": STORE, "description": "Files on this machine", "default": "true"}
+
+
+def usage(call: Call) -> dict[str, Any]:
+    """Tell what the caller's project uses; there are no limits."""
+    return {"usage": {name: {"usage": value, "limit": -1} for name, value in images.usage(call.ctx).items()}}
+
+
+def namespaces(call: Call) -> dict[str, Any]:
+    """List the namespaces of the metadata catalog: none."""
+    call.ctx.require("get_metadef_namespaces")
+    at = "/v2/metadefs/namespaces"
+    return {"namespaces": [], "first": at, "schema": "/v2/schemas/metadefs/namespaces"}
+
+
+def resource_types(call: Call) -> dict[str, Any]:
+    """List the resource types of the metadata catalog: none."""
+    call.ctx.require("get_metadef_namespaces")
+    return {"resource_types": []}
+
+
+ROUTES = (
+    Route("GET", "/", choices, public=True, status=300),
+    Route("GET", "/versions", versions, public=True),
+    Route("GET", "/v2/schemas/{name}", schema, errors=(401, 404)),
+    Route("GET", "/v2/info/import", import_methods, errors=(401,)),
+    Route("GET", "/v2/info/stores", stores, errors=(401,)),
+    Route("GET", "/v2/info/stores/detail", stores_detail, rule="stores_info_detail", errors=(401, 403)),
+    Route("GET", "/v2/info/usage", usage, rule="get_images", errors=(401, 403)),
+    Route("GET", "/v2/metadefs/namespaces", namespaces, rule="get_metadef_namespaces", errors=(401, 403)),
+    Route("GET", "/v2/metadefs/resource_types", resource_types, rule="get_metadef_namespaces", errors=(401, 403)),
+)

@@ -1,0 +1,35 @@
+"""Who may do what with images: Glance's names and its secure defaults."""
+
+from pileus.kernel.policy import Rule
+
+ADMIN = "rule:context_is_admin"
+SEEN = "or 'community':%(visibility)s or 'public':%(visibility)s or 'shared':%(visibility)s"
+MEMBER = f"{ADMIN} or (role:member and project_id:%(project_id)s)"
+READER = f"{ADMIN} or (role:reader and project_id:%(project_id)s)"
+READER_WHO_SEES = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or project_id:%(member_id)s {SEEN}))"
+MEMBER_WHO_SEES = f"{ADMIN} or (role:member and (project_id:%(project_id)s or project_id:%(member_id)s {SEEN}))"
+READER_WHO_SHARES = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or project_id:%(member_id)s))"
+
+IMAGE = "/v2/images/{image_id}"
+
+RULES = (
+    Rule("add_image", f"{ADMIN} or (role:member and project_id:%(project_id)s and project_id:%(owner)s)", ("POST /v2/images",)),
+    Rule("get_image", READER_WHO_SEES, (f"GET {IMAGE}",)),
+    Rule("get_images", READER, ("GET /v2/images",)),
+    Rule("modify_image", MEMBER, (f"PATCH {IMAGE}", f"PUT {IMAGE}/tags/{{tag}}", f"PUT {IMAGE}/stage", f"POST {IMAGE}/import")),
+    Rule("delete_image", MEMBER, (f"DELETE {IMAGE}",)),
+    Rule("publicize_image", ADMIN, ("POST /v2/images", f"PATCH {IMAGE}"), help="make an image public"),
+    Rule("communitize_image", MEMBER, ("POST /v2/images", f"PATCH {IMAGE}"), help="offer an image to everyone who looks for it"),
+    Rule("upload_image", MEMBER, (f"PUT {IMAGE}/file",)),
+    Rule("download_image", MEMBER_WHO_SEES, (f"GET {IMAGE}/file",)),
+    Rule("deactivate", MEMBER, (f"POST {IMAGE}/actions/deactivate",)),
+    Rule("reactivate", MEMBER, (f"POST {IMAGE}/actions/reactivate",)),
+    Rule("add_member", MEMBER, (f"POST {IMAGE}/members",)),
+    Rule("get_member", READER_WHO_SHARES, (f"GET {IMAGE}/members/{{member_id}}",)),
+    Rule("get_members", READER_WHO_SHARES, (f"GET {IMAGE}/members",)),
+    Rule("modify_member", f"{ADMIN} or (role:member and project_id:%(member_id)s)", (f"PUT {IMAGE}/members/{{member_id}}",)),
+    Rule("delete_member", MEMBER, (f"DELETE {IMAGE}/members/{{member_id}}",)),
+    Rule("tasks_api_access", ADMIN, ("GET /v2/tasks", "GET /v2/tasks/{task_id}", "DELETE /v2/tasks/{task_id}")),
+    Rule("stores_info_detail", ADMIN, ("GET /v2/info/stores/detail",)),
+    Rule("get_metadef_namespaces", READER, ("GET /v2/metadefs/namespaces", "GET /v2/metadefs/resource_types")),
+)

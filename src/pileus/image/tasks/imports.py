@@ -1,0 +1,62 @@
+"""Import of staged content: importing -> active, or queued again with the reason in the task's record.
+
+publish: hash and inspect what is staged, give it the image's name, say that the image is active
+x give_up
+"""
+
+from pileus.image import store
+from pileus.image.files import FileStore, digest, place
+from pileus.image.formats import Inspection, WrongFormat
+from pileus.image.records import facts_of
+from pileus.kernel.tasks import Done, Fail, Outcome, Program, Run
+
+IMPORT = Program("image.import")
+DEADLINE_SECONDS = 6 * 3600.0
+FAILED = "os_glance_failed_import"
+
+
+@IMPORT.step
+def publish(run: Run) -> Outcome:
+    """Make the staged content the image's."""
+    cloud, image_id, import_id = run.cloud, run.memo["image"], run.memo["import"]
+    files = cloud.part(FileStore)
+    with cloud.db.begin() as tx:
+        image = store.get(tx, image_id)
+        if image is not None and image.status == "importing":
+            store.change_import(tx, import_id, "processing", "", cloud.clock.now())
+    if image is None:
+        files.remove(image_id)
+        return Done()
+    staged = files.staged_path(image_id)
+    if image.status == "importing":
+        if not staged.exists():
+            return Fail("The staged content is gone.")
+        try:
+            found = digest(staged, Inspection(image.disk_format or "", image.container_format or ""))
+        except WrongFormat as error:
+            return Fail(str(error))
+        place(staged, files.work_folder("filling") / image_id, files.path(image_id))
+        with cloud.db.begin() as tx:
+            now = cloud.clock.now()
+            done = store.change(tx, image_id, {"status": "importing"}, status="active", updated_at=now, **facts_of(found))
+            if done:
+                store.set_property(tx, image_id, FAILED, None)
+                store.change_import(tx, import_id, "success", "", now)
+            gone = not done and store.get(tx, image_id) is None
+        if gone:
+            files.remove(image_id)
+    staged.unlink(missing_ok=True)
+    return Done()
+
+
+@IMPORT.on_fail
+def give_up(run: Run) -> Outcome:
+    """Say why, and let the caller try again."""
+    cloud, image_id = run.cloud, run.memo["image"]
+    with cloud.db.begin() as tx:
+        now = cloud.clock.now()
+        if store.change(tx, image_id, {"status": "importing"}, status="queued", size=None, updated_at=now):
+            store.set_property(tx, image_id, FAILED, "file")
+        store.change_import(tx, run.memo["import"], "failure", run.error or "The import took too long.", now)
+    cloud.part(FileStore).staged_path(image_id).unlink(missing_ok=True)
+    return Done()
