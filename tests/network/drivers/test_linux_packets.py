@@ -1,5 +1,6 @@
 """Packets through what the Linux driver makes: DHCP, routing, floating addresses, security groups, anti-spoofing, metadata."""
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pileus.network.driver import (
     DhcpOption,
     DhcpSpec,
     FloatingIp,
+    GroupRule,
     HostRoute,
     NetworkSpec,
     PortSpec,
@@ -21,6 +23,7 @@ from pileus.network.driver import (
     SubnetSpec,
 )
 from pileus.network.drivers.linux.metadata import Answer, MetadataListener, MetadataSource
+from pileus.network.drivers.linux.netns import Namespace
 from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id
 from tests.network.drivers.guests import Guest, connects, inside, listens, pings, run
 
@@ -93,11 +96,10 @@ def test_floating_addresses_both_ways_and_from_within(cloud: Cloud) -> None:
 def test_a_floating_address_takes_its_connections_with_it(cloud: Cloud) -> None:
     one, _ = cloud.guests()
     cloud.allow(TCP_80)
-    with listens(one.namespace, 80):
-        with inside(cloud.stage.outside, _client) as client:
-            client.connect(("172.24.4.20", 80))
-            cloud.host.ensure_router(replace(cloud.router, floating_ips=()))
-            assert "172.24.4.20" not in run_conntrack(cloud, f"{cloud.stage.prefix}-rtr-{cloud.router.id}")
+    with listens(one.namespace, 80), inside(cloud.stage.outside, _client) as client:
+        client.connect(("172.24.4.20", 80))
+        cloud.host.ensure_router(replace(cloud.router, floating_ips=()))
+        assert "172.24.4.20" not in run_conntrack(cloud, f"{cloud.stage.prefix}-rtr-{cloud.router.id}")
 
 
 def test_a_router_that_is_down_or_without_gateway_forwards_nothing_outside(cloud: Cloud) -> None:
@@ -158,6 +160,24 @@ def test_a_remote_group_opens_for_its_members_only(cloud: Cloud) -> None:
     cloud.host.ensure_groups([cloud.group])
     assert two.pings("10.0.0.11")
     assert one.pings("10.0.0.12")
+
+
+def test_every_form_of_rule_is_taken(cloud: Cloud) -> None:
+    protocols = [None, "any", "tcp", "udp", "sctp", "icmp", "icmpv6", "ipv6-icmp", "vrrp", "gre", "47", "255"]
+    rules = [
+        GroupRule(new_id(), direction, ethertype, protocol, low, high, remote_cidr=remote)
+        for direction, ethertype, remotes in (
+            ("ingress", "IPv4", (None, "0.0.0.0/0", "10.0.0.0/8", "10.0.0.7/32")),
+            ("egress", "IPv6", (None, "::/0", "fd00::/8", "fd00::7/128")),
+        )
+        for protocol in protocols
+        for remote in remotes
+        for low, high in ((None, None), (3, 3), (3, None))
+    ]
+    wide = tuple(AddressPair(cidr) for cidr in ("0.0.0.0/0", "::/0", "fd00:9::/61", "10.0.0.0/8"))
+    cloud.allow(*rules)  # type: ignore[arg-type]
+    cloud.change_port(0, allowed_address_pairs=wide)
+    assert not cloud.host.observe().damaged
 
 
 def test_egress_is_denied_without_a_rule(cloud: Cloud) -> None:
@@ -265,29 +285,26 @@ def eventually(check: object, seconds: float = 8) -> bool:
 
 
 def run_conntrack(cloud: Cloud, namespace: str, containing: str = "") -> str:
-    from pileus.network.drivers.linux.netns import Namespace  # noqa: PLC0415
 
     text = run(Namespace(namespace), "cat", "/proc/thread-self/net/nf_conntrack").stdout
     return "\n".join(line for line in text.splitlines() if containing in line)
 
 
-def _client():  # type: ignore[no-untyped-def]
-    import socket  # noqa: PLC0415
+def _client() -> socket.socket:
 
     client = socket.socket()
     client.settimeout(2)
     return client
 
 
-def _datagram():  # type: ignore[no-untyped-def]
-    import socket  # noqa: PLC0415
+def _datagram() -> socket.socket:
 
     datagram = socket.socket(type=socket.SOCK_DGRAM)
     datagram.settimeout(0.7)
     return datagram
 
 
-def listens_udp(guest: Guest):  # type: ignore[no-untyped-def]
+def listens_udp(guest: Guest) -> socket.socket:
     receiver = inside(guest.namespace, _datagram)
     receiver.bind(("", 68))
     return receiver

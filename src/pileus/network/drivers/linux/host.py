@@ -189,23 +189,20 @@ class LinuxNetworkHost:
 
     def purge(self) -> None:
         """See `NetworkHost`."""
-        self._take_up()
-        for router, _ in self._records.all("router"):
-            self.destroy_router(router.id)
-        if self._site.namespace.exists():
-            for port, _ in self._records.all("port"):
-                self.destroy_port(port.id)
-            for network, _ in self._records.all("network"):
-                self.destroy_network(network.id)
-            with Rtnl(self._site.namespace) as host:
-                for name in host.links():
-                    if name != "lo":
-                        host.delete_link(name)
+        self._endpoints.serve(None)
         if self._uplink:
             self._uplink.destroy()
+        if self._site.namespace.exists():
+            with Rtnl(self._site.namespace) as host:
+                for name in host.links():
+                    if name.startswith("br-"):
+                        host.delete_link(name)  # guests that still run are cut off; the rest goes with the namespace
         self._site.purge()
+        self._records.clear()
+        self._firewall.forget()
         self.close()
         shutil.rmtree(self._site.state_dir, ignore_errors=True)
+        self._adopted = False
 
     def close(self) -> None:
         """See `NetworkHost`."""

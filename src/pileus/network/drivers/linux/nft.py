@@ -93,6 +93,7 @@ class Watermark:
         """Run commands, and remember them as ours. The caller has seen to it that nobody else runs any meanwhile."""
         self._nft.run(commands)
         self._generation = self._nft.generation()
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file.write_text(str(self._generation))
 
     def forget(self) -> None:

@@ -5,9 +5,9 @@ anti-spoofing drops, and the rules of the groups leave their verdict in the pack
 enter the other, 4: at least one end is guarded). The inet family, reached through br_netfilter, adds the state of the
 connection::
 
-    bridge prerouting -310  spoofing: MAC, ARP, IP, DHCP server, router advertisement      (sets macs pair4 pair6 adverts)
-    bridge forward -200     mark = 3: nobody is guarded | groups by port                   (maps egress ingress -> chains of ports -> of groups)
-    inet prerouting raw     a conntrack zone a network                                     (map zones)
+    bridge prerouting -310  spoofing: MAC, ARP, IP, DHCP server, router advertisement    (sets macs pair4 pair6 adverts)
+    bridge forward -200     mark = 3: nobody is guarded | groups by port                 (maps egress ingress to chains)
+    inet prerouting raw     a conntrack zone a network                                   (map zones)
     inet forward            mark 3 | established, related | not invalid and mark 7, else drop
 
 (Where the bridge family tracks connections itself the last two could move there; no kernel at hand to show it.) A tap that is

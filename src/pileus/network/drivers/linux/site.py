@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,9 +59,10 @@ class Site:
         namespace.destroy()
 
     def purge(self) -> None:
-        """End our servers in every namespace of this cloud and remove them all."""
-        for name in [*names(f"{self.prefix}-dhcp-"), *names(f"{self.prefix}-rtr-")]:
-            _kill_servers(self.inner(name))
+        """End our servers, known or not, and remove every namespace of this cloud."""
+        inner = [*names(f"{self.prefix}-dhcp-"), *names(f"{self.prefix}-rtr-")]
+        self._end_servers(inner)
+        for name in inner:
             self.destroy_inner(name)
         self.namespace.destroy()
 
@@ -71,14 +73,27 @@ class Site:
                 namespace.close()
             self._inner.clear()
 
+    def _end_servers(self, inner: list[str]) -> None:
+        places = {_place(self.inner(name).path) for name in inner}
+        ours = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                command = (process / "cmdline").read_bytes()
+                known = f"--conf-file={self.state_dir}/".encode() in command
+                if command.startswith(b"dnsmasq\0") and (known or _place(process / "ns/net") in places):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    ours.append(process)
+        deadline = time.monotonic() + 2
+        while any(_runs(process) for process in ours) and time.monotonic() < deadline:
+            time.sleep(0.002)
 
-def _kill_servers(namespace: Namespace) -> None:
-    try:
-        here = os.stat(namespace.path)
-    except FileNotFoundError:
-        return
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            there = os.stat(process / "ns/net")
-            if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) and (process / "comm").read_text().strip() == "dnsmasq":
-                os.kill(int(process.name), signal.SIGKILL)
+
+def _place(path: Path) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _runs(process: Path) -> bool:
+    with suppress(OSError):
+        return bool((process / "cmdline").read_bytes())
+    return False

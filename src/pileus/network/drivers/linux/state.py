@@ -31,7 +31,6 @@ class Records:
         self._directory = directory
         self._records: dict[Kind, dict[str, _Record]] = {kind: {} for kind in _TYPES}
         for kind, type in _TYPES.items():
-            (directory / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
             for file in (directory / kind).glob("*.json"):
                 self._load(kind, type, file)
 
@@ -81,6 +80,7 @@ class Records:
         return self._directory / kind / f"{id}.json"
 
     def _write(self, kind: Kind, spec: Spec, seal: str) -> None:
+        self._file(kind, spec.id).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file(kind, spec.id).write_bytes(seal.encode() + b"\n" + msgspec.json.encode(spec))
 
     def _load(self, kind: Kind, type: type[Spec], file: Path) -> None:
