@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from pileus.network.driver import PortSpec
@@ -52,6 +53,7 @@ class Guest:
         subprocess.run(["chmod", "755", script], check=True)
         command = [shell, "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "8", "-T", "1", "-O", "26", "-O", "121", "-s", script]
         done = run(self.namespace, *command, timeout=20)
+        Path(script).unlink()
         return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
