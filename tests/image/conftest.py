@@ -65,7 +65,7 @@ def files(lab):
     folder = lab.cloud.settings.state_dir + "/images"
 
     def list_files() -> list[str]:
-        from pathlib import Path  # noqa: PLC0415
+        from pathlib import Path
 
         return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
 
