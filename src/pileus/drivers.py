@@ -18,7 +18,7 @@ class HostUnusable(Exception):
     """This machine lacks what a driver needs; the message says what to do."""
 
 
-NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "conntrack")}
+NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "ip")}
 
 
 @dataclass

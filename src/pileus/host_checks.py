@@ -20,7 +20,6 @@ PROGRAMS = {
     "dnsmasq": "dnsmasq-base",
     "nft": "nftables",
     "ip": "iproute2",
-    "conntrack": "conntrack",
 }
 GUEST_PROGRAMS = {"syslinux": "syslinux", "mcopy": "mtools", "mkfs.vfat": "dosfstools", "mke2fs": "e2fsprogs", "cpio": "cpio"}
 SBIN = ("/usr/sbin", "/sbin")

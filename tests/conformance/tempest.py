@@ -26,7 +26,7 @@ import yaml
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-NAME, LISTEN, PUBLIC = "pileus-tempest", "127.0.0.1:8100", "172.24.8.0/24"
+NAME, LISTEN, PUBLIC = "pileustest", "127.0.0.1:8100", "172.24.8.0/24"
 SERVED = ("identity", "image", "compute", "network")
 READY_SECONDS = 120
 RESULT = re.compile(

@@ -32,5 +32,5 @@ def configure(level: str, file: Path | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-    for noisy in ("pyroute2", "qemu", "asyncio", "_granian"):
+    for noisy in ("qemu", "asyncio", "_granian"):
         logging.getLogger(noisy).setLevel(max(LEVELS[level], logging.WARNING))
