@@ -16,7 +16,7 @@ DEFAULT_CLASS = "default"
 limits = Table(
     "quota_limits", metadata,
     Column("service", String(32), primary_key=True),
-    Column("owner", String(64), primary_key=True, doc="a project's id, user:PROJECT:USER, or the class default"),
+    Column("owner", String(160), primary_key=True, doc="a project's id, user:PROJECT:USER, or the class default"),
     Column("resource", String(64), primary_key=True),
     Column("value", Integer, nullable=False),
 )  # fmt: skip
@@ -39,6 +39,12 @@ def get_limits(tx: Connection, service: str, owner: str, defaults: Mapping[str, 
     found.update({r.resource: r.value for r in rows if r.owner == DEFAULT_CLASS and r.resource in found})
     found.update({r.resource: r.value for r in rows if r.owner == owner and r.resource in found})
     return found
+
+
+def get_own(tx: Connection, service: str, owner: str) -> dict[str, int]:
+    """Return only the limits that were set for this very owner."""
+    query = select(limits.c.resource, limits.c.value).where(limits.c.service == service, limits.c.owner == owner)
+    return {row.resource: row.value for row in tx.execute(query)}
 
 
 def set_limits(tx: Connection, service: str, owner: str, values: Mapping[str, int]) -> None:

@@ -1,6 +1,6 @@
 """HTTP in and out: each noun's routes, put together to one API."""
 
-from pileus.compute.api import flavors, hypervisors, services
+from pileus.compute.api import aggregates, flavors, hypervisors, keypairs, quotas, records, server_groups, services, usage
 from pileus.kernel import faults
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
@@ -9,6 +9,12 @@ ROUTES: tuple[Route, ...] = (
     *flavors.routes,
     *services.routes,
     *hypervisors.routes,
+    *aggregates.routes,
+    *keypairs.routes,
+    *quotas.routes,
+    *usage.routes,
+    *server_groups.routes,
+    *records.routes,
 )
 
 COMPUTE = Service(
