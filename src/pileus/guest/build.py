@@ -55,9 +55,7 @@ def build(
     progress("making file systems")
     disk.make_ext4(work_dir / "root.ext4", root, sources)
     config = disk.SYSLINUX_CONFIG.format(arguments=KERNEL_ARGUMENTS).encode()
-    boot_mib = disk.make_boot(
-        work_dir / "boot.fat", {"syslinux.cfg": config, "vmlinuz": vmlinuz, "initrd": initrd}, sources
-    )
+    boot_mib = disk.make_boot(work_dir / "boot.fat", {"syslinux.cfg": config, "vmlinuz": vmlinuz, "initrd": initrd}, sources)
     raw = work_dir / "disk.raw"
     disk.make_disk(raw, work_dir / "boot.fat", work_dir / "root.ext4", boot_mib)
     progress("compressing")

@@ -64,7 +64,7 @@ def read(name: str, path: Path) -> Module:
 
 
 def without_signature(content: bytes) -> bytes:
-    """Cut off an appended signature. Its form (Linux, module_signature.h): signature, 12 bytes with its big-endian length last, mark."""
+    """Cut off an appended signature: the signature, 12 bytes that end with its big-endian length, a mark (Linux, module_signature.h)."""
     if not content.endswith(SIGNATURE_MARK):
         return content
     info_end = len(content) - len(SIGNATURE_MARK)

@@ -49,7 +49,9 @@ class MissingPackages(Exception):
     def __init__(self, packages: set[str], why: str = "") -> None:
         self.packages = frozenset(packages)
         names = " ".join(sorted(packages))
-        super().__init__(f"Debian packages are missing: {names}. Install them: apt-get install {names}{f' ({why})' if why else ''}")
+        super().__init__(
+            f"Debian packages are missing: {names}. Install them: apt-get install {names}{f' ({why})' if why else ''}"
+        )
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def fetch(packages_dir: Path | None, progress: Progress) -> tuple[Kernel, Path]:
         unpack(BUSYBOX_PACKAGE, cache, progress)
         busybox = find_busybox(cache)
     if kernel is None or busybox is None:
-        raise MissingPackages({KERNEL_PACKAGE if kernel is None else BUSYBOX_PACKAGE}, "the package does not hold what was expected")
+        raise MissingPackages(
+            {KERNEL_PACKAGE if kernel is None else BUSYBOX_PACKAGE}, "the package does not hold what was expected"
+        )
     return kernel, busybox
 
 
