@@ -110,5 +110,5 @@ def partition(flag: int, kind: int, start_sector: int, sectors: int) -> bytes:
 def make_qcow2(raw: Path, out: Path, sources: Sources) -> None:
     """Compress the raw disk into a qcow2; `out` appears whole or not at all."""
     part = out.with_name(f".{out.name}.part")
-    run([sources.tools["qemu-img"], "convert", "-O", "qcow2", "-c", "-m", "4", "-W", raw, part])
+    run([sources.tools["qemu-img"], "convert", "-O", "qcow2", "-c", "-m", "4", raw, part])
     part.replace(out)

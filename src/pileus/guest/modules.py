@@ -64,7 +64,10 @@ def read(name: str, path: Path) -> Module:
 
 
 def without_signature(content: bytes) -> bytes:
-    """Cut off an appended signature: the signature, 12 bytes that end with its big-endian length, a mark (Linux, module_signature.h)."""
+    """Cut off an appended signature.
+
+    Its form is Linux' include/linux/module_signature.h: the signature, 12 bytes that end with its big-endian length, the mark.
+    """
     if not content.endswith(SIGNATURE_MARK):
         return content
     info_end = len(content) - len(SIGNATURE_MARK)
