@@ -84,6 +84,7 @@ class Call:
     path_url: str
     client: str = ""
     method: str = "GET"
+    service_name: str = ""
     body: Any = None
     raw: bytes = b""
     chunks: Callable[[], AsyncIterator[bytes]] | None = None

@@ -139,7 +139,8 @@ class Api:
         loop = asyncio.get_running_loop()
         if route.stream:
             call.chunks = lambda: _chunks(receive)
-            await loop.run_in_executor(self._threads, self._admit, request, call)
+            if not route.public:
+                await loop.run_in_executor(self._threads, self._admit, request, call)
             return _encode(request, call, await route.handler(call))
         raw = await _read_body(receive, request.headers, self._cloud.settings.body_bytes_max)
         return await loop.run_in_executor(self._threads, self._run, request, call, raw)
@@ -152,7 +153,7 @@ class Api:
         client = (request.scope.get("client") or ("",))[0]
         return Call(
             context, route, path, Query(pairs), request.headers, request.version, base, request.root_url,
-            base + request.path, client, method,
+            base + request.path, client, method, request.service.name,
         )  # fmt: skip
 
     def _admit(self, request: _Request, call: Call) -> None:
