@@ -1,0 +1,75 @@
+"""Use cases of tags, the same on every resource that has them."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Connection, Table
+
+from pileus.kernel.context import Context
+from pileus.kernel.errors import NotFound
+from pileus.network import tables
+from pileus.network.errors import bad_attribute
+from pileus.network.service import access, floating_ips, groups, networks, ports, routers, subnets
+from pileus.network.store import rows
+
+TAG_MAX, TAGS_MAX = 255, 50
+
+Show = Callable[[Context, str], object]
+
+KINDS: Mapping[str, tuple[str, Table, Show]] = {
+    "networks": ("network", tables.networks, networks.show),
+    "subnets": ("subnet", tables.subnets, subnets.show),
+    "ports": ("port", tables.ports, ports.show),
+    "routers": ("router", tables.routers, routers.show),
+    "floatingips": ("floatingip", tables.floating_ips, floating_ips.show),
+    "security-groups": ("security_group", tables.groups, groups.show),
+}
+
+
+def _names(ctx: Context, plural: str, id: str) -> tuple[str, ...]:
+    if plural not in KINDS:
+        raise NotFound("The resource could not be found.")
+    KINDS[plural][2](ctx, id)
+    with ctx.cloud.db.read() as tx:
+        return rows.tags_of(tx, [id]).get(id, ())
+
+
+def list_tags(ctx: Context, plural: str, id: str) -> tuple[str, ...]:
+    """Return the tags of a thing.  :raises NotFound: when the caller does not see it."""
+    return _names(ctx, plural, id)
+
+
+def require_tag(ctx: Context, plural: str, id: str, tag: str) -> None:
+    """Check that a thing has a tag.  :raises NotFound: when it has not."""
+    if tag not in _names(ctx, plural, id):
+        raise NotFound(f"Tag {tag} could not be found.", kind="TagNotFound")
+
+
+def replace(ctx: Context, plural: str, id: str, names: list[str]) -> tuple[str, ...]:
+    """Give a thing exactly these tags."""
+    _names(ctx, plural, id)
+    for name in names:
+        if not 1 <= len(name) <= TAG_MAX or "," in name or "/" in name:
+            raise bad_attribute("tags", f"'{name}' is not a valid tag")
+    if len(set(names)) > TAGS_MAX:
+        raise bad_attribute("tags", f"no more than {TAGS_MAX} tags are taken")
+    noun, table, _ = KINDS[plural]
+
+    def work(tx: Connection) -> tuple[str, ...]:
+        owner = tx.execute(table.select().with_only_columns(table.c.project_id).where(table.c.id == id)).scalar_one()
+        access.require(ctx, noun, "update", id, access.target_of(owner))
+        rows.set_tags(tx, id, names)
+        rows.update_row(tx, table, ctx.cloud.clock.now(), id, {})
+        return tuple(sorted(set(names)))
+
+    return access.transact(ctx.cloud, work)
+
+
+def add(ctx: Context, plural: str, id: str, tag: str) -> None:
+    """Add a tag to a thing."""
+    replace(ctx, plural, id, [*_names(ctx, plural, id), tag])
+
+
+def remove(ctx: Context, plural: str, id: str, tag: str) -> None:
+    """Take a tag away.  :raises NotFound: when the thing has it not."""
+    require_tag(ctx, plural, id, tag)
+    replace(ctx, plural, id, [name for name in _names(ctx, plural, id) if name != tag])
