@@ -58,14 +58,16 @@ def delete_group(tx: Connection, group_id: str) -> None:
 def hosts_of(tx: Connection, group_id: str) -> dict[str, int]:
     """Return how many members each host has: what the scheduler's affinity filters look at."""
     query = select(servers.c.host, func.count()).where(
-        servers.c.group_id == group_id, servers.c.host.is_not(None), servers.c.deleted_at.is_(None)
+        servers.c.server_group_id == group_id, servers.c.host.is_not(None), servers.c.deleted_at.is_(None)
     )
     return {row[0]: row[1] for row in tx.execute(query.group_by(servers.c.host))}
 
 
 def _members(tx: Connection, group_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = defaultdict(list)
-    query = select(servers.c.group_id, servers.c.id).where(servers.c.group_id.in_(group_ids), servers.c.deleted_at.is_(None))
+    query = select(servers.c.server_group_id, servers.c.id).where(
+        servers.c.server_group_id.in_(group_ids), servers.c.deleted_at.is_(None)
+    )
     for group_id, server_id in tx.execute(query.order_by(servers.c.created_at, servers.c.id)):
         found[group_id].append(server_id)
     return defaultdict(tuple, {group_id: tuple(ids) for group_id, ids in found.items()})

@@ -1,4 +1,4 @@
-"""Server groups.  Which servers are members is written in the servers' own rows (group_id)."""
+"""Server groups.  Which servers are members is written in the servers' own rows (server_group_id)."""
 
 from sqlalchemy import Column, Double, Integer, String, Table
 
