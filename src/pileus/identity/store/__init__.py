@@ -1,0 +1,1 @@
+"""Questions asked of identity's tables; the answers are plain records."""
