@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from pileus import guest
+from pileus.identity.service import bootstrap as identity_bootstrap
+from pileus.identity.service import projects
+from pileus.image.bundle import BUNDLE
 from pileus.image.service import images, snapshots
 from pileus.image.tasks import guest as guest_task
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound, UnsupportedMedia
+from tests.conftest import make_lab
 
 from .conftest import md5, qcow2
 
@@ -106,3 +110,18 @@ def test_without_packages_the_guest_image_says_so(lab, monkeypatch, files):
     [image] = lab.client("demo").get("/image/v2/images").json()["images"]
     assert image["status"] == "active"
     assert "pileus_message" not in image
+
+
+def test_the_first_start_of_a_demonstration_begins_the_guest_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(guest, "build", lambda out, work: out.write_bytes(qcow2()))
+    lab = make_lab(tmp_path / "state", demo=True)
+    (tmp_path / "state").mkdir()
+    lab.cloud.db.create_tables()
+    identity_bootstrap.bootstrap(lab.cloud)
+    for _ in range(2):
+        BUNDLE.bootstrap(lab.cloud)
+        found = lab.client("admin").get("/image/v2/images").json()["images"]
+        assert [image["name"] for image in found] == ["cirros-pileus"]
+    assert projects.get_name(lab.cloud, found[0]["owner"]) == "admin"
+    lab.app.close()
+    lab.cloud.db.dispose()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pileus.identity.service import projects
 from pileus.image.api import data, discovery, images
 from pileus.image.files import FileStore
 from pileus.image.policies import RULES
@@ -12,7 +13,7 @@ from pileus.image.tasks.imports import IMPORT
 from pileus.image.tasks.sweep import SWEEP
 from pileus.kernel import faults
 from pileus.kernel.bundle import Bundle
-from pileus.kernel.context import Cloud
+from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Fault
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
@@ -29,7 +30,14 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
 def _bootstrap(cloud: Cloud) -> None:
     cloud.part(FileStore).prepare()
     if cloud.settings.demo:
-        guest.start(cloud, None)
+        guest.start(cloud, _admin_project_id(cloud))
+
+
+def _admin_project_id(cloud: Cloud) -> str | None:
+    """Return the project that owns what the cloud itself brings along."""
+    cloud_itself = Context(cloud, system=True).elevated()
+    found = projects.list_(cloud_itself, {"name": "admin", "domain_id": "default"})
+    return found[0].id if found else None
 
 
 SERVICE = Service(
