@@ -1,0 +1,69 @@
+# Every task of the project, one line each: `make` lists them. ARGS="..." is passed on where a target says so.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ARGS ?=
+BIN := .venv/bin
+UV := .venv-tools/bin/uv
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+.PHONY: help ready demo up down test check fmt format-check lint types imports docs docs-check bench tempest image lock clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+ready: ## install what is missing (Debian packages when root, the locked Python packages); nothing to do takes no time
+	@tools/bootstrap
+
+demo: ready ## start the cloud, boot a server by openstacksdk, log in to it by SSH, show where the time went
+	@$(BIN)/python -m pileus.demo $(ARGS)
+
+up: ready ## start the cloud and leave it running
+	@$(BIN)/pileus up --detach $(ARGS)
+
+down: ## stop the cloud; guests run on and are found again (ARGS=--purge leaves no trace)
+	@$(BIN)/pileus down $(ARGS)
+
+test: ready ## all tests (ARGS: for pytest); as root the real drivers, networks and guests, too
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: ready format-check lint types imports docs-check test ## all that must hold: format, lint, types, imports, reference, tests
+
+fmt: ready ## format the code, sort the imports
+	@$(BIN)/ruff format && $(BIN)/ruff check --select I --fix -q
+
+format-check: ready
+	@$(BIN)/ruff format --check
+
+lint: ready ## look for mistakes with ruff
+	@$(BIN)/ruff check
+
+types: ready ## check the types with mypy
+	@$(BIN)/mypy
+
+imports: ready ## check who may import whom
+	@$(BIN)/lint-imports
+
+docs: ready ## write the generated reference
+	@$(BIN)/python -m pileus.docs
+
+docs-check: docs
+	@test -z "$$(git status --porcelain -- docs/reference)" || { git status --short -- docs/reference; \
+		git --no-pager diff --stat -- docs/reference; echo 'docs/reference is not what the code says: commit what make docs wrote'; exit 1; }
+
+bench: ready ## measure the cloud (ARGS: for benchmarks/run.py)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+tempest: ready ## run OpenStack's own tests against the running cloud (ARGS: lists or names of tests)
+	@$(BIN)/python tests/conformance/tempest.py $(ARGS)
+
+image: ready ## build the guest image alone: build/guest.qcow2
+	@$(BIN)/python -m pileus.guest build build/guest.qcow2 --kernel-dir build
+
+lock: ready ## write requirements/*.txt anew after a change in pyproject.toml (ARGS=--upgrade: everything newer)
+	@$(COMPILE) $(ARGS) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) $(ARGS) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	@echo uv | $(COMPILE) $(ARGS) - -o requirements/tools.txt
+
+clean: ## remove the virtual environments and caches, but not the cloud's state
+	@rm -rf .venv .venv-tools .venv-tempest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
