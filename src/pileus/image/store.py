@@ -1,10 +1,11 @@
 """Questions asked of the image tables, and the records that answer them."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from msgspec import Struct
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.image.filters import Listing
@@ -13,9 +14,11 @@ from pileus.image.tables import images as t
 from pileus.kernel.errors import Conflict
 
 
-@dataclass(frozen=True)
-class Image:
-    """One image.  Sizes are in bytes, min_disk in GiB, min_ram in MiB; owner is a project's id."""
+class Image(Struct, frozen=True):
+    """One image.  Sizes are in bytes, min_disk in GiB, min_ram in MiB; owner is a project's id.
+
+    A Struct because a list makes a thousand of them, which takes a tenth of the time that a frozen dataclass takes.
+    """
 
     id: str
     name: str | None
@@ -36,8 +39,8 @@ class Image:
     created_at: float
     updated_at: float
     upload_id: str = ""
-    properties: dict[str, str] = field(default_factory=dict)
-    tags: list[str] = field(default_factory=list)
+    properties: dict[str, str] = {}
+    tags: list[str] = []
 
     @property
     def has_data(self) -> bool:
@@ -73,6 +76,11 @@ class Import:
 
 
 COLUMNS = tuple(t.c)
+ONE = (  # built once: it is asked more often than any other
+    select(*COLUMNS, facts.c.kind, facts.c.name, facts.c.value)
+    .select_from(t.outerjoin(facts, facts.c.image_id == t.c.id))
+    .where(t.c.id == bindparam("image_id"))
+)
 SORTS = {"name": func.coalesce(t.c.name, ""), "size": func.coalesce(t.c.size, -1)} | {
     key: func.coalesce(t.c[key], "") for key in ("container_format", "disk_format")
 }
@@ -83,18 +91,14 @@ def get(tx: Connection, image_id: str, *, lock: bool = False) -> Image | None:
 
     :param lock: keep others from changing it until the transaction ends.
     """
-    joined = t.outerjoin(facts, facts.c.image_id == t.c.id)
-    query = (
-        select(*COLUMNS, facts.c.kind, facts.c.name.label("fact"), facts.c.value).select_from(joined).where(t.c.id == image_id)
-    )
     if lock:
         tx.execute(select(t.c.id).where(t.c.id == image_id).with_for_update())
-    rows = tx.execute(query).all()
+    rows = tx.execute(ONE, {"image_id": image_id}).all()
     if not rows:
         return None
     image = Image(*rows[0][: len(COLUMNS)])
-    for row in rows:
-        _add_fact(image, row.kind, row.fact, row.value)
+    for *_, kind, name, value in rows:
+        _add_fact(image, kind, name, value)
     return image
 
 

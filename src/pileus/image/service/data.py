@@ -4,7 +4,9 @@ An upload begins (rights, state, a locked file), takes blocks, and ends: publish
 is queued again.  Whoever dies on the way lets go of the lock on the file, and the sweeper puts the image back.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from pileus.image import store
 from pileus.image.files import FileStore, Sink

@@ -5,10 +5,11 @@ file, on this machine).  `snapshots` has what makes an image out of a server's d
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from pileus.image import filters, patch, store
@@ -190,7 +191,7 @@ def _apply(ctx: Context, image: Image, change: patch.Change) -> Image:
         if name in ("disk_format", "container_format") and image.status not in ("queued", "importing"):
             raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
         value = sorted(set(change.value)) if name == "tags" else change.value
-        return replace(image, **{name: value})  # type: ignore[arg-type]  # (converted to the field's kind by patch)
+        return replace(image, **{name: value})
     there = name in image.properties
     if change.op != "add" and not there:
         raise Conflict(f"Property {name} does not exist.")
