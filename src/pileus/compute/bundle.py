@@ -1,6 +1,7 @@
 """What compute hands to main.py."""
 
 from pileus.compute import api, policies
+from pileus.compute.api.placement import PLACEMENT
 from pileus.compute.service import flavors, hosts
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
@@ -15,7 +16,7 @@ def bootstrap(cloud: Cloud) -> None:
 BUNDLE = Bundle(
     "compute",
     rules=policies.RULES,
-    services=(api.COMPUTE,),
+    services=(api.COMPUTE, PLACEMENT),
     loops=(hosts.REFRESH,),
     bootstrap=bootstrap,
 )

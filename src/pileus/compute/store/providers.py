@@ -61,7 +61,7 @@ def load(tx: Connection, uuids: Collection[str] | None = None) -> list[Provider]
                 {name: used[row.uuid].get(name, 0) for name in held[row.uuid]},
                 frozenset(tags[row.uuid]),
                 frozenset(groups[row.uuid]),
-            )  # fmt: skip
+            )
         )
     return found
 
