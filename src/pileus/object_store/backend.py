@@ -221,8 +221,13 @@ class AccountServer(Protocol):
 class Ring(Protocol):
     """Where things are kept."""
 
-    replicas: float
-    partition_count: int
+    @property
+    def replicas(self) -> float:
+        """How many copies; a fraction gives some partitions one more."""
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions."""
 
     def partition(self, account: str, container: str | None = None, object_name: str | None = None) -> int:
         """Return the partition of a name."""

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import msgspec
 
 from pileus.object_store.places import Target
-from pileus.object_store.timestamps import Timestamp
+from pileus.object_store.timestamps import ZERO, Timestamp
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +70,20 @@ class ObjectRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ContainerRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """News of a container for its account."""
+    """News of a container for its account; figures_at is when it was counted."""
 
     name: str
     put_at: Timestamp
-    delete_at: Timestamp
+    delete_at: Timestamp = ZERO
     object_count: int = 0
     bytes_used: int = 0
     policy: int = 0
+    figures_at: Timestamp = ZERO
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is gone."""
+        return self.delete_at >= self.put_at
 
 
 class PolicyUse(msgspec.Struct, frozen=True):
