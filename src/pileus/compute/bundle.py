@@ -2,9 +2,11 @@
 
 from pileus.compute import api, policies
 from pileus.compute.api.placement import PLACEMENT
-from pileus.compute.service import flavors, hosts
+from pileus.compute.service import flavors, hosts, keypairs, projects
+from pileus.compute.tasks import servers, watch
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
+from pileus.kernel.events import Events
 
 
 def bootstrap(cloud: Cloud) -> None:
@@ -13,10 +15,19 @@ def bootstrap(cloud: Cloud) -> None:
     hosts.refresh(cloud)
 
 
+def subscribe(events: Events) -> None:
+    """Listen to what becomes of users and projects."""
+    events.subscribe("identity.user.deleted", keypairs.on_user_deleted)
+    events.subscribe("identity.project.deleted", projects.on_project_deleted)
+
+
 BUNDLE = Bundle(
     "compute",
     rules=policies.RULES,
     services=(api.COMPUTE, PLACEMENT),
-    loops=(hosts.REFRESH,),
+    programs=(servers.program,),
+    loops=(hosts.REFRESH, *watch.LOOPS),
+    parts=lambda settings: {watch.Watch: watch.Watch()},
+    subscribe=subscribe,
     bootstrap=bootstrap,
 )

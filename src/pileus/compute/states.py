@@ -82,7 +82,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "update_metadata": frozenset({"active", "paused", "suspended", "stopped", "error"}),
     "update_tags": frozenset({"active", "paused", "suspended", "stopped"}),
 }
-BUSY_ALLOWED = {"reboot_hard": frozenset({"rebooting", "rebooting_hard"}), "stop": frozenset(), "update_metadata": None}
+BUSY_ALLOWED = {"reboot_hard": frozenset({"rebooting", "rebooting_hard"})}
 
 
 def status(vm_state: str, task_state: str | None) -> str:

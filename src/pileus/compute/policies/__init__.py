@@ -1,9 +1,10 @@
 """Who may do what, under nova's own rule names, a module a noun."""
 
-from pileus.compute.policies import aggregates, flavors, hosts, keypairs, placement, quotas, records, server_groups
+from pileus.compute.policies import aggregates, flavors, hosts, keypairs, placement, quotas, records, server_groups, servers
 from pileus.kernel.policy import Rule
 
 RULES: tuple[Rule, ...] = (
+    *servers.RULES,
     *flavors.RULES,
     *keypairs.RULES,
     *aggregates.RULES,

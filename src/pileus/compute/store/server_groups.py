@@ -55,6 +55,11 @@ def delete_group(tx: Connection, group_id: str) -> None:
     tx.execute(delete(server_groups).where(server_groups.c.id == group_id))
 
 
+def delete_of_project(tx: Connection, project_id: str) -> None:
+    """Delete all groups of a project."""
+    tx.execute(delete(server_groups).where(server_groups.c.project_id == project_id))
+
+
 def hosts_of(tx: Connection, group_id: str) -> dict[str, int]:
     """Return how many members each host has: what the scheduler's affinity filters look at."""
     query = select(servers.c.host, func.count()).where(

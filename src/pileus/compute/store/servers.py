@@ -7,6 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, delete, false, func, insert, literal, or_, select, update
 
 from pileus.compute import states
+from pileus.compute.tables.hosts import hosts
+from pileus.compute.tables.keypairs import keypairs
+from pileus.compute.tables.server_groups import server_groups
 from pileus.compute.tables.servers import server_tags, servers
 from pileus.kernel.paging import Page
 
@@ -179,16 +182,59 @@ def usage(tx: Connection, project_id: str) -> dict[str, int]:
     return {"instances": int(row[0]), "cores": int(row[1]), "ram": int(row[2])}
 
 
-def of_hosts(tx: Connection, hosts: Iterable[str] | None = None) -> Sequence[Row[Any]]:
-    """Return what the scheduler must know of the servers that have a host."""
-    query = select(
-        C.id, C.host, C.project_id, C.group_id, C.vcpus, C.memory_mib, C.disk_gib, C.image_id, C.vm_state, C.task_state
-    )
-    query = query.where(C.deleted_at.is_(None), C.host.is_not(None))
-    return tx.execute(query if hosts is None else query.where(C.host.in_(list(hosts)))).all()
+def on_host(tx: Connection, host: str, id: str | None = None) -> list[Any]:
+    """Return the states of the servers of one host (or of one server there), to be compared with what is seen."""
+    query = select(C.id, C.vm_state, C.task_state, C.power_state, C.updated_at).where(C.host == host, C.deleted_at.is_(None))
+    return list(tx.execute(query if id is None else query.where(C.id == id)).all())
 
 
-def on_host(tx: Connection, host: str) -> Sequence[Row[Any]]:
-    """Return the states of the servers of one host between which and what is seen there may be a difference."""
-    query = select(C.id, C.vm_state, C.task_state, C.power_state, C.updated_at)
-    return tx.execute(query.where(C.host == host, C.deleted_at.is_(None))).all()
+def change_unmoved(tx: Connection, row: Any, **values: Any) -> bool:
+    """Change a server if nothing was done to it since its row was read; tells whether that was so."""
+    where = (C.id == row.id, C.vm_state == row.vm_state, C.task_state.is_(None), C.updated_at == row.updated_at)
+    return tx.execute(update(servers).where(*where, C.deleted_at.is_(None)).values(**values)).rowcount == 1
+
+
+def images_used(tx: Connection) -> set[str]:
+    """Return the images that servers are made of."""
+    return set(tx.execute(select(C.image_id).where(C.deleted_at.is_(None)).distinct()).scalars())
+
+
+def lock_hosts(tx: Connection) -> None:
+    """Let only one transaction at a time claim room on hosts.  SQLite's one writer does that by itself."""
+    if tx.dialect.name != "sqlite":
+        tx.execute(select(hosts.c.id).order_by(hosts.c.id).with_for_update()).all()
+
+
+def hosts_of(tx: Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Return the hosts of servers."""
+    query = select(C.host).where(C.id.in_(ids), C.host.is_not(None), C.deleted_at.is_(None))
+    return frozenset(tx.execute(query).scalars())
+
+
+def group_policy(tx: Connection, group_id: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the policy of a server group and its rules."""
+    row = tx.execute(select(server_groups.c.policy, server_groups.c.rules).where(server_groups.c.id == group_id)).first()
+    return (row.policy, row.rules or {}) if row else None
+
+
+def group_hosts(tx: Connection, group_id: str) -> dict[str, int]:
+    """Return how many members of a server group are on each host."""
+    query = select(C.host, func.count()).where(C.server_group_id == group_id, C.host.is_not(None), C.deleted_at.is_(None))
+    return {host: int(count) for host, count in tx.execute(query.group_by(C.host))}
+
+
+def is_group(tx: Connection, group_id: str, project_id: str) -> bool:
+    """Tell whether there is such a server group in a project."""
+    g = server_groups.c
+    return tx.execute(select(g.id).where(g.id == group_id, g.project_id == project_id)).first() is not None
+
+
+def group_size(tx: Connection, group_id: str) -> int:
+    """Return how many members a server group has."""
+    return int(tx.execute(select(func.count()).where(C.server_group_id == group_id, C.deleted_at.is_(None))).scalar_one())
+
+
+def key_of(tx: Connection, user_id: str, name: str) -> Any:
+    """Return a user's key, its type and public part; or None."""
+    k = keypairs.c
+    return tx.execute(select(k.type, k.public_key).where(k.user_id == user_id, k.name == name)).first()

@@ -51,7 +51,7 @@ servers = Table(
     Column("disk_config", String(8), nullable=False, default="AUTO"),
     Column("hints", Json, nullable=False, doc="scheduler hints"),
     Column("wanted_host", Json, nullable=False, doc="host, hypervisor_hostname, forced: where an admin wants it"),
-    Column("group_id", String(36), index=True, doc="the server group it is a member of"),
+    Column("server_group_id", String(36), index=True, doc="the server group it is a member of"),
     Column("reservation_id", String(32), nullable=False),
     Column("launch_index", Integer, nullable=False, default=0),
     Column("locked_by", String(8), doc="owner or admin"),

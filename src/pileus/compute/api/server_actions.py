@@ -1,0 +1,224 @@
+"""POST /servers/{server_id}/action: one key in the body says what is to be done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from pileus.compute.api import server_bodies as bodies
+from pileus.compute.api.server_bodies import given
+from pileus.compute.api.servers import view
+from pileus.compute.policies.servers import API, SERVERS
+from pileus.compute.schemas import servers as schemas
+from pileus.compute.schemas.fields import Name
+from pileus.compute.service import server_actions as service
+from pileus.compute.service import servers
+from pileus.kernel.errors import BadRequest
+from pileus.kernel.http import Answer, Call, Route
+from pileus.kernel.microversion import parse
+from pileus.kernel.server import explain
+
+
+class Reboot(Struct, forbid_unknown_fields=True):
+    """How to reboot."""
+
+    type: Literal["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]
+
+
+class CreateImage(Struct, forbid_unknown_fields=True):
+    """The image to be made."""
+
+    name: Name
+    metadata: schemas.Metadata | UnsetType = UNSET
+
+
+class Lock(Struct, forbid_unknown_fields=True):
+    """Why a server is locked (2.73)."""
+
+    locked_reason: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+
+
+class ResetState(Struct, forbid_unknown_fields=True):
+    """What a server is."""
+
+    state: Literal["active", "error"]
+
+
+Lines = Annotated[int, Meta(ge=-1)] | Annotated[str, Meta(pattern=r"^-?[0-9]+$(?!\n)", max_length=10)]
+
+
+class ConsoleOutput(Struct, forbid_unknown_fields=True):
+    """How many lines."""
+
+    length: Lines | UnsetType | None = UNSET
+
+
+class Password(Struct, forbid_unknown_fields=True):
+    """A new password."""
+
+    admin_password: str = field(name="adminPass")
+
+
+class OldConsole(Struct, forbid_unknown_fields=True):
+    """A remote console in the old way (until 2.5)."""
+
+    type: str
+
+
+class Resize(Struct, forbid_unknown_fields=True):
+    """Another flavor."""
+
+    flavor: Annotated[str, Meta(min_length=1)] | int = field(name="flavorRef")
+    disk_config: schemas.DiskConfig | UnsetType = field(default=UNSET, name="OS-DCF:diskConfig")
+
+
+Handler = Callable[[Call, str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action: what it does, the type of its argument (None: anything), and the microversions that have it."""
+
+    handler: Handler
+    body: Any = None
+    since: str = ""
+    until: str = ""
+
+
+def act(call: Call) -> Any:
+    """Do something to a server."""
+    if not isinstance(call.body, dict) or len(call.body) != 1:
+        raise BadRequest("Malformed request body: there must be exactly one action." if call.body else "Malformed request body")
+    (name, argument), *_ = call.body.items()
+    action = ACTIONS.get(name)
+    if action is None or (action.until and call.version > parse(action.until)) or (action.since and not call.since(action.since)):
+        raise BadRequest(f"There is no such action: {name}.")
+    if action.body is not None:
+        try:
+            argument = msgspec.convert(argument, action.body)
+        except msgspec.ValidationError as error:
+            raise BadRequest(explain(error)) from error
+    return action.handler(call, call.path["server_id"], argument)
+
+
+def _power(action: str) -> Action:
+    return Action(lambda call, id, _: service.change_power(call.ctx, id, action))
+
+
+def _refused(action: str, body: Any = None, until: str = "", since: str = "") -> Action:
+    return Action(lambda call, id, _: service.refuse(call.ctx, id, action), body, since, until)
+
+
+def _reboot(call: Call, id: str, body: Reboot) -> None:
+    service.reboot(call.ctx, id, body.type.upper() == "HARD")
+
+
+def _lock(call: Call, id: str, argument: Any) -> None:
+    reason = None
+    if call.since("2.73") and argument is not None:
+        try:
+            reason = given(msgspec.convert(argument, Lock).locked_reason)
+        except msgspec.ValidationError as error:
+            raise BadRequest(explain(error)) from error
+    service.lock(call.ctx, id, reason)
+
+
+def _create_image(call: Call, id: str, body: CreateImage) -> Any:
+    most = None if call.since("2.39") else 0
+    image_id = service.create_image(call.ctx, id, body.name, given(body.metadata, {}), most)
+    if call.since("2.45"):
+        return {"image_id": image_id}
+    return Answer(None, headers={"Location": f"{call.root_url}/image/v2/images/{image_id}"})
+
+
+def _rebuild(call: Call, id: str, body: schemas.Rebuild) -> Any:
+    schemas.check(call.version, body, schemas.REBUILD_SINCE)
+    schemas.check_uuid("imageRef", body.image)
+    schemas.check_base64("user_data", body.user_data)
+    named = ("name", "description", "hostname", "access_ipv4", "access_ipv6", "disk_config", "metadata", "user_data")
+    values = {name: getattr(body, name) for name in named if getattr(body, name) is not UNSET}
+    if body.personality is not UNSET:
+        values["personality"] = [list(pair) for pair in bodies.read_personality(body.personality)]
+    if body.trusted_image_certificates is not UNSET:
+        values["trusted_certificates"] = body.trusted_image_certificates
+    key_name = None if body.key_name is UNSET else body.key_name or ""
+    certified = body.trusted_image_certificates is not UNSET
+    wanted = service.Rebuild(body.image, values, key_name, given(body.admin_password, ""), certified)
+    shown, password = service.rebuild(call.ctx, id, wanted)
+    shows = view(call, shown)
+    found = shows.changed(shown) | {"adminPass": password}
+    if call.since("2.54"):
+        found["key_name"] = shown.server.key_name
+    if call.since("2.57"):
+        found["user_data"] = shown.server.user_data
+    found.pop("OS-EXT-SRV-ATTR:user_data", None)
+    return Answer({"server": found}, headers={"Location": found["links"][0]["href"]})
+
+
+def _console_output(call: Call, id: str, body: ConsoleOutput) -> Any:
+    length = given(body.length)
+    lines = None if length is None or int(length) < 0 else int(length)
+    return Answer({"output": service.console_output(call.ctx, id, lines)}, status=200)
+
+
+def _resize(call: Call, id: str, body: Resize) -> None:
+    service.require_flavor(call.ctx, id, bodies.id_of(str(body.flavor)))
+    service.refuse(call.ctx, id, "resize")
+
+
+def _group(add: bool) -> Handler:
+    return lambda call, id, body: service.change_group(call.ctx, id, str(given(body.name, "")), add)
+
+
+def _old_console(call: Call, id: str, body: OldConsole) -> None:
+    service.refuse_console(call.ctx, id, body.type)
+
+
+ACTIONS: dict[str, Action] = {
+    "os-start": _power("start"),
+    "os-stop": _power("stop"),
+    "pause": _power("pause"),
+    "unpause": _power("unpause"),
+    "suspend": _power("suspend"),
+    "resume": _power("resume"),
+    "reboot": Action(_reboot, Reboot),
+    "rebuild": Action(_rebuild, schemas.Rebuild),
+    "createImage": Action(_create_image, CreateImage),
+    "lock": Action(_lock),
+    "unlock": Action(lambda call, id, _: service.unlock(call.ctx, id)),
+    "forceDelete": Action(lambda call, id, _: servers.delete(call.ctx, id, API + "os-deferred-delete:force")),
+    "os-resetState": Action(lambda call, id, body: service.reset_state(call.ctx, id, body.state), ResetState),
+    "os-getConsoleOutput": Action(_console_output, ConsoleOutput),
+    "addSecurityGroup": Action(_group(True), schemas.GroupName),
+    "removeSecurityGroup": Action(_group(False), schemas.GroupName),
+    "changePassword": Action(lambda call, id, _: service.refuse_password(call.ctx, id), Password),
+    "os-getVNCConsole": Action(_old_console, OldConsole, until="2.5"),
+    "os-getSPICEConsole": Action(_old_console, OldConsole, until="2.5"),
+    "os-getRDPConsole": Action(_old_console, OldConsole, until="2.5"),
+    "os-getSerialConsole": Action(_old_console, OldConsole, until="2.5"),
+    "resize": Action(_resize, Resize),
+    "confirmResize": _refused("confirmResize"),
+    "revertResize": _refused("revertResize"),
+    "migrate": _refused("migrate"),
+    "os-migrateLive": _refused("os-migrateLive", dict[str, Any]),
+    "evacuate": _refused("evacuate", dict[str, Any]),
+    "shelve": _refused("shelve"),
+    "shelveOffload": _refused("shelveOffload"),
+    "unshelve": _refused("unshelve"),
+    "rescue": _refused("rescue", dict[str, Any] | None),
+    "unrescue": _refused("unrescue"),
+    "restore": _refused("restore"),
+    "createBackup": _refused("createBackup", dict[str, Any]),
+    "trigger_crash_dump": _refused("trigger_crash_dump", None, since="2.17"),
+    "injectNetworkInfo": _refused("injectNetworkInfo"),
+    "addFixedIp": _refused("addFixedIp", dict[str, Any], until="2.43"),
+    "removeFixedIp": _refused("removeFixedIp", dict[str, Any], until="2.43"),
+}
+
+routes = (
+    Route(
+        "POST", "/v2.1/servers/{server_id}/action", act, status=202, rule=SERVERS + "...", errors=(400, 401, 403, 404, 409, 501),
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Long work of compute, and what follows the hosts."""

@@ -1,0 +1,72 @@
+"""Where a server goes: the scheduler's question put together out of its row, and the claim.
+
+The claim is the row's own host, written in the same transaction in which the rows of all servers were summed up; one
+transaction at a time does that (SQLite has one writer, elsewhere the hosts' rows are locked).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pileus.compute import scheduler
+from pileus.compute.store import hosts
+from pileus.compute.store import servers as store
+from pileus.compute.store.servers import Server
+from pileus.kernel.context import Cloud
+
+
+@dataclass(frozen=True)
+class Place:
+    """A host and its zone; or no host, and why."""
+
+    host: str = ""
+    zone: str = ""
+    why: str = ""
+
+
+def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, str]) -> Place:
+    """Choose a host for a server.  The caller writes it into the row, in this transaction.
+
+    :param refused: the hosts that could not build it, each with its reason.
+    """
+    store.lock_hosts(tx)
+    request = request_of(tx, server, refused)
+    with_others = any(key.startswith("resources:") for key in request.extra_specs)
+    states = hosts.states(tx, cloud.clock.now(), with_others)
+    if node := server.wanted_host.get("hypervisor_hostname"):
+        states = [state for state in states if state.name == node]
+    choice = scheduler.select(states, request)
+    if choice.hosts:
+        return Place(choice.hosts[0].name, choice.hosts[0].zone)
+    told = {name: refused.get(name, reason) for name, reason in choice.rejected.items()}
+    return Place(why=scheduler.Choice((), told).explain())
+
+
+def request_of(tx: Connection, server: Server, refused: Mapping[str, str]) -> scheduler.Request:
+    """Return what a server needs, and where it may go."""
+    host = server.wanted_host.get("host")
+    bare = scheduler.Request(
+        server.vcpus, server.memory_mib, server.disk_gib, only=frozenset({host} if host else ()), avoid=frozenset(refused)
+    )
+    if server.wanted_host.get("forced"):
+        return bare
+    more: dict[str, Any] = {
+        "extra_specs": server.flavor.get("extra_specs") or {},
+        "image_properties": server.image.get("properties") or {},
+        "zone": server.pinned_zone or "",
+    }
+    if "same_host" in server.hints:
+        more["same_hosts"] = store.hosts_of(tx, _ids(server.hints["same_host"]))
+    if "different_host" in server.hints:
+        more["different_hosts"] = store.hosts_of(tx, _ids(server.hints["different_host"]))
+    if server.server_group_id and (group := store.group_policy(tx, server.server_group_id)):
+        more["policy"], rules = group
+        more["max_server_per_host"] = int(rules.get("max_server_per_host", 1))
+        more["group_hosts"] = store.group_hosts(tx, server.server_group_id)
+    return replace(bare, **more)
+
+
+def _ids(hint: Any) -> list[str]:
+    return [str(id) for id in hint] if isinstance(hint, list) else [str(hint)]

@@ -1,0 +1,293 @@
+"""The work on servers.  A task exists only while something is under way; between, `tasks.watch` follows the hosts.
+
+    place --> boot --> (done)              begin reads the row and goes where its task_state points, so that a task that
+      ^  <----'  a host refused            was woken or lost its place finds back; mend is where nothing is asked
+      '--> give_up --> (done)
+
+    power, reboot, rebuild, capture, mend --> (done)      any step --(row says deleting)--> destroy --> (done)
+
+Each step looks at the row first, and writes its result only where the row still says what it said.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pileus.compute import neighbours, states
+from pileus.compute.driver import DriverError, Power
+from pileus.compute.store import servers as store
+from pileus.compute.store.servers import Server
+from pileus.compute.tasks import guests, placing
+from pileus.kernel import tasks
+from pileus.kernel.bus import HostUnknown
+from pileus.kernel.context import Cloud
+from pileus.kernel.errors import NotFound
+from pileus.kernel.tasks import NO_DEADLINE, Done, Fail, Hop, Outcome, Program, Run, Step
+
+DESTROY_SECONDS = 300.0
+ACTION_SECONDS = 300.0
+LOST_RACE_SECONDS = 0.05
+
+REFUSALS: tuple[type[Exception], ...] = (DriverError, HostUnknown, *neighbours.REFUSALS)
+FAILURES: tuple[type[Exception], ...] = (NotFound, *REFUSALS)
+
+program = Program("compute.server")
+
+POWER: dict[str, tuple[Power, str]] = {
+    "powering-off": ("off", "stopped"),
+    "powering-on": ("on", "active"),
+    "pausing": ("paused", "paused"),
+    "unpausing": ("on", "active"),
+    "suspending": ("suspended", "suspended"),
+    "resuming": ("on", "active"),
+}
+
+
+def go(tx: Connection, cloud: Cloud, server_id: str, memo: dict[str, Any] | None = None, step: str = "") -> None:
+    """Have the work on a server begin, or look at its row again."""
+    if not tasks.wake(tx, cloud, server_id):
+        seconds = float(cloud.settings.boot_timeout_seconds) if step == "place" else ACTION_SECONDS
+        tasks.start(tx, cloud, program, server_id, seconds, memo or {}, step)
+
+
+def _step(function: Callable[[Run, Server], Outcome]) -> Step:
+    """Declare a step that is about a server's row, and that a deletion pre-empts."""
+
+    @wraps(function)
+    def run_it(run: Run) -> Outcome:
+        with run.cloud.db.read() as tx:
+            server = store.get(tx, run.id)
+        if server is None:
+            return Done()
+        if server.task_state == "deleting" and function.__name__ not in ("destroy", "give_up"):
+            return Hop(destroy, DESTROY_SECONDS)
+        return function(run, server)
+
+    return program.step(run_it)
+
+
+@_step
+def begin(run: Run, server: Server) -> Outcome:
+    """Find what is to be done."""
+    task_state = server.task_state or ""
+    if task_state in POWER:
+        return Hop(power)
+    found: dict[str, Step] = {
+        "scheduling": place, "spawning": boot, "rebooting": reboot, "rebooting_hard": reboot, "rebuilding": rebuild,
+        "image_snapshot": capture,
+    }  # fmt: skip
+    return Hop(found.get(task_state, mend))
+
+
+@_step
+def place(run: Run, server: Server) -> Outcome:
+    """Claim room on a host, and tell the network where the ports will be."""
+    if server.task_state != "scheduling":
+        return Hop(begin)
+    refused: dict[str, str] = server.wanted_host.get("refused", {})
+    now = run.cloud.clock.now()
+    with run.cloud.db.begin() as tx:
+        choice = placing.claim(tx, run.cloud, server, refused)
+        if choice.host:
+            values = {"host": choice.host, "availability_zone": choice.zone, "task_state": "spawning", "updated_at": now}
+            if not store.change_if(tx, server, **values):
+                return Hop(begin)
+            neighbours.bind(tx, run.cloud, guests.staying(server), choice.host)
+    if not choice.host:
+        return Fail(choice.why)
+    return Hop(boot)
+
+
+@_step
+def boot(run: Run, server: Server) -> Outcome:
+    """Have the host start the guest."""
+    if server.task_state != "spawning":
+        return Hop(begin)
+    try:
+        guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
+    except NotFound as error:
+        return Fail(error.message)
+    except REFUSALS as error:
+        return _refused(run, server, str(error))
+    launched = {"launched_at": run.cloud.clock.now(), "vm_state": "active", "power_state": states.RUNNING, "fault": None}
+    return Done() if guests.finish(run.cloud, server, **launched) else Hop(begin)
+
+
+def _refused(run: Run, server: Server, why: str) -> Outcome:
+    """Take everything back from a host that could not, and look for another."""
+    _undo(run.cloud, server)
+    refused = {**server.wanted_host.get("refused", {}), str(server.host): why}
+    values = {"host": None, "availability_zone": None, "task_state": "scheduling", "updated_at": run.cloud.clock.now()}
+    with run.cloud.db.begin() as tx:
+        if store.change_if(tx, server, wanted_host={**server.wanted_host, "refused": refused}, **values):
+            neighbours.bind(tx, run.cloud, guests.staying(server), "")
+    return Hop(place)
+
+
+def _undo(cloud: Cloud, server: Server) -> None:
+    """Leave nothing of a server on its host.
+
+    :raises DriverError: when the host cannot.
+    """
+    if server.host is None:
+        return
+    try:
+        guests.hypervisor(cloud, server.host).destroy(server.id)
+        neighbours.unplug(cloud, server.host, [nic["port_id"] for nic in server.nics])
+    except HostUnknown:
+        return  # a host that has left has taken its guests along
+
+
+@_step
+def power(run: Run, server: Server) -> Outcome:
+    """Start, stop, pause, suspend, and back."""
+    if server.task_state not in POWER:
+        return Hop(begin)
+    wanted, vm_state = POWER[server.task_state]
+    try:
+        guests.ensure(run.cloud, server, wanted)
+    except FAILURES as error:
+        return Fail(str(error))
+    values = {"vm_state": vm_state, "power_state": states.POWER[wanted], "fault": None}
+    if server.launched_at is None and wanted == "on":
+        values["launched_at"] = run.cloud.clock.now()
+    return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
+
+
+@_step
+def reboot(run: Run, server: Server) -> Outcome:
+    """Start the guest again; hard also brings back one that is off, paused or gone."""
+    if server.task_state not in ("rebooting", "rebooting_hard"):
+        return Hop(begin)
+    host = guests.hypervisor(run.cloud, str(server.host))
+    try:
+        seen = host.observe(server.id)
+        if seen is not None and seen.power == "on":
+            host.reboot(server.id, hard=server.task_state == "rebooting_hard")
+        elif seen is not None and seen.power in ("paused", "suspended"):
+            host.reboot(server.id, hard=True)
+        guests.ensure(run.cloud, server, "on")
+    except FAILURES as error:
+        return Fail(str(error))
+    values = {"vm_state": "active", "power_state": states.RUNNING, "fault": None}
+    return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
+
+
+@_step
+def rebuild(run: Run, server: Server) -> Outcome:
+    """Throw the guest's disks away and make it anew, of the image that stands in the row now."""
+    if server.task_state != "rebuilding":
+        return Hop(begin)
+    stopped = server.vm_state == "stopped"
+    try:
+        guests.hypervisor(run.cloud, str(server.host)).destroy(server.id)
+        guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
+        if stopped:
+            guests.ensure(run.cloud, server, "off")
+    except FAILURES as error:
+        return Fail(str(error))
+    values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now()}
+    values |= {"vm_state": "stopped", "power_state": states.SHUTDOWN} if stopped else {}
+    values = {"vm_state": "active", "power_state": states.RUNNING} | values
+    return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
+
+
+@_step
+def capture(run: Run, server: Server) -> Outcome:
+    """Make an image of the first disk; the image has its name and its row already."""
+    if server.task_state != "image_snapshot":
+        return Hop(begin)
+    image_id, disk_format = str(run.memo.get("image_id", "")), run.memo.get("disk_format", "qcow2")
+    host = guests.hypervisor(run.cloud, str(server.host))
+    try:
+        neighbours.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
+    except FAILURES as error:
+        return Fail(str(error))
+    return Done() if guests.finish(run.cloud, server) else Hop(begin)
+
+
+@_step
+def mend(run: Run, server: Server) -> Outcome:
+    """Make the guest as the row says where nothing is asked: its NICs, and its power after the host was away."""
+    if server.task_state is not None:
+        return Hop(begin)
+    wanted = guests.POWER_OF.get(server.vm_state)
+    if server.host is None or wanted is None:
+        return Done()
+    leaving = [nic["port_id"] for nic in server.nics if nic.get("leaving")]
+    guests.ensure(run.cloud, server, wanted)
+    neighbours.unplug(run.cloud, server.host, leaving)
+    with run.cloud.db.begin() as tx:
+        now = store.get(tx, server.id)
+        if now is None or now.nics != server.nics:
+            return Hop(begin)
+        if leaving:
+            neighbours.release(tx, run.cloud, server.id, [nic for nic in server.nics if nic.get("leaving")])
+            store.change(tx, server.id, nics=[nic for nic in server.nics if not nic.get("leaving")])
+        store.change_if(tx, server, power_state=states.POWER[wanted])
+        guests.log_event(tx, run.cloud, server)
+    return Done()
+
+
+@_step
+def destroy(run: Run, server: Server) -> Outcome:
+    """Leave nothing behind."""
+    _undo(run.cloud, server)
+    now = run.cloud.clock.now()
+    gone = {"deleted_at": now, "terminated_at": now, "updated_at": now, "vm_state": "deleted", "task_state": None}
+    with run.cloud.db.begin() as tx:
+        if store.get(tx, server.id) is None:
+            return Done()
+        neighbours.release(tx, run.cloud, server.id, server.nics)
+        store.change(tx, server.id, power_state=states.NOSTATE, **gone)
+        guests.log_event(tx, run.cloud, server)
+    return Done()
+
+
+@_step
+def give_up(run: Run, server: Server) -> Outcome:
+    """Show why it failed; of a server that never ran, leave nothing but its row."""
+    if server.task_state == "deleting":
+        return _give_up_deleting(run, server)
+    why = run.error or "It did not happen in time."
+    if server.task_state is None and server.vm_state == "error" and server.launched_at is None:
+        pass  # shown already; what is left is to take everything back
+    elif not _show_fault(run.cloud, server, why):
+        return Hop(begin, NO_DEADLINE)
+    if "image_id" in run.memo:
+        neighbours.drop_image(run.cloud, str(run.memo["image_id"]))
+    if server.launched_at is not None:
+        return Done()
+    _undo(run.cloud, server)
+    with run.cloud.db.begin() as tx:
+        now = store.get(tx, server.id)
+        if now is not None and now.task_state is None:
+            neighbours.release(tx, run.cloud, server.id, server.nics)
+            store.change(tx, server.id, host=None, nics=[])
+    return Done()
+
+
+def _show_fault(cloud: Cloud, server: Server, why: str) -> bool:
+    """Write a failure down; a server whose guest is still as it was keeps its state."""
+    with cloud.db.begin() as tx:
+        now = cloud.clock.now()
+        fault = {"code": 500, "message": why[:255], "details": why, "created_at": now}
+        vm_state = server.vm_state if server.task_state == "image_snapshot" else "error"
+        written = store.change_if(tx, server, vm_state=vm_state, task_state=None, fault=fault, updated_at=now)
+        if written:
+            guests.log_event(tx, cloud, server, error=why)
+    return written
+
+
+def _give_up_deleting(run: Run, server: Server) -> Outcome:
+    """Try once more when this is where a build failed; else show why it cannot be deleted, so that one can ask again."""
+    if not run.memo.get("destroyed_late"):
+        run.memo["destroyed_late"] = True
+        return Hop(destroy, DESTROY_SECONDS)
+    _show_fault(run.cloud, server, run.error or "It was not deleted in time.")
+    return Done()
+
+
+program.on_fail(program.steps["give_up"])

@@ -1,0 +1,99 @@
+"""The servers' states follow what their hosts say.
+
+Each host is listened to, so that a guest that dies shows within moments, and looked at every WATCH_SECONDS in case that was
+missed.  A server with something under way is left to its task.  A server that should run and whose guest is off for no
+known reason was on a host that was started again, and is brought up.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from pileus.compute import neighbours, states
+from pileus.compute.driver import DriverError, GuestState
+from pileus.compute.store import servers as store
+from pileus.compute.tasks import guests
+from pileus.compute.tasks import servers as work
+from pileus.kernel.bus import HostUnknown
+from pileus.kernel.context import Cloud
+from pileus.kernel.loops import Loop
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 2.0
+SWEEP_SECONDS = 600.0
+FOLLOWED = {"active", "stopped", "paused", "suspended"}
+
+
+class Watch:
+    """Which hosts this process listens to already."""
+
+    def __init__(self) -> None:
+        self._heard: set[str] = set()
+        self._lock = threading.Lock()
+
+    def is_new(self, host: str) -> bool:
+        """Tell, once, that a host is not listened to yet."""
+        with self._lock:
+            if host in self._heard:
+                return False
+            self._heard.add(host)
+            return True
+
+
+def watch(cloud: Cloud) -> None:
+    """Look at every host once."""
+    for host in cloud.bus.hosts("hypervisor"):
+        try:
+            _look(cloud, host, None)
+            if cloud.part(Watch).is_new(host):
+                guests.hypervisor(cloud, host).listen(lambda guest_id, host=host: _heard(cloud, host, guest_id))  # type: ignore[misc]
+        except (DriverError, HostUnknown) as error:
+            log.warning("host %s could not be looked at: %s", host, error)
+
+
+def _heard(cloud: Cloud, host: str, guest_id: str) -> None:
+    try:
+        _look(cloud, host, guest_id)
+    except (DriverError, HostUnknown) as error:
+        log.warning("guest %s on %s could not be looked at: %s", guest_id, host, error)
+
+
+def _look(cloud: Cloud, host: str, guest_id: str | None) -> None:
+    """Compare the rows of a host's servers (or of one) with its guests.  The rows are read first: a server that changes
+    between is left alone."""
+    with cloud.db.read() as tx:
+        rows = [row for row in store.on_host(tx, host, guest_id) if row.task_state is None and row.vm_state in FOLLOWED]
+    if not rows:
+        return
+    driver = guests.hypervisor(cloud, host)
+    seen: dict[str, GuestState | None]
+    seen = dict(driver.observe_all()) if guest_id is None else {guest_id: driver.observe(guest_id)}
+    for row in rows:
+        _follow(cloud, row, seen.get(row.id))
+
+
+def _follow(cloud: Cloud, row: Any, seen: GuestState | None) -> None:
+    if seen is not None and seen.power == "off" and not seen.why and row.vm_state in ("active", "paused"):
+        with cloud.db.begin() as tx:
+            log.warning("server %s should run and does not: its host was started again", row.id)
+            work.go(tx, cloud, row.id, step="mend")
+        return
+    power = states.POWER[seen.power if seen else None]
+    vm_state = states.VM_STATE[seen.power] if seen else "stopped"
+    if (row.power_state, row.vm_state) == (power, vm_state):
+        return
+    with cloud.db.begin() as tx:
+        now = cloud.clock.now()
+        if store.change_unmoved(tx, row, vm_state=vm_state, power_state=power, updated_at=now):
+            log.info("server %s is %s now%s", row.id, vm_state, f": {seen.why}" if seen and seen.why else "")
+
+
+def sweep(cloud: Cloud) -> None:
+    """Let go of the images' files that no server is made of any more."""
+    with cloud.db.read() as tx:
+        used = store.images_used(tx)
+    neighbours.sweep_bases(cloud, used)
+
+
+LOOPS = (Loop("compute.watch", WATCH_SECONDS, watch), Loop("compute.sweep", SWEEP_SECONDS, sweep))

@@ -1,0 +1,20 @@
+"""Short ways to call compute and placement as a persona, in a microversion."""
+
+from typing import Any
+
+from tests.conftest import Lab
+
+PROJECT, OTHER_PROJECT = "b" * 32, "c" * 32
+DEMO, ADMIN = "d" * 32, "a" * 32
+
+
+def compute(lab: Lab, persona: str, version: str, method: str, path: str, body: Any = None) -> Any:
+    """Call compute."""
+    client = lab.client(persona, {"OpenStack-API-Version": f"compute {version}"})
+    return client.request(method, "/compute/v2.1" + path, json=body)
+
+
+def placement(lab: Lab, method: str, path: str, body: Any = None, version: str = "1.39", persona: str = "admin") -> Any:
+    """Call placement."""
+    client = lab.client(persona, {"OpenStack-API-Version": f"placement {version}"})
+    return client.request(method, "/placement" + path, json=body)
