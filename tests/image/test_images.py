@@ -152,7 +152,8 @@ def test_filters(lab, make):
     [
         "limit=-1", "limit=x", "marker=nope", "sort_key=owner", "sort_dir=up", "sort=name:up", "sort=name&sort_key=name",
         "sort_key=name&sort_dir=asc&sort_dir=desc", "visibility=x", "member_status=x", "os_hidden=x", "protected=x", "size_min=x",
-        "size=x", "name=gt:a", "created_at=x", "created_at=in:2020-01-01", "changes-since=2020-01-01", 'name=in:"a', f"size_min={2**70}",
+        "size=x", "name=gt:a", "created_at=x", "created_at=in:2020-01-01", "changes-since=2020-01-01", 'name=in:"a',
+        f"size_min={2**70}",
     ],
 )  # fmt: skip
 def test_bad_queries(lab, query):

@@ -84,30 +84,31 @@ def download(call: Call) -> Answer | FileAnswer:
 
 def _range(call: Call, image: Image) -> tuple[int, int] | None:
     """Return the first byte asked for and the one after the last; None: all.  A Content-Range is taken as Glance does."""
-    size, text = image.size or 0, call.headers.get("range")
+    size_bytes = image.size or 0
+    text = call.headers.get("range")
     if text is None:
         text = call.headers.get("content-range")
         found = CONTENT_RANGE.match(text) if text else None
         if text is None:
             return None
-        if not found or not int(found[1]) <= int(found[2]) < size:
-            raise _not_satisfiable(text, size)
+        if not found or not int(found[1]) <= int(found[2]) < size_bytes:
+            raise _not_satisfiable(text, size_bytes)
         return int(found[1]), int(found[2]) + 1
     found = RANGE.match(text)
     if not found or not (found[1] or found[2]):
-        raise _not_satisfiable(text, size)
+        raise _not_satisfiable(text, size_bytes)
     if not found[1]:
-        start, end = max(size - int(found[2]), 0), size
+        start, end = max(size_bytes - int(found[2]), 0), size_bytes
     else:
         start = int(found[1])
-        end = min(int(found[2]) + 1, size) if found[2] else size
+        end = min(int(found[2]) + 1, size_bytes) if found[2] else size_bytes
     if not 0 <= start < end:
-        raise _not_satisfiable(text, size)
+        raise _not_satisfiable(text, size_bytes)
     return start, end
 
 
-def _not_satisfiable(text: str, size: int) -> RangeNotSatisfiable:
-    headers = {"Content-Range": f"bytes */{size}"}
+def _not_satisfiable(text: str, size_bytes: int) -> RangeNotSatisfiable:
+    headers = {"Content-Range": f"bytes */{size_bytes}"}
     return RangeNotSatisfiable(f"The byte range passed in the 'Range' header could not be satisfied: {text}", headers=headers)
 
 
