@@ -144,7 +144,9 @@ def _fixed_of(port: Port, wanted: str | None) -> tuple[str, str]:
             raise invalid(f"Bad floatingip request: Port {port.id} does not have fixed ip {wanted}.", "BadRequest")
         return found
     if not fixed:
-        raise invalid(f"Bad floatingip request: Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses.", "BadRequest")
+        raise invalid(
+            f"Bad floatingip request: Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses.", "BadRequest"
+        )
     if len(fixed) > 1:
         text = f"Bad floatingip request: Port {port.id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP."
         raise invalid(text, "BadRequest")

@@ -37,13 +37,18 @@ def add(ctx: Context, router_id: str, subnet_id: str | None, port_id: str | None
     def work(tx: Connection) -> Interface:
         router = routers.find(ctx, tx, router_id, "get")
         ctx.require("add_router_interface", target_of(router.project_id))
-        made = _by_subnet(ctx, tx, router, subnet_id) if subnet_id else _by_port(ctx, tx, router, port_id or "")
-        rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router_id, {})
-        sync.touch(tx, ctx.cloud, "router", router_id)
-        sync.touch(tx, ctx.cloud, "network", made.port.network_id)
-        return made
+        return attach(tx, ctx, router, subnet_id, port_id)
 
     return access.transact(ctx.cloud, work)
+
+
+def attach(tx: Connection, ctx: Context, router: Router, subnet_id: str | None, port_id: str | None = None) -> Interface:
+    """Do so in an open transaction."""
+    made = _by_subnet(ctx, tx, router, subnet_id) if subnet_id else _by_port(ctx, tx, router, port_id or "")
+    rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {})
+    sync.touch(tx, ctx.cloud, "router", router.id)
+    sync.touch(tx, ctx.cloud, "network", made.port.network_id)
+    return made
 
 
 def _by_subnet(ctx: Context, tx: Connection, router: Router, subnet_id: str) -> Interface:
@@ -55,7 +60,10 @@ def _by_subnet(ctx: Context, tx: Connection, router: Router, subnet_id: str) -> 
     if not subnet.gateway_ip:
         raise invalid("Bad router request: Subnet for router interface must have a gateway IP.", "BadRequest")
     if subnet.ip_version == 6 and not subnet.ipv6_ra_mode and subnet.ipv6_address_mode:
-        raise invalid(f"Bad router request: IPv6 subnet {subnet_id} configured to receive RAs from an external router cannot be added to Neutron Router.", "BadRequest")
+        raise invalid(
+            f"Bad router request: IPv6 subnet {subnet_id} configured to receive RAs from an external router cannot be added to Neutron Router.",
+            "BadRequest",
+        )
     _check_subnets(tx, router, [subnet])
     gateway = {"subnet_id": subnet_id, "ip_address": subnet.gateway_ip}
     if subnet.ip_version == 6 and (leg := _leg_in(tx, router.id, network.id)):
@@ -63,9 +71,7 @@ def _by_subnet(ctx: Context, tx: Connection, router: Router, subnet_id: str) -> 
         return Interface(router, leg, (subnet_id,))
     subnets = networks_store.subnets_of(tx, [network.id])
     project_id = router.project_id
-    port = allocation.service_port(
-        tx, ctx.cloud, network, subnets, store.INTERFACE, router.id, [gateway], project_id
-    )
+    port = allocation.service_port(tx, ctx.cloud, network, subnets, store.INTERFACE, router.id, [gateway], project_id)
     return Interface(router, port, (subnet_id,))
 
 
@@ -138,7 +144,9 @@ def _leg(tx: Connection, router: Router, subnet_id: str | None, port_id: str | N
     if port_id:
         found = next((p for p in legs if p.id == port_id), None)
         if found is None:
-            raise _not_there("RouterInterfaceNotFound", f"Router {router.id} does not have an interface with id {port_id}", router)
+            raise _not_there(
+                "RouterInterfaceNotFound", f"Router {router.id} does not have an interface with id {port_id}", router
+            )
         if subnet_id and all(f.subnet_id != subnet_id for f in found.fixed_ips):
             text = f"Subnet {subnet_id} on port {port_id} does not match requested subnet"
             raise conflict("SubnetMismatchForPort", text)

@@ -166,9 +166,7 @@ def write_change(tx: Connection, cloud: Cloud, id: str, values: dict[str, Any]) 
     return found
 
 
-def _check_routes(
-    tx: Connection, router: Router, routes: Sequence[dict[str, str]], *, without_gateway: bool = False
-) -> None:
+def _check_routes(tx: Connection, router: Router, routes: Sequence[dict[str, str]], *, without_gateway: bool = False) -> None:
     """Check that each next hop is reached through a leg and is not the router itself.  :raises BadRequest: otherwise."""
     if len(routes) > ROUTES_MAX:
         text = f"Unable to complete operation for {router.id}. The number of routes exceeds the maximum quota {ROUTES_MAX}."

@@ -8,7 +8,7 @@ port is in it, or where the rules of such a group name it.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, distinct, select
+from sqlalchemy import Connection, select
 
 from pileus.kernel.settings import Settings
 from pileus.network import addressing
@@ -54,7 +54,7 @@ def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) 
     """Return the networks that a host needs."""
     here = select(routers.c.id).where(routers.c.host_id == host)
     leg = ports.c.device_owner.in_([routers_store.INTERFACE, routers_store.GATEWAY]) & ports.c.device_id.in_(here)
-    query = select(distinct(ports.c.network_id)).where((ports.c.host_id == host) | leg)
+    query = select(ports.c.network_id).distinct().where((ports.c.host_id == host) | leg)
     if ids is not None:
         query = query.where(ports.c.network_id.in_(list(ids)))
     wanted = list(tx.execute(query).scalars())
@@ -116,20 +116,23 @@ def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec
     """Return the groups that a host needs, with the addresses of their members everywhere."""
     used = set(
         tx.execute(
-            select(distinct(port_groups.c.group_id))
+            select(port_groups.c.group_id)
+            .distinct()
             .join(ports, ports.c.id == port_groups.c.port_id)
             .where(ports.c.host_id == host)
         ).scalars()
     )
-    named = select(distinct(rules.c.remote_group_id)).where(
-        rules.c.security_group_id.in_(used), rules.c.remote_group_id.is_not(None)
+    named = (
+        select(rules.c.remote_group_id)
+        .distinct()
+        .where(rules.c.security_group_id.in_(used), rules.c.remote_group_id.is_not(None))
     )
     wanted = used | set(tx.execute(named).scalars()) if used else used
     wanted = wanted if ids is None else wanted & set(ids)
     if not wanted:
         return {}
     members: dict[str, set[str]] = defaultdict(set)
-    inside = select(distinct(port_groups.c.port_id)).where(port_groups.c.group_id.in_(wanted))
+    inside = select(port_groups.c.port_id).distinct().where(port_groups.c.group_id.in_(wanted))
     for port in ports_store.ports_where(tx, ports.c.host_id != "", ports.c.id.in_(inside)):
         ips = {fixed.ip_address for fixed in port.fixed_ips} | {pair["ip_address"] for pair in port.allowed_address_pairs}
         for group_id in port.security_groups:

@@ -1,0 +1,1 @@
+"""What requests may hold (Structs that check them) and how records are shown."""
