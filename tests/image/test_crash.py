@@ -86,6 +86,7 @@ def test_files_without_an_image_go(lab, make, files):
     store = lab.cloud.part(FileStore)
     store.path(ids.uuid()).write_bytes(b"left by a delete that died")
     store.staged_path(ids.uuid()).write_bytes(b"too")
+    store.scratch_path(ids.uuid()).write_bytes(b"too")
     store.upload_path(ids.uuid(), ids.uuid()).write_bytes(b"too")
     (Path(lab.cloud.settings.state_dir) / "images" / "README").write_text("not ours")
     sweep(lab.cloud)

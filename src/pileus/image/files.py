@@ -2,6 +2,7 @@
 
     images/<image id>                          content, whole
     images/staging/<image id>                  content, staged for an import
+    images/filling/<image id>                  content, on its way to its name
     images/uploads/<image id>.<upload id>      being written; whoever writes holds a lock on it
 
 A file appears under its name only when all of it is on the disk.  The kernel drops the lock with the process that held it, so
@@ -49,13 +50,14 @@ class FileStore:
     """Where the files of images lie."""
 
     def __init__(self, folder: Path) -> None:
-        self._images, self._staging, self._uploads = folder, folder / "staging", folder / "uploads"
+        self._images, self._uploads = folder, folder / "uploads"
+        self._staging, self._filling = folder / "staging", folder / "filling"
         self.threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="image")
         """For the blocking halves of streams, so that a slow disk takes no thread from other requests."""
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self._images, self._staging, self._uploads):
+        for folder in (self._images, self._staging, self._filling, self._uploads):
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
 
     def path(self, image_id: str) -> Path:
@@ -65,6 +67,10 @@ class FileStore:
     def staged_path(self, image_id: str) -> Path:
         """Return where an image's staged content is, or will be."""
         return self._staging / _safe(image_id)
+
+    def scratch_path(self, image_id: str) -> Path:
+        """Return where content is put before it gets its name in one step."""
+        return self._filling / _safe(image_id)
 
     def upload_path(self, image_id: str, upload_id: str) -> Path:
         """Return where an upload is written."""
@@ -78,12 +84,12 @@ class FileStore:
 
     def remove(self, image_id: str) -> None:
         """Remove an image's content, staged or not; those who read it go on reading."""
-        self.path(image_id).unlink(missing_ok=True)
-        self.staged_path(image_id).unlink(missing_ok=True)
+        for path in (self.path(image_id), self.staged_path(image_id), self.scratch_path(image_id)):
+            path.unlink(missing_ok=True)
 
     def list_content(self) -> list[str]:
         """Return the ids for which there is content, staged or not."""
-        folders = [folder for folder in (self._images, self._staging) if folder.exists()]
+        folders = [folder for folder in (self._images, self._staging, self._filling) if folder.exists()]
         return sorted({entry.name for folder in folders for entry in os.scandir(folder) if SAFE.fullmatch(entry.name)})
 
     def remove_dead_uploads(self) -> None:

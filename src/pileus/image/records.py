@@ -98,7 +98,7 @@ def fill_from_file(cloud: Cloud, image_id: str, source: Path) -> None:
         found = digest(source, Inspection(image.disk_format or "", image.container_format or ""))
     except WrongFormat as error:
         raise UnsupportedMedia(str(error), kind="InvalidImageData") from error
-    place(source, files.work_folder("filling") / image_id, files.path(image_id))
+    place(source, files.scratch_path(image_id), files.path(image_id))
     with cloud.db.begin() as tx:
         done = store.change(tx, image_id, {"status": "queued"}, status="active", updated_at=cloud.clock.now(), **facts_of(found))
         gone = not done and store.get(tx, image_id) is None

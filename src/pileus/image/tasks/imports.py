@@ -35,7 +35,7 @@ def publish(run: Run) -> Outcome:
             found = digest(staged, Inspection(image.disk_format or "", image.container_format or ""))
         except WrongFormat as error:
             return Fail(str(error))
-        place(staged, files.work_folder("filling") / image_id, files.path(image_id))
+        place(staged, files.scratch_path(image_id), files.path(image_id))
         with cloud.db.begin() as tx:
             now = cloud.clock.now()
             done = store.change(tx, image_id, {"status": "importing"}, status="active", updated_at=now, **facts_of(found))
