@@ -4,12 +4,11 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from pileus.compute.service import guests, metadata
+from pileus.compute.service import guest_metadata
 from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
 
@@ -29,12 +28,12 @@ class Hosts:
     closers: list[Callable[[], None]] = field(default_factory=list)
 
     def attach(self, cloud: Cloud) -> None:
-        """Have the drivers tell the cloud what happens to guests, and answer guests' questions for metadata."""
+        """Answer guests' questions for metadata (the cloud listens to the hypervisors by itself)."""
         from pileus.network.drivers.linux.metadata import MetadataListener  # noqa: PLC0415
 
-        for host, drivers in self.roles.items():
-            drivers["hypervisor"].listen(partial(guests.changed, cloud, host))
-            listener = MetadataListener(partial(metadata.answer, cloud))
+        handler = guest_metadata.make_handler(cloud)
+        for drivers in self.roles.values():
+            listener = MetadataListener(handler)
             drivers["network"].serve_metadata(listener)
             self.closers.append(listener.close)
 

@@ -48,10 +48,10 @@ def clouds_yaml(ctx: click.Context) -> None:
 
 
 def _auth(settings: Settings, project: str) -> dict[str, str]:
-    from pileus.identity.service import passwords  # noqa: PLC0415  (identity is heavy, and help is quick)
+    from pileus.identity.service.bootstrap import read_passwords  # noqa: PLC0415  (heavy, and help is quick)
 
     state_dir = Path(settings.state_dir)
-    found = passwords.read(state_dir)
+    found = read_passwords(settings)
     if not found:
         raise click.ClickException(f"There is no cloud in {state_dir} yet. `pileus up --detach` makes one.")
     running = process.find(state_dir)
