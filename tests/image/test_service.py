@@ -1,6 +1,7 @@
 """What compute asks of images, and the guest image of a new cloud."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from pileus.image.tasks import guest as guest_task
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound, UnsupportedMedia
 from tests.conftest import make_lab
 
-from .conftest import md5, qcow2
+from .conftest import OCTETS, md5, qcow2
 
 
 def reserve(lab, persona: str = "demo", **fields) -> str:
@@ -123,5 +124,24 @@ def test_the_first_start_of_a_demonstration_begins_the_guest_image(tmp_path, mon
         found = lab.client("admin").get("/image/v2/images").json()["images"]
         assert [image["name"] for image in found] == ["cirros-pileus"]
     assert projects.get_name(lab.cloud, found[0]["owner"]) == "admin"
+    lab.app.close()
+    lab.cloud.db.dispose()
+
+
+def test_every_step_bears_repetition(template_state, tmp_path, monkeypatch):
+    monkeypatch.setattr(guest, "build", lambda out, work: out.write_bytes(qcow2()))
+    shutil.copytree(template_state, tmp_path / "state")
+    lab = make_lab(tmp_path / "state", repeats=2)
+    client = lab.client("demo")
+    at = "/image/v2/images"
+    good, bad = (client.post(at, json={"disk_format": "qcow2", "container_format": "bare"}).json()["id"] for _ in range(2))
+    for image_id, content in ((good, qcow2()), (bad, b"no disk")):
+        assert client.put(f"{at}/{image_id}/stage", content=content, headers=OCTETS).status_code == 204
+        assert client.post(f"{at}/{image_id}/import", json={"method": {"name": "glance-direct"}}).status_code == 202
+    guest_task.start(lab.cloud, None)
+    lab.settle()
+    states = {image["id"]: image["status"] for image in client.get(at).json()["images"]}
+    assert (states.pop(good), states.pop(bad), list(states.values())) == ("active", "queued", ["active"])
+    assert [client.get(f"{at}/{i}/tasks").json()["tasks"][0]["status"] for i in (good, bad)] == ["success", "failure"]
     lab.app.close()
     lab.cloud.db.dispose()
