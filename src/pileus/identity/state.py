@@ -26,8 +26,8 @@ ENTRIES_MAX = 20_000
 class View:
     """The facts of one revision: the small tables as a whole, and what was found out of them so far.
 
-    tokens holds validated tokens by their text, scopes what a user may do in a scope, catalogs the catalog by base URL
-    and project.
+    tokens holds validated tokens by their text, scopes what a user may do in a scope, catalogs the catalog by project,
+    project_ids the projects that were looked up by domain and name.
     """
 
     revision: int
@@ -37,7 +37,8 @@ class View:
     revoked: dict[tuple[str, str], int]
     tokens: dict[str, Any] = field(default_factory=dict)
     scopes: dict[tuple[str, str, str, str], Any] = field(default_factory=dict)
-    catalogs: dict[tuple[str, str], Any] = field(default_factory=dict)
+    catalogs: dict[str, Any] = field(default_factory=dict)
+    project_ids: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def keep(self, kind: dict[Any, Any], key: Any, value: Any) -> None:
         """Remember something; forget all of its kind when there is too much."""

@@ -183,11 +183,17 @@ def _find_project(cloud: Cloud, view: View, given: NamedRef) -> str:
     if given.domain is None:
         raise expecting("domain", "project")
     domain = _find_domain(view, given.domain)
-    with cloud.db.read() as tx:
-        project = rows.first(tx, Project, domain_id=domain.id, name=given.name) if domain else None
-    if project is None:
+    if domain is None:
         raise unauthenticated()
-    return project.id
+    key = (domain.id, given.name)
+    if key not in view.project_ids:
+        with cloud.db.read() as tx:
+            project = rows.first(tx, Project, domain_id=domain.id, name=given.name)
+        if project is None:
+            raise unauthenticated()
+        view.keep(view.project_ids, key, project.id)
+        return project.id
+    return view.project_ids[key]
 
 
 def _default_scope(cloud: Cloud, view: View, user_id: str) -> tuple[str, str]:

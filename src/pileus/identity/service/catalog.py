@@ -105,12 +105,11 @@ def _host(settings: Settings) -> str:
 def for_token(cloud: Cloud, project_id: str) -> list[dict[str, Any]]:
     """Return the catalog as it stands in tokens: enabled endpoints of enabled services."""
     view = state_of(cloud).view(cloud)
-    key = ("", project_id)
-    known: list[dict[str, Any]] | None = view.catalogs.get(key)
+    known: list[dict[str, Any]] | None = view.catalogs.get(project_id)
     if known is None:
         with cloud.db.read() as tx:
             known = _build(tx, cloud.settings, project_id)
-        view.keep(view.catalogs, key, known)
+        view.keep(view.catalogs, project_id, known)
     return known
 
 

@@ -199,7 +199,7 @@ def remove(tx: Connection, cloud: Cloud, project: Project) -> None:
     links.forget_default_project(tx, project.id)
     rows.drop(tx, Project, id=project.id)
     revisions.bump(tx)
-    cloud.events.publish(tx, cloud, f"identity.{kind}.deleted", {f"{kind}_id": project.id})
+    cloud.events.publish(tx, cloud, f"identity.{kind}.deleted", {"id": project.id, f"{kind}_id": project.id})
 
 
 def list_tags(ctx: Context, project_id: str) -> list[str]:

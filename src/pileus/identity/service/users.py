@@ -112,21 +112,19 @@ def remove(tx: Connection, cloud: Cloud, user: User) -> None:
     rows.drop(tx, Credential, user_id=user.id)
     rows.drop(tx, User, id=user.id)
     revisions.bump(tx)
-    cloud.events.publish(tx, cloud, "identity.user.deleted", {"user_id": user.id})
+    cloud.events.publish(tx, cloud, "identity.user.deleted", {"id": user.id, "user_id": user.id})
 
 
 def change_password(cloud: Cloud, user_id: str, original: str, password: str) -> None:
     """Have somebody who knows a user's password change it.  Needs no token.
 
-    :raises Unauthenticated: when the original password is wrong, or the user disabled.
+    :raises Unauthenticated: when the original password is wrong, or the user not there or disabled.
     """
     with cloud.db.read() as tx:
         user = rows.get(tx, User, user_id)
-        if user is None:
-            raise not_found("user", user_id)
-    good = passwords.matches(original, user.password_hash, cloud.settings.bcrypt_rounds)
-    domain = state_of(cloud).view(cloud).domains.get(user.domain_id)
-    if not good or not user.enabled or domain is None or not domain.enabled:
+    good = passwords.matches(original, user.password_hash if user else None, cloud.settings.bcrypt_rounds)
+    domain = state_of(cloud).view(cloud).domains.get(user.domain_id) if user else None
+    if user is None or not good or not user.enabled or domain is None or not domain.enabled:
         raise unauthenticated()
     hashed = hash_password(cloud, password)
     with cloud.db.begin() as tx:
