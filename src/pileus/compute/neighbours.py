@@ -4,27 +4,18 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection
 
 from pileus.compute.driver import DiskFormat
 from pileus.image.service import images, snapshots
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound
-from pileus.network import tables
 from pileus.network.driver import NetworkDriverError
-from pileus.network.service import access, ports
-from pileus.network.service import groups as groups_service
-from pileus.network.store import groups as groups_store
-from pileus.network.store import networks as networks_store
-from pileus.network.store import ports as ports_store
-from pileus.network.store import routers as routers_store
-from pileus.network.store.records import Fixed, Port
-from pileus.network.store.rows import Wanted
-from pileus.network.tasks import converge, specs
+from pileus.network.service import access, guests, wiring
 
 REFUSALS: tuple[type[Exception], ...] = (NetworkDriverError,)
 RAW_FORMATS = {"raw", "iso", "ami"}
@@ -202,181 +193,144 @@ def drop_image(cloud: Cloud, image_id: str) -> None:
 # ---- network
 
 
-def usable_networks(tx: Connection, ctx: Context) -> list[str]:
-    """Return the networks in which a server of the caller's project goes when none is named: its own, else shared ones."""
-    found = networks_store.list_networks(tx, networks_store.visible_networks(ctx.project_id), Wanted())
-    inside = [network for network in found if not network.external and network.subnets]
-    own = [network.id for network in inside if network.project_id == ctx.project_id]
-    return own or [network.id for network in inside]
-
-
 def requested_nics(tx: Connection, ctx: Context, wanted: Sequence[NicRequest] | str | None) -> list[NicRequest]:
     """Return the NICs to be made; where none is named, one in the only network that the project has.
 
     :raises Conflict: when there are several networks to choose from.
-    :raises BadRequest: when one was asked for and there is none.
+    :raises BadRequest: when a network was to be made and cannot.
     """
     if wanted == "none":
         return []
     if wanted and not isinstance(wanted, str):
         return list(wanted)
-    mine = usable_networks(tx, ctx)
-    if len(mine) > 1:
-        raise Conflict("Multiple possible networks found, use a Network ID to be more specific.", kind="NetworkAmbiguous")
-    if not mine and wanted == "auto":
-        text = f"Unable to automatically allocate a network for project {ctx.project_id}"
-        raise BadRequest(text, kind="UnableToAutoAllocateNetwork")
-    return [NicRequest(network_id=id) for id in mine]
+    try:
+        wishes = guests.default_wishes(tx, ctx, auto=wanted == "auto")
+    except Conflict as error:
+        if error.kind == "NetworkAmbiguous":
+            raise
+        text = f"Unable to automatically allocate a network for project {ctx.project_id}: {error.message}"
+        raise BadRequest(text, kind="UnableToAutoAllocateNetwork") from None
+    return [NicRequest(network_id=wish.network_id) for wish in wishes]
 
 
 def make_ports(tx: Connection, ctx: Context, device: Device, wanted: Sequence[NicRequest]) -> list[dict[str, Any]]:
     """Make or take the ports of a server; returns what its row keeps of each.
 
-    :raises BadRequest: when a network, a port or a security group is not there or cannot be used.
+    :raises NotFound: when a network, a port or a security group is not there.
+    :raises BadRequest: when one cannot be used.
     :raises Conflict: when a port or an address is in use.
+    :raises Forbidden: when a network is external and not the caller's.
     """
-    made = []
-    for nic in wanted:
-        try:
-            port_id = _take_port(tx, ctx, nic.port_id, device) if nic.port_id else _make_port(tx, ctx, nic, device)
-        except NotFound as error:
-            raise BadRequest(error.message, kind=error.kind) from None
-        made.append({"port_id": port_id, "tag": nic.tag, "ours": nic.port_id is None})
-    return made
+    if not wanted:
+        return []
+    wishes = [guests.Wish(nic.network_id, nic.port_id, nic.fixed_ip) for nic in wanted]
+    try:
+        made = guests.create_ports(tx, ctx, device.id, wishes, _group_ids(tx, ctx, device.groups), device.hostname)
+    except Conflict as error:
+        if error.kind == "ExternalNetworkAttachForbidden":
+            raise Forbidden(error.message, kind=error.kind) from None
+        if error.kind == "IpAddressGenerationFailure":
+            raise BadRequest("Fixed IP addresses exhausted: " + error.message, kind="NoMoreFixedIps") from None
+        raise
+    return [{"port_id": port.id, "tag": nic.tag, "ours": nic.port_id is None} for port, nic in zip(made, wanted, strict=True)]
 
 
-def _make_port(tx: Connection, ctx: Context, nic: NicRequest, device: Device) -> str:
-    network = access.find_network(ctx, tx, str(nic.network_id))
-    if network.external and not network.shared and not ctx.can("network:attach_external_network"):
-        text = f"It is not allowed to create an interface on external network {network.id}"
-        raise Forbidden(text, kind="ExternalNetworkAttachForbidden")
-    if not network.subnets:
-        text = f"Network {network.id} requires a subnet in order to boot instances on."
-        raise BadRequest(text, kind="NetworkRequiresSubnet")
-    groups = None
-    if network.port_security_enabled and list(device.groups) != ["default"]:
-        groups = [_group_id(tx, ctx, name) for name in device.groups]
-    attributes = {
-        "name": "", "description": "", "admin_state_up": True, "device_id": device.id, "device_owner": "compute:nova",
-        "fixed_ips": [{"ip_address": nic.fixed_ip}] if nic.fixed_ip else None, "mac_address": None,
-        "security_groups": groups, "port_security_enabled": None, "allowed_address_pairs": [], "extra_dhcp_opts": [],
-        "dns_name": device.hostname, "binding:host_id": "", "binding:vnic_type": "normal", "binding:profile": {},
-    }  # fmt: skip
-    return ports.make(tx, ctx, ctx.project_id, network, attributes).id
-
-
-def _group_id(tx: Connection, ctx: Context, name: str) -> str:
-    if name == "default":
-        return groups_service.ensure_default(tx, ctx.cloud, ctx.project_id)
-    found = groups_store.list_groups(tx, tables.groups.c.project_id == ctx.project_id, Wanted())
-    for group in found:
-        if name in (group.id, group.name):
-            return group.id
-    raise NotFound(f"Security group {name} not found for project {ctx.project_id}.", kind="SecurityGroupNotFound")
-
-
-def _take_port(tx: Connection, ctx: Context, port_id: str, device: Device) -> str:
-    port, network = ports.find(ctx, tx, port_id, "get")
-    if port.device_id and port.device_id != device.id:
-        raise Conflict(f"Port {port_id} is still in use.", kind="PortInUse")
-    if not port.fixed_ips and network.subnets:
-        raise BadRequest(f"Port {port_id} requires a FixedIP in order to be used.", kind="PortRequiresFixedIP")
-    ports.write_change(tx, ctx.cloud, port, {"device_id": device.id, "device_owner": "compute:nova"})
-    return port_id
+def _group_ids(tx: Connection, ctx: Context, names: Sequence[str]) -> list[str] | None:
+    if list(names) == ["default"]:
+        return None
+    try:
+        return [group.id for group in guests.find_groups(tx, ctx, names)]
+    except NotFound as error:
+        text = f"Security group {error.message} for project {ctx.project_id}."
+        raise BadRequest(text, kind="SecurityGroupNotFound") from None
 
 
 def bind(tx: Connection, cloud: Cloud, port_ids: Sequence[str], host: str) -> None:
-    """Say on which host ports will be; "" for none."""
-    if port_ids:
-        status = "BUILD" if host else "DOWN"
-        tx.execute(update(tables.ports).where(tables.ports.c.id.in_(port_ids)).values(host_id=host, status=status))
+    """Say on which host ports will be."""
+    for port_id in port_ids:
+        wiring.bind_in(tx, cloud, port_id, host)
 
 
-def plug(cloud: Cloud, host: str, port_ids: Sequence[str]) -> list[Nic]:
-    """Make the ports on a host, with their taps; returns them in the given order.  May be repeated.
+def unbind(tx: Connection, cloud: Cloud, port_ids: Sequence[str]) -> None:
+    """Say that ports are on no host any more; the network takes them away from where they were."""
+    for port_id in port_ids:
+        wiring.unbind_in(tx, cloud, port_id)
+
+
+def plug(cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
+    """Make bound ports on their host, with their taps; returns them in the given order.  May be repeated.
 
     :raises NetworkDriverError: when the host cannot.
+    :raises NotFound: when a port is gone.
     """
     for port_id in port_ids:
-        converge.port(cloud, port_id)
+        wiring.plug(cloud, port_id)
     with cloud.db.read() as tx:
-        found = {port.id: port for port in ports_store.ports_by_id(tx, port_ids).values()}
-        shown = {nic.port_id: nic for nic in _nics(tx, list(found.values()))}
-    return [shown[id] for id in port_ids if id in shown]
+        return wired(tx, cloud, port_ids)
 
 
-def unplug(cloud: Cloud, host: str, port_ids: Sequence[str]) -> None:
-    """Remove the taps of ports from a host.  May be repeated."""
-    driver = cloud.bus.host(host, "network")
-    for port_id in port_ids:
-        driver.destroy_port(port_id)
-
-
-def release(tx: Connection, cloud: Cloud, server_id: str, nics: Sequence[Mapping[str, Any]]) -> None:
-    """Delete the ports that were made for a server, and give the others back."""
-    for nic in nics:
-        port = ports_store.find_port(tx, nic["port_id"])
-        if port is None or port.device_id != server_id:
-            continue
-        if nic["ours"]:
-            ports.discard(tx, cloud, port)
-        else:
-            ports.write_change(tx, cloud, port, {"device_id": "", "device_owner": "", "host_id": "", "status": "DOWN"})
-
-
-def nics_of(tx: Connection, server_ids: Sequence[str]) -> dict[str, list[Nic]]:
-    """Return the NICs of servers."""
-    found = ports_store.ports_of_devices(tx, server_ids)
-    owner = {port.id: port.device_id for port in found}
-    nics: dict[str, list[Nic]] = {}
-    for nic in _nics(tx, found):
-        nics.setdefault(owner[nic.port_id], []).append(nic)
-    return nics
-
-
-def _nics(tx: Connection, found: Sequence[Port]) -> list[Nic]:
-    if not found:
+def wired(tx: Connection, cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
+    """Return all that a guest must know of its ports.  :raises NotFound: when one is gone."""
+    if not port_ids:
         return []
-    network_ids = {port.network_id for port in found}
-    n, s, f = tables.networks.c, tables.subnets.c, tables.floating_ips.c
-    networks = {row.id: row for row in tx.execute(select(n.id, n.name, n.mtu).where(n.id.in_(network_ids)))}
-    subnets = {row.id: row for row in tx.execute(select(tables.subnets).where(s.network_id.in_(network_ids)))}
-    query = select(f.port_id, f.fixed_ip_address, f.floating_ip_address).where(f.port_id.is_not(None))
-    query = query.join(tables.ports, tables.ports.c.id == f.port_id).where(tables.ports.c.network_id.in_(network_ids))
-    floating = {(row.port_id, row.fixed_ip_address): row.floating_ip_address for row in tx.execute(query)}
-    g = tables.groups.c
-    wanted = {id for port in found for id in port.security_groups}
-    names = {row.id: row.name for row in tx.execute(select(g.id, g.name).where(g.id.in_(wanted)))} if wanted else {}
-
-    def addresses(port: Port) -> tuple[Address, ...]:
-        return tuple(_address(ip, subnets[ip.subnet_id], floating.get((port.id, ip.ip_address))) for ip in port.fixed_ips)
-
+    found = wiring.wiring(tx, cloud, list(port_ids))
     return [
         Nic(
-            port.id, port.network_id, networks[port.network_id].name, port.mac_address, networks[port.network_id].mtu,
-            specs.tap_name(port.id), port.status,
-            addresses(port),
-            tuple(names[id] for id in port.security_groups if id in names),
+            each.port.id, each.network.id, each.network.name, each.mac, each.mtu, each.tap, each.port.status,
+            tuple(_address(each, fixed) for fixed in each.port.fixed_ips),
         )
-        for port in found
+        for each in found
     ]  # fmt: skip
 
 
-def _address(fixed: Fixed, subnet: Any, floating: str | None) -> Address:
+def told_of(tx: Connection, cloud: Cloud, server_id: str, port_ids: Sequence[str]) -> list[Nic]:
+    """Return all that there is to tell of a server's ports: also floating addresses and the names of groups."""
+    seen = {nic.port_id: nic for nic in nics_of(tx, [server_id]).get(server_id, ())}
+    found = []
+    for nic in wired(tx, cloud, [id for id in port_ids if id in seen]):
+        floating = {address.ip: address.floating for address in seen[nic.port_id].addresses}
+        addresses = tuple(replace(address, floating=floating.get(address.ip)) for address in nic.addresses)
+        found.append(replace(nic, addresses=addresses, groups=seen[nic.port_id].groups))
+    return found
+
+
+def _address(each: wiring.Wiring, fixed: Any) -> Address:
+    subnet = next(subnet for subnet in each.subnets if subnet.id == fixed.subnet_id)
     mode = ("dhcp4" if subnet.enable_dhcp else "static") if subnet.ip_version == 4 else subnet.ipv6_address_mode or "static"
     routes = tuple((route["destination"], route["nexthop"]) for route in subnet.host_routes)
-    return Address(
-        fixed.ip_address, subnet.ip_version, subnet.id, subnet.cidr, subnet.gateway_ip, tuple(subnet.dns_nameservers), routes,
-        mode, floating,
-    )  # fmt: skip
+    dns = tuple(server for server in each.dns_servers if (":" in server) == (subnet.ip_version == 6))
+    return Address(fixed.ip_address, subnet.ip_version, subnet.id, subnet.cidr, subnet.gateway_ip, dns, routes, mode)
+
+
+def release(tx: Connection, cloud: Cloud, server_id: str, nics: Sequence[Mapping[str, Any]]) -> None:
+    """Delete the ports that were made for a server, and give the others back; the host is cleared of both."""
+    for nic in nics:
+        port = guests.find_port(tx, nic["port_id"])
+        if port is not None and port.device_id == server_id:
+            guests.release_port(tx, cloud, port, keep=not nic["ours"])
+
+
+def nics_of(tx: Connection, server_ids: Sequence[str]) -> dict[str, list[Nic]]:
+    """Return the NICs of servers, as answers show them: without what only the guest must know."""
+    found = guests.ports_of(tx, server_ids)
+    names = guests.group_names(tx, {id for many in found.values() for each in many for id in each.port.security_groups})
+    return {server_id: [_shown(each, names) for each in many] for server_id, many in found.items()}
+
+
+def _shown(each: guests.GuestPort, names: Mapping[str, str]) -> Nic:
+    port = each.port
+    floating = {fip.fixed_ip_address: fip.floating_ip_address for fip in each.floating_ips}
+    addresses = [
+        Address(fixed.ip_address, 6 if ":" in fixed.ip_address else 4, fixed.subnet_id, floating=floating.get(fixed.ip_address))
+        for fixed in port.fixed_ips
+    ]
+    groups = tuple(names[id] for id in port.security_groups if id in names)
+    return Nic(port.id, port.network_id, each.network_name, port.mac_address, 0, "", port.status, tuple(addresses), groups)
 
 
 def device_at(tx: Connection, network_id: str | None, router_id: str | None, ip: str) -> str | None:
     """Return the id of the server that has an address in a network, or behind a router."""
-    inside = [network_id] if network_id else []
-    if router_id:
-        inside = [leg.network_id for leg in routers_store.interfaces_of(tx, router_id)]
-    port = ports_store.port_of_address(tx, inside, ip) if inside else None
+    port = guests.port_at(tx, ip, network_id, router_id)
     return port.device_id if port is not None else None
 
 
@@ -385,23 +339,25 @@ def change_group(tx: Connection, ctx: Context, server_id: str, name: str, add: b
 
     :raises NotFound: when there is no such group, or no port is in it.
     """
-    group_id = _group_id(tx, ctx, name)
-    mine = ports_store.ports_of_devices(tx, [server_id])
+    try:
+        group_id = guests.find_groups(tx, ctx, [name])[0].id
+    except NotFound:
+        text = f"Security group {name} not found for project {ctx.project_id}."
+        raise NotFound(text, kind="SecurityGroupNotFound") from None
+    mine = [each.port for each in guests.ports_of(tx, [server_id]).get(server_id, ())]
     if not add and not any(group_id in port.security_groups for port in mine):
         text = f"Security group {name} not associated with the instance {server_id}"
         raise NotFound(text, kind="SecurityGroupNotExistsForInstance")
     for port in mine:
-        kept = [id for id in port.security_groups if id != group_id]
-        ports_store.set_groups(tx, port.id, [*kept, group_id] if add else kept)
-        ports.write_change(tx, ctx.cloud, port, {})
+        others = {id for id in port.security_groups if id != group_id}
+        guests.change_groups(tx, ctx.cloud, port, others | {group_id} if add else others)
 
 
 def groups_of(ctx: Context, server_id: str) -> list[dict[str, Any]]:
     """Return the security groups of a server, in the form of the old API."""
     with ctx.cloud.db.read() as tx:
-        ids = {id for port in ports_store.ports_of_devices(tx, [server_id]) for id in port.security_groups}
-        found = groups_store.groups_by_id(tx, ids).values() if ids else ()
+        found = guests.groups_of(tx, [server_id]).get(server_id, [])
     return [
         {"id": group.id, "name": group.name, "description": group.description, "tenant_id": group.project_id, "rules": []}
-        for group in sorted(found, key=lambda group: group.name)
+        for group in found
     ]

@@ -106,7 +106,7 @@ def read_networks(
             raise schemas.unexpected("tag")
         schemas.check_address("fixed_ip", item.fixed_ip)
         schemas.check_uuid("port", item.port)
-        if item.port and item.port is not UNSET:
+        if isinstance(item.port, str) and item.port:
             if item.port in [nic.port_id for nic in found]:
                 raise BadRequest(f"Port ID '{item.port}' was specified twice: you cannot attach a port multiple times.")
             if item.fixed_ip is not UNSET:

@@ -77,7 +77,7 @@ class MetadataService:
             server = store.get(tx, server_id) if server_id else None
             if server is None:
                 return None
-            nics = neighbours.nics_of(tx, [server.id]).get(server.id, [])
+            nics = neighbours.told_of(tx, self._cloud, server.id, [nic["port_id"] for nic in server.nics])
         facts = Facts(server, nics, self._cloud.settings.dns_domain)
         with self._lock:
             if len(self._kept) >= CACHE_MOST:

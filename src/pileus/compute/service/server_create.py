@@ -18,7 +18,7 @@ from pileus.compute.store.flavors import Flavor
 from pileus.compute.tasks import servers as work
 from pileus.kernel import ids, quota
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, Forbidden, NotFound, OverQuota
+from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound, OverQuota
 
 HOSTNAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 MIB_PER_GIB = 1024
@@ -253,7 +253,7 @@ def _write(ctx: Context, tx: Connection, wanted: Wanted, common: dict[str, Any],
         name = wanted.name if wanted.most == 1 else f"{wanted.name}-{index + 1}"
         host_name = wanted.hostname or make_hostname(name, id)
         device = neighbours.Device(id, host_name, wanted.security_groups)
-        nics = neighbours.make_ports(tx, ctx, device, requests)
+        nics = _ports(tx, ctx, device, requests)
         rows.append({**common, "id": id, "name": name, "hostname": host_name, "launch_index": index, "nics": nics})
     store.add(tx, rows)
     server_actions.add(tx, server_ids, server_access.asked(ctx, "create"))
@@ -263,6 +263,20 @@ def _write(ctx: Context, tx: Connection, wanted: Wanted, common: dict[str, Any],
             store.set_tags(tx, id, wanted.tags)
         work.go(tx, ctx.cloud, id, memo, "place")
     return server_ids
+
+
+def _ports(
+    tx: Connection, ctx: Context, device: neighbours.Device, requests: Sequence[neighbours.NicRequest]
+) -> list[dict[str, Any]]:
+    """Make the ports of a server; what is not there or has an address that is taken is the request's fault here."""
+    try:
+        return neighbours.make_ports(tx, ctx, device, requests)
+    except NotFound as error:
+        raise BadRequest(error.message, kind=error.kind) from None
+    except Conflict as error:
+        if error.kind == "IpAddressAlreadyAllocated":
+            raise BadRequest(error.message, kind="FixedIpAlreadyInUse") from None
+        raise
 
 
 def make_hostname(name: str, id: str) -> str:

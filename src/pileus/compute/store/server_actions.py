@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from pileus.compute.tables.servers import server_actions
-from pileus.kernel import ids
 
 Action = Row[Any]
 C = server_actions.c
@@ -30,12 +29,12 @@ def add(tx: Connection, server_ids: Sequence[str], asked: Asked, events: list[di
         "request_id": asked.request_id, "action": asked.action, "user_id": asked.user_id, "project_id": asked.project_id,
         "started_at": asked.at, "updated_at": asked.at, "events": events or [],
     }  # fmt: skip
-    tx.execute(insert(server_actions), [{"id": ids.uuid(), "server_id": id, **facts} for id in server_ids])
+    tx.execute(insert(server_actions), [{"server_id": id, **facts} for id in server_ids])
 
 
 def latest(tx: Connection, server_id: str) -> Action | None:
     """Return what was last asked of a server."""
-    query = select(server_actions).where(C.server_id == server_id).order_by(C.started_at.desc(), C.id.desc()).limit(1)
+    query = select(server_actions).where(C.server_id == server_id).order_by(C.id.desc()).limit(1)
     return tx.execute(query).first()
 
 
@@ -50,7 +49,7 @@ def finish(tx: Connection, action: Action, event: dict[str, Any], error: bool) -
 def get(tx: Connection, server_id: str, request_id: str) -> Action | None:
     """Return the action of a request."""
     query = select(server_actions).where(C.server_id == server_id, C.request_id == request_id)
-    return tx.execute(query.order_by(C.started_at.desc(), C.id.desc())).first()
+    return tx.execute(query.order_by(C.id.desc())).first()
 
 
 def search(
@@ -62,12 +61,11 @@ def search(
     after: Action | None = None,
 ) -> Sequence[Action]:
     """Return the actions of a server, the newest first."""
-    query = select(server_actions).where(C.server_id == server_id).order_by(C.started_at.desc(), C.id.desc())
+    query = select(server_actions).where(C.server_id == server_id).order_by(C.id.desc())
     if since is not None:
         query = query.where(C.updated_at >= since)
     if before is not None:
         query = query.where(C.updated_at <= before)
     if after is not None:
-        earlier = and_(C.started_at == after.started_at, C.id < after.id)
-        query = query.where(or_(C.started_at < after.started_at, earlier))
+        query = query.where(C.id < after.id)
     return tx.execute(query if limit is None else query.limit(limit)).all()

@@ -71,7 +71,7 @@ server_tags = Table(
 
 server_actions = Table(
     "server_actions", metadata,
-    Column("id", String(36), primary_key=True),
+    Column("id", Integer, primary_key=True),
     Column("server_id", String(36), ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("request_id", String(64), nullable=False),
     Column("action", String(64), nullable=False),

@@ -53,7 +53,7 @@ def ensure(cloud: Cloud, server: Server, power: Power, admin_password: str = "")
     :raises HostUnknown: when the host is.
     """
     host = str(server.host)
-    nics = neighbours.plug(cloud, host, staying(server))
+    nics = neighbours.plug(cloud, staying(server))
     hypervisor(cloud, host).ensure(make_spec(cloud, server, nics, power, admin_password))
 
 

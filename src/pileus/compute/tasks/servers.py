@@ -122,7 +122,7 @@ def _refused(run: Run, server: Server, why: str) -> Outcome:
     values = {"host": None, "availability_zone": None, "task_state": "scheduling", "updated_at": run.cloud.clock.now()}
     with run.cloud.db.begin() as tx:
         if store.change_if(tx, server, wanted_host={**server.wanted_host, "refused": refused}, **values):
-            neighbours.bind(tx, run.cloud, guests.staying(server), "")
+            neighbours.unbind(tx, run.cloud, guests.staying(server))
     return Hop(place)
 
 
@@ -135,7 +135,6 @@ def _undo(cloud: Cloud, server: Server) -> None:
         return
     try:
         guests.hypervisor(cloud, server.host).destroy(server.id)
-        neighbours.unplug(cloud, server.host, [nic["port_id"] for nic in server.nics])
     except HostUnknown:
         return  # a host that has left has taken its guests along
 
@@ -216,15 +215,14 @@ def mend(run: Run, server: Server) -> Outcome:
     wanted = guests.POWER_OF.get(server.vm_state)
     if server.host is None or wanted is None:
         return Done()
-    leaving = [nic["port_id"] for nic in server.nics if nic.get("leaving")]
+    leaving = [nic for nic in server.nics if nic.get("leaving")]
     guests.ensure(run.cloud, server, wanted)
-    neighbours.unplug(run.cloud, server.host, leaving)
     with run.cloud.db.begin() as tx:
         now = store.get(tx, server.id)
         if now is None or now.nics != server.nics:
             return Hop(begin)
         if leaving:
-            neighbours.release(tx, run.cloud, server.id, [nic for nic in server.nics if nic.get("leaving")])
+            neighbours.release(tx, run.cloud, server.id, leaving)
             store.change(tx, server.id, nics=[nic for nic in server.nics if not nic.get("leaving")])
         store.change_if(tx, server, power_state=states.POWER[wanted])
         guests.log_event(tx, run.cloud, server)
