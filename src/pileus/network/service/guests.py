@@ -271,6 +271,12 @@ def groups_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[Group
     return {device: sorted((found[id] for id in every), key=lambda g: g.name) for device, every in inside.items()}
 
 
+def group_names(tx: Connection, group_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of security groups by id, with one question however many ports they are of."""
+    g = tables.groups.c
+    return {id: name for id, name in tx.execute(select(g.id, g.name).where(g.id.in_(group_ids)))} if group_ids else {}
+
+
 def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collection[str]) -> None:
     """Put a port into exactly these groups."""
     store.set_groups(tx, port.id, sorted(group_ids))

@@ -48,6 +48,13 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port_id, {"host_id": host, "status": "BUILD"})
 
 
+def unbind_in(tx: Connection, cloud: Cloud, port_id: str) -> None:
+    """Note that a port is on no host any more, if there is such a port; its host is cleared of it soon."""
+    port = store.find_port(tx, port_id)
+    if port is not None and port.host_id:
+        ports.write_change(tx, cloud, port, {"host_id": "", "status": "DOWN"})
+
+
 def bind(cloud: Cloud, port_id: str, host: str) -> Wiring:
     """Note that a port shall be on a host, and return what is to be known of it."""
     with cloud.db.begin() as tx:
@@ -86,7 +93,5 @@ def plug(cloud: Cloud, port_id: str) -> None:
 def unplug(cloud: Cloud, port_id: str) -> None:
     """Take a port off its host now; the port itself stays.  Nothing happens when it is not there."""
     with cloud.db.begin() as tx:
-        port = store.find_port(tx, port_id)
-        if port is not None and port.host_id:
-            ports.write_change(tx, cloud, port, {"host_id": "", "status": "DOWN"})
+        unbind_in(tx, cloud, port_id)
     converge.port(cloud, port_id)
