@@ -701,7 +701,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "server_actions",
-        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("server_id", sa.String(length=36), nullable=False),
         sa.Column("request_id", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
