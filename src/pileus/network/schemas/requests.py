@@ -43,7 +43,7 @@ class DhcpOption(Struct, forbid_unknown_fields=True):
 
 
 class GatewayInfo(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    network_id: Id | None | UnsetType = UNSET
+    network_id: Id | UnsetType | None = UNSET
     enable_snat: Flag | UnsetType = UNSET
     external_fixed_ips: list[FixedIp] | UnsetType = UNSET
 
@@ -87,7 +87,7 @@ class SubnetCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     description: Text = ""
     project_id: Project | None = None
     tenant_id: Project | None = None
-    gateway_ip: str | None | UnsetType = UNSET
+    gateway_ip: str | UnsetType | None = UNSET
     enable_dhcp: Flag = True
     allocation_pools: list[AllocationPool] | None = None
     dns_nameservers: list[str] | None = None
@@ -101,11 +101,11 @@ class SubnetCreate(Struct, forbid_unknown_fields=True, kw_only=True):
 class SubnetUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     name: Name | UnsetType = UNSET
     description: Text | UnsetType = UNSET
-    gateway_ip: str | None | UnsetType = UNSET
+    gateway_ip: str | UnsetType | None = UNSET
     enable_dhcp: Flag | UnsetType = UNSET
     allocation_pools: list[AllocationPool] | UnsetType = UNSET
-    dns_nameservers: list[str] | None | UnsetType = UNSET
-    host_routes: list[Route] | None | UnsetType = UNSET
+    dns_nameservers: list[str] | UnsetType | None = UNSET
+    host_routes: list[Route] | UnsetType | None = UNSET
 
 
 class PortCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -135,17 +135,17 @@ class PortUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults
     description: Text | UnsetType = UNSET
     admin_state_up: Flag | UnsetType = UNSET
     mac_address: str | UnsetType = UNSET
-    fixed_ips: list[FixedIp] | None | UnsetType = UNSET
+    fixed_ips: list[FixedIp] | UnsetType | None = UNSET
     device_id: Name | UnsetType = UNSET
     device_owner: Name | UnsetType = UNSET
-    security_groups: list[Id] | None | UnsetType = UNSET
+    security_groups: list[Id] | UnsetType | None = UNSET
     port_security_enabled: Flag | UnsetType = UNSET
-    allowed_address_pairs: list[AddressPair] | None | UnsetType = UNSET
-    extra_dhcp_opts: list[DhcpOption] | None | UnsetType = UNSET
+    allowed_address_pairs: list[AddressPair] | UnsetType | None = UNSET
+    extra_dhcp_opts: list[DhcpOption] | UnsetType | None = UNSET
     dns_name: Text | UnsetType = UNSET
-    host_id: Text | None | UnsetType = field(default=UNSET, name="binding:host_id")
+    host_id: Text | UnsetType | None = field(default=UNSET, name="binding:host_id")
     vnic_type: Literal["normal"] | UnsetType = field(default=UNSET, name="binding:vnic_type")
-    profile: dict[str, Any] | None | UnsetType = field(default=UNSET, name="binding:profile")
+    profile: dict[str, Any] | UnsetType | None = field(default=UNSET, name="binding:profile")
 
 
 class RouterCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -165,10 +165,10 @@ class RouterUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaul
     name: Name | UnsetType = UNSET
     description: Text | UnsetType = UNSET
     admin_state_up: Flag | UnsetType = UNSET
-    external_gateway_info: GatewayInfo | None | UnsetType = UNSET
+    external_gateway_info: GatewayInfo | UnsetType | None = UNSET
     distributed: Flag | UnsetType = UNSET
     ha: Flag | UnsetType = UNSET
-    routes: list[Route] | None | UnsetType = UNSET
+    routes: list[Route] | UnsetType | None = UNSET
 
 
 class InterfaceBody(Struct):
@@ -200,8 +200,8 @@ class FloatingIpCreate(Struct, forbid_unknown_fields=True, kw_only=True):
 
 class FloatingIpUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     description: Text | UnsetType = UNSET
-    port_id: Id | None | UnsetType = UNSET
-    fixed_ip_address: str | None | UnsetType = UNSET
+    port_id: Id | UnsetType | None = UNSET
+    fixed_ip_address: str | UnsetType | None = UNSET
 
 
 class GroupCreate(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -110,7 +110,7 @@ def find_network(ctx: Context, tx: Connection, id: str) -> Network:
 
 
 def check_revision(wanted: int | None, current: int) -> None:
-    """Check the revision that an update was made for (`If-Match: revision_number=5`).  :raises PreconditionFailed: if it is over."""
+    """Check the revision that an update was made for (`If-Match: revision_number=5`)."""
     if wanted is not None and wanted != current:
         text = f"Constrained to {wanted}, but current revision is {current}"
         raise PreconditionFailed(text, kind="RevisionNumberConstraintFailed")

@@ -129,7 +129,8 @@ def _check_wanted(
     router = owner in (GATEWAY, INTERFACE)
     if by_itself(subnet) and not router and ip != addressing.eui64(net, mac):
         raise invalid(
-            f"IPv6 address {ip} can not be directly assigned to a port on subnet {subnet.id} since the subnet is configured for automatic addresses"
+            f"IPv6 address {ip} can not be directly assigned to a port on subnet {subnet.id} "
+            "since the subnet is configured for automatic addresses"
         )
     first, last = addressing.bounds(net)
     if not (first <= int(addressing.address(ip)) <= last) and not (net.version == 6 and router):
@@ -178,5 +179,5 @@ def service_port(
         raise BadRequest(f"Bad floatingip request: Network {network.id} does not contain any IPv4 subnet.", kind="BadRequest")
     else:
         fixed = choose(tx, network, subnets, mac, owner)
-    more = {"port_security_enabled": False, "device_owner": owner, "device_id": device_id}
+    more: dict[str, Any] = {"port_security_enabled": False, "device_owner": owner, "device_id": device_id}
     return write_port(tx, cloud, network, project_id, fixed, mac, **more)

@@ -109,7 +109,10 @@ def _lead_to(tx: Connection, ctx: Context, fip: FloatingIp, port_id: str, wanted
     """
     port, _ = ports_service.find(ctx, tx, port_id, "get")
     if port.project_id != fip.project_id and not ctx.is_admin:
-        text = f"Bad floatingip request: Port {port_id} is associated with a different tenant than Floating IP {fip.id} and therefore cannot be bound."
+        text = (
+            f"Bad floatingip request: Port {port_id} is associated with a different tenant "
+            f"than Floating IP {fip.id} and therefore cannot be bound."
+        )
         raise invalid(text, "BadRequest")
     fixed = _fixed_of(port, wanted)
     same = store.floating_where(
@@ -148,7 +151,10 @@ def _fixed_of(port: Port, wanted: str | None) -> tuple[str, str]:
             f"Bad floatingip request: Cannot add floating IP to port {port.id} that has no fixed IPv4 addresses.", "BadRequest"
         )
     if len(fixed) > 1:
-        text = f"Bad floatingip request: Port {port.id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP."
+        text = (
+            f"Bad floatingip request: Port {port.id} has multiple fixed IPv4 addresses. "
+            f"Must provide a specific IPv4 address when assigning a floating IP."
+        )
         raise invalid(text, "BadRequest")
     return fixed[0]
 

@@ -39,7 +39,7 @@ def _write_group(
 ) -> Group:
     """Write a group with the rules that every new one has: all may go out; into a default group come its members."""
     now = cloud.clock.now()
-    row = {"id": ids.uuid(), "project_id": project_id, "name": name, "description": text, "stateful": stateful}
+    row: dict[str, Any] = {"id": ids.uuid(), "project_id": project_id, "name": name, "description": text, "stateful": stateful}
     group = Group(**rows.insert_row(tx, tables.groups, now, row))
     if default:
         store.set_default(tx, project_id, group.id)
@@ -264,7 +264,8 @@ def _protocol(rule: dict[str, Any]) -> int | None:
     else:
         known = ", ".join(sorted(PROTOCOLS))
         raise invalid(
-            f"Security group rule protocol {text} not supported. Only protocol values [{known}] and integer representations [0 to 255] are supported.",
+            f"Security group rule protocol {text} not supported. "
+            f"Only protocol values [{known}] and integer representations [0 to 255] are supported.",
             "SecurityGroupRuleInvalidProtocol",
         )
     if rule["ethertype"] == "IPv6" and text == "icmp":

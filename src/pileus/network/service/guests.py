@@ -24,6 +24,7 @@ from pileus.network.store import routers as routers_store
 from pileus.network.store import rows
 from pileus.network.store.records import FloatingIp, Group, Network, Port
 from pileus.network.store.rows import Wanted
+from pileus.network.tasks import sync
 
 AUTO_NETWORK, AUTO_SUBNET, AUTO_ROUTER = "auto_allocated_network", "auto_allocated_subnet_v4", "auto_allocated_router"
 AUTO_CIDR = "10.1.0.0/26"
@@ -220,7 +221,7 @@ def ports_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[GuestP
             floating[fip.port_id or ""].append(fip)
     n = tables.networks.c
     within = {port.network_id for port in found}
-    names = {id: name for id, name in tx.execute(select(n.id, n.name).where(n.id.in_(within)))} if within else {}
+    names = {row.id: row.name for row in tx.execute(select(n.id, n.name).where(n.id.in_(within)))} if within else {}
     by_device: dict[str, list[GuestPort]] = defaultdict(list)
     for port in found:
         by_device[port.device_id].append(GuestPort(port, names[port.network_id], tuple(floating.get(port.id, ()))))
@@ -282,7 +283,7 @@ def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collectio
     store.set_groups(tx, port.id, sorted(group_ids))
     ports.write_change(tx, cloud, port, {})
     for id in set(port.security_groups) - set(group_ids):
-        ports.sync.touch_group(tx, cloud, id)
+        sync.touch_group(tx, cloud, id)
 
 
 def visible_network(tx: Connection, ctx: Context, id: str) -> Network | None:

@@ -86,7 +86,10 @@ def _leg_in(tx: Connection, router_id: str, network_id: str) -> Port | None:
 def _by_port(ctx: Context, tx: Connection, router: Router, port_id: str) -> Interface:
     port, _ = ports_service.find(ctx, tx, port_id, "update")
     if port.device_id or port.device_owner.startswith("network:"):
-        text = f"Unable to complete operation on port {port_id} for network {port.network_id}. Port already has an attached device {port.device_id}."
+        text = (
+            f"Unable to complete operation on port {port_id} for network {port.network_id}. "
+            f"Port already has an attached device {port.device_id}."
+        )
         raise conflict("PortInUse", text)
     if not port.fixed_ips:
         raise invalid("Bad router request: Router port must have at least one fixed IP.", "BadRequest")
@@ -171,9 +174,15 @@ def _check_unused(tx: Connection, router: Router, port: Port, subnet_ids: Sequen
     for fip in store.floating_where(tx, f.router_id == router.id, f.port_id.in_(within)):
         fixed = addressing.address(fip.fixed_ip_address or "0.0.0.0")
         if any(fixed in addressing.network(s.cidr) for s in nets):
-            text = f"Router interface for subnet {subnet_ids[0]} on router {router.id} cannot be deleted, as it is required by one or more floating IPs."
+            text = (
+                f"Router interface for subnet {subnet_ids[0]} on router {router.id} cannot "
+                f"be deleted, as it is required by one or more floating IPs."
+            )
             raise conflict("RouterInterfaceInUseByFloatingIP", text)
     hops = [addressing.address(route["nexthop"]) for route in router.routes]
     if any(hop in addressing.network(s.cidr) for hop in hops for s in nets):
-        text = f"Router interface for subnet {subnet_ids[0]} on router {router.id} cannot be deleted, as it is required by one or more routes."
+        text = (
+            f"Router interface for subnet {subnet_ids[0]} on router {router.id} cannot "
+            f"be deleted, as it is required by one or more routes."
+        )
         raise conflict("RouterInterfaceInUseByRoute", text)

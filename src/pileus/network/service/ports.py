@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, update
 
 from pileus.kernel.context import Cloud, Context
-from pileus.network import addressing, tables
+from pileus.network import tables
 from pileus.network.errors import bad_attribute, conflict, invalid, missing
 from pileus.network.service import access, allocation, groups
 from pileus.network.service.access import Attributes, target_of
@@ -199,10 +199,9 @@ def _merge(tx: Connection, ctx: Context, port: Port, network: Network, values: d
     """Turn what an update asks for into columns, and write addresses and groups."""
     if (mac := values.get("mac_address")) and mac != port.mac_address:
         if port.host_id:
-            raise conflict(
-                "PortBound",
-                f"Unable to complete operation on port {port.id}, port is already bound, port type: bridge, old_mac {port.mac_address}, new_mac {mac}.",
-            )
+            text = f"Unable to complete operation on port {port.id}, "
+            text += f"port is already bound, port type: bridge, old_mac {port.mac_address}, new_mac {mac}."
+            raise conflict("PortBound", text)
         allocation.choose_mac(tx, network.id, mac)
     mac = values.get("mac_address") or port.mac_address
     if "fixed_ips" in values:

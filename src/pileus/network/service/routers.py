@@ -98,7 +98,10 @@ def _set_gateway(tx: Connection, ctx: Context, router: Router, info: dict[str, A
     wanted = (info or {}).get("external_fixed_ips")
     if before is not None and before.network_id != network_id:
         if store.floating_where(tx, tables.floating_ips.c.router_id == router.id):
-            text = f"Gateway cannot be updated for router {router.id}, since a gateway to external network {before.network_id} is required by one or more floating IPs."
+            text = (
+                f"Gateway cannot be updated for router {router.id}, since a gateway to external "
+                f"network {before.network_id} is required by one or more floating IPs."
+            )
             raise conflict("RouterExternalGatewayInUseByFloatingIp", text)
         ports_store.delete_port(tx, before.id)
         sync.touch(tx, ctx.cloud, "network", before.network_id)

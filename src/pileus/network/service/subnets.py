@@ -1,6 +1,7 @@
 """Use cases of subnets, and the port through which a network's DHCP answers."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection
@@ -166,7 +167,7 @@ def _pools(net: addressing.Network, gateway: str | None, wanted: Sequence[dict[s
             raise conflict("GatewayConflictWithAllocationPools", f"Gateway ip {gateway} conflicts with allocation pool {text}.")
         found.append((int(start), int(end)))
     found.sort()
-    for one, other in zip(found, found[1:], strict=False):
+    for one, other in pairwise(found):
         if one[1] >= other[0]:
             shown = [f"{addressing.show(a, version)}-{addressing.show(b, version)}" for a, b in (one, other)]
             raise conflict(

@@ -29,13 +29,13 @@ AGENT = Kind("agent", agents, {}, {"binary": _binary, "alive": lambda values: ag
 
 def list_agents(tx: Connection, wanted: Wanted) -> list[Agent]:
     """Return agents."""
-    return [Agent(*row) for row in list_rows(tx, AGENT, None, wanted)]
+    return [Agent(*tuple(row)) for row in list_rows(tx, AGENT, None, wanted)]
 
 
 def find_agent(tx: Connection, id: str) -> Agent | None:
     """Return one agent."""
     row = tx.execute(select(*agents.c).where(agents.c.id == id)).first()
-    return Agent(*row) if row else None
+    return Agent(*tuple(row)) if row else None
 
 
 def change_agent(tx: Connection, id: str, values: dict[str, object]) -> None:

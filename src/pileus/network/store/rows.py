@@ -6,7 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
-    Boolean, ColumnElement, Connection, Integer, Row, String, Table, and_, delete, exists, false, func, insert, or_, select, update,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    String,
+    Table,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
 )  # fmt: skip
 
 from pileus.kernel.errors import BadRequest

@@ -13,8 +13,21 @@ from sqlalchemy import Connection, select
 from pileus.kernel.settings import Settings
 from pileus.network import addressing
 from pileus.network.driver import (
-    AddressPair, DhcpHost, DhcpOption, DhcpSpec, FloatingIp, GroupRule, GroupSpec, HostRoute, NetworkSpec, PortSpec, RaPrefix,
-    RouterGateway, RouterInterface, RouterSpec, SubnetSpec,
+    AddressPair,
+    DhcpHost,
+    DhcpOption,
+    DhcpSpec,
+    FloatingIp,
+    GroupRule,
+    GroupSpec,
+    HostRoute,
+    NetworkSpec,
+    PortSpec,
+    RaPrefix,
+    RouterGateway,
+    RouterInterface,
+    RouterSpec,
+    SubnetSpec,
 )  # fmt: skip
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
@@ -60,7 +73,7 @@ def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) 
     wanted = list(tx.execute(query).scalars())
     if not wanted:
         return {}
-    found = [Network(*row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
+    found = [Network(*tuple(row)) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
     subnets: dict[str, list[Subnet]] = defaultdict(list)
     for subnet in networks_store.subnets_of(tx, wanted):
         subnets[subnet.network_id].append(subnet)
