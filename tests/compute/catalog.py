@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from sqlalchemy import insert
+
+from pileus.identity.tables import projects
 from tests.conftest import Lab
 
 PROJECT, OTHER_PROJECT = "b" * 32, "c" * 32
@@ -18,3 +21,9 @@ def placement(lab: Lab, method: str, path: str, body: Any = None, version: str =
     """Call placement."""
     client = lab.client(persona, {"OpenStack-API-Version": f"placement {version}"})
     return client.request(method, "/placement" + path, json=body)
+
+
+def know_project(lab: Lab, project_id: str) -> None:
+    """Have identity know a persona's project."""
+    with lab.cloud.db.begin() as tx:
+        tx.execute(insert(projects).values(id=project_id, name=project_id, domain_id="default", options={}, extra={}))

@@ -3,7 +3,7 @@
 import pytest
 
 from pileus.compute.extra_specs import explain_invalid
-from tests.compute.catalog import OTHER_PROJECT, PROJECT, compute
+from tests.compute.catalog import OTHER_PROJECT, PROJECT, compute, know_project
 
 NEW = {"name": "big", "ram": 64, "vcpus": 1, "disk": 1}
 
@@ -109,7 +109,7 @@ def test_a_private_flavor_is_for_those_who_have_access(lab):
     assert compute(lab, "demo", "2.1", "GET", "/flavors/p").status_code == 404
     body = {"addTenantAccess": {"tenant": PROJECT}}
     assert compute(lab, "admin", "2.1", "POST", "/flavors/p/action", body).status_code == 400  # identity knows no such project
-    lab_project(lab, PROJECT)
+    know_project(lab, PROJECT)
     granted = compute(lab, "admin", "2.1", "POST", "/flavors/p/action", body)
     assert granted.json() == {"flavor_access": [{"flavor_id": "p", "tenant_id": PROJECT}]}
     assert compute(lab, "admin", "2.1", "POST", "/flavors/p/action", body).status_code == 409
@@ -125,24 +125,10 @@ def test_a_private_flavor_is_for_those_who_have_access(lab):
 
 
 def test_a_public_flavor_has_no_access_list(lab):
-    lab_project(lab, OTHER_PROJECT)
+    know_project(lab, OTHER_PROJECT)
     assert compute(lab, "admin", "2.1", "GET", "/flavors/1/os-flavor-access").status_code == 404
     body = {"addTenantAccess": {"tenant": OTHER_PROJECT}}
     assert compute(lab, "admin", "2.7", "POST", "/flavors/1/action", body).status_code == 409
-
-
-def lab_project(lab, project_id):
-    """Have identity know a persona's project."""
-    from pileus.identity.tables import metadata  # noqa: PLC0415
-
-    with lab.cloud.db.begin() as tx:
-        table = metadata.tables["identity_projects" if "identity_projects" in metadata.tables else "projects"]
-        given = {"id": project_id, "name": project_id, "domain_id": "default"}
-        values = {}
-        for column in table.columns:
-            kind = column.type.python_type if hasattr(column.type, "impl") is False else str
-            values[column.name] = given.get(column.name, None if column.nullable else {str: "", bool: True}.get(kind, 0))
-        tx.execute(table.insert().values(**values))
 
 
 def test_extra_specs(lab):

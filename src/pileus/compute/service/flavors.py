@@ -120,7 +120,7 @@ def add_access(ctx: Context, flavor_id: str, project_id: str, refuse_public: boo
     :raises Conflict: when it may already, or the flavor is public and that is refused (2.7).
     """
     ctx.require(ACCESS + ":add_tenant_access")
-    require_project(ctx.cloud, project_id)
+    require_project(ctx, project_id)
     flavor = get(ctx, flavor_id)
     if flavor.is_public and refuse_public:
         raise Conflict("Can not add access to a public flavor.")

@@ -78,9 +78,7 @@ def delete(ctx: Context, name: str, user_id: str = "") -> None:
 
 def on_user_deleted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
     """Forget the keys of a user who is gone."""
-    user_id = facts.get("user_id") or facts.get("id")
-    if user_id:
-        store.delete_of_user(tx, str(user_id))
+    store.delete_of_user(tx, str(facts["user_id"]))
 
 
 def _unknown(name: str, user_id: str) -> NotFound:

@@ -46,7 +46,7 @@ def show(ctx: Context, project_id: str, user_id: str = "", rule: str = "show") -
     :raises BadRequest: when the id cannot be a project's.
     """
     ctx.require(SETS + rule, {"project_id": project_id})
-    require_project(ctx.cloud, project_id)
+    require_project(ctx, project_id)
     with ctx.cloud.db.read() as tx:
         return _details(tx, project_id, user_id)
 
@@ -54,7 +54,7 @@ def show(ctx: Context, project_id: str, user_id: str = "", rule: str = "show") -
 def defaults(ctx: Context, project_id: str) -> dict[str, int]:
     """Return the limits of projects that have none of their own."""
     ctx.require(SETS + "defaults", {"project_id": project_id})
-    require_project(ctx.cloud, project_id)
+    require_project(ctx, project_id)
     with ctx.cloud.db.read() as tx:
         return quota.get_limits(tx, SERVICE, quota.DEFAULT_CLASS, DEFAULTS)
 
@@ -66,7 +66,7 @@ def update(ctx: Context, project_id: str, values: Mapping[str, int], force: bool
     :raises BadRequest: when a limit is below what is used, or a user's above the project's.
     """
     ctx.require(SETS + "update", {"project_id": project_id})
-    require_project(ctx.cloud, project_id)
+    require_project(ctx, project_id)
     with ctx.cloud.db.begin() as tx:
         if not force:
             _check(_details(tx, project_id, user_id), values)

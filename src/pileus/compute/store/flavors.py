@@ -143,6 +143,11 @@ def remove_project(tx: Connection, flavor: Flavor, project_id: str) -> bool:
     return tx.execute(delete(flavor_projects).where(*where)).rowcount > 0
 
 
+def remove_from_all(tx: Connection, project_id: str) -> None:
+    """Forget what a project may use."""
+    tx.execute(delete(flavor_projects).where(flavor_projects.c.project_id == project_id))
+
+
 def _usable(project_id: str) -> ColumnElement[bool]:
     granted = exists().where(flavor_projects.c.flavor_id == flavors.c.id, flavor_projects.c.project_id == project_id)
     return or_(flavors.c.is_public.is_(True), granted)
