@@ -172,7 +172,7 @@ def test_bulk_is_all_or_none(demo, admin):
 
 def test_router_and_floating_ip_life(lab, demo, other, admin):
     network, subnet = demo.network()
-    public, public_subnet = admin.public()
+    public, _ = admin.public()
     port = demo.make("port", network_id=network["id"])
     wanted = {"floating_network_id": public["id"], "port_id": port["id"]}
     assert demo.make("floatingip", 404, **wanted) == "ExternalGatewayForFloatingIPNotFound"
@@ -226,7 +226,8 @@ def test_security_groups(demo, other):
     assert [(g["name"], len(g["security_group_rules"])) for g in default] == [("default", 4)]
     group = demo.make("security_group", name="web")
     assert len(group["security_group_rules"]) == 2
-    web = {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
+    web = {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp"}
+    web |= {"port_range_min": 80, "port_range_max": 80}
     rule = demo.make("security_group_rule", **web)
     assert rule["ethertype"] == "IPv4"
     assert demo.make("security_group_rule", 409, **web) == "SecurityGroupRuleExists"

@@ -17,7 +17,8 @@ Dated = Network | Subnet | Port | Router | FloatingIp | Group | Rule
 
 def _end(record: Dated) -> Json:
     return {
-        "revision_number": record.revision_number, "created_at": to_iso(record.created_at), "updated_at": to_iso(record.updated_at),
+        "revision_number": record.revision_number, "created_at": to_iso(record.created_at),
+        "updated_at": to_iso(record.updated_at),
     }  # fmt: skip
 
 
@@ -142,7 +143,8 @@ def groups(ctx: Context) -> Callable[[Group], Json]:
     def show(g: Group) -> Json:
         return {
             "id": g.id, "name": g.name, "description": g.description, "tenant_id": g.project_id, "project_id": g.project_id,
-            "stateful": g.stateful, "shared": False, "security_group_rules": [rule(r) for r in g.rules], "tags": g.tags, **_end(g),
+            "stateful": g.stateful, "shared": False, "security_group_rules": [rule(r) for r in g.rules], "tags": g.tags,
+            **_end(g),
         }  # fmt: skip
 
     return show

@@ -12,7 +12,8 @@ from pileus.network.errors import bad_attribute
 from pileus.network.service.access import Attributes
 
 FLAGS = {
-    "admin_state_up", "shared", "router:external", "is_default", "port_security_enabled", "enable_dhcp", "stateful", "enable_snat",
+    "admin_state_up", "shared", "router:external", "is_default", "port_security_enabled",
+    "enable_dhcp", "stateful", "enable_snat",
     "distributed", "ha",
 }  # fmt: skip
 NUMBERS = {"mtu", "provider:segmentation_id", "ip_version", "port_range_min", "port_range_max"}

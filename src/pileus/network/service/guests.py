@@ -275,7 +275,7 @@ def groups_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[Group
 def group_names(tx: Connection, group_ids: Collection[str]) -> dict[str, str]:
     """Return the names of security groups by id, with one question however many ports they are of."""
     g = tables.groups.c
-    return {id: name for id, name in tx.execute(select(g.id, g.name).where(g.id.in_(group_ids)))} if group_ids else {}
+    return {row.id: row.name for row in tx.execute(select(g.id, g.name).where(g.id.in_(group_ids)))} if group_ids else {}
 
 
 def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collection[str]) -> None:

@@ -61,7 +61,8 @@ def _by_subnet(ctx: Context, tx: Connection, router: Router, subnet_id: str) -> 
         raise invalid("Bad router request: Subnet for router interface must have a gateway IP.", "BadRequest")
     if subnet.ip_version == 6 and not subnet.ipv6_ra_mode and subnet.ipv6_address_mode:
         raise invalid(
-            f"Bad router request: IPv6 subnet {subnet_id} configured to receive RAs from an external router cannot be added to Neutron Router.",
+            f"Bad router request: IPv6 subnet {subnet_id} configured to receive RAs "
+            "from an external router cannot be added to Neutron Router.",
             "BadRequest",
         )
     _check_subnets(tx, router, [subnet])

@@ -114,7 +114,8 @@ def _check_modes(net: addressing.Network, attributes: Attributes) -> None:
         raise invalid(f"ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' is not valid")
     if addressing.by_itself(ra_mode, address_mode) and net.prefixlen != SLAAC_PREFIX:
         raise invalid(
-            f"Invalid CIDR {net} for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64"
+            f"Invalid CIDR {net} for IPv6 address mode. "
+            "OpenStack uses the EUI-64 address format, which requires the prefix to be /64"
         )
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud
-from pileus.network.store.records import Agent
+from pileus.network.store.records import Agent, record
 from pileus.network.store.rows import Clause, Kind, Wanted, list_rows
 from pileus.network.tables import agents
 
@@ -29,13 +29,13 @@ AGENT = Kind("agent", agents, {}, {"binary": _binary, "alive": lambda values: ag
 
 def list_agents(tx: Connection, wanted: Wanted) -> list[Agent]:
     """Return agents."""
-    return [Agent(*tuple(row)) for row in list_rows(tx, AGENT, None, wanted)]
+    return [record(Agent, row) for row in list_rows(tx, AGENT, None, wanted)]
 
 
 def find_agent(tx: Connection, id: str) -> Agent | None:
     """Return one agent."""
     row = tx.execute(select(*agents.c).where(agents.c.id == id)).first()
-    return Agent(*tuple(row)) if row else None
+    return record(Agent, row) if row else None
 
 
 def change_agent(tx: Connection, id: str, values: dict[str, object]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from pileus.network.store import rows
-from pileus.network.store.records import Group, Rule
+from pileus.network.store.records import Group, Rule, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import default_groups, groups, port_groups, ports, rules
 
@@ -29,7 +29,7 @@ def find_group(tx: Connection, id: str) -> Group | None:
 def find_bare(tx: Connection, id: str) -> Group | None:
     """Return one group without its rules and tags."""
     row = rows.find_row(tx, GROUP, id)
-    return Group(*tuple(row)) if row else None
+    return record(Group, row) if row else None
 
 
 def groups_by_id(tx: Connection, ids: Collection[str]) -> dict[str, Group]:
@@ -47,20 +47,20 @@ def _groups(tx: Connection, found: Sequence[Row[Any]]) -> list[Group]:
     for chunk in rows.chunks(ids):
         query = select(*rules.c).where(rules.c.security_group_id.in_(chunk)).order_by(rules.c.created_at, rules.c.id)
         for row in tx.execute(query):
-            inside[row.security_group_id].append(Rule(*tuple(row)))
+            inside[row.security_group_id].append(record(Rule, row))
     named = rows.tags_of(tx, ids)
-    return [Group(*tuple(row), rules=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
+    return [record(Group, row, rules=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
 
 
 def list_rules(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Rule]:
     """Return rules."""
-    return [Rule(*tuple(row)) for row in rows.list_rows(tx, RULE, visible, wanted)]
+    return [record(Rule, row) for row in rows.list_rows(tx, RULE, visible, wanted)]
 
 
 def find_rule(tx: Connection, id: str) -> Rule | None:
     """Return one rule."""
     row = rows.find_row(tx, RULE, id)
-    return Rule(*tuple(row)) if row else None
+    return record(Rule, row) if row else None
 
 
 def same_rules(tx: Connection, group_id: str, facts: dict[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, func, insert, select
 
 from pileus.network.store import rows
-from pileus.network.store.records import Network, Subnet
+from pileus.network.store.records import Network, Subnet, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import networks, ports, segments, subnets
 
@@ -57,7 +57,7 @@ def _networks(tx: Connection, found: Sequence[Row[Any]]) -> list[Network]:
         for network_id, id, version in tx.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
             inside[network_id].append((id, version))
     named = rows.tags_of(tx, ids)
-    return [Network(*tuple(row), subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
+    return [record(Network, row, subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
 
 
 def list_subnets(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Subnet]:
@@ -74,18 +74,18 @@ def find_subnet(tx: Connection, id: str) -> Subnet | None:
 def subnets_of(tx: Connection, network_ids: Iterable[str]) -> list[Subnet]:
     """Return the subnets of networks, oldest first, without tags."""
     query = select(*subnets.c).where(subnets.c.network_id.in_(list(network_ids))).order_by(subnets.c.created_at, subnets.c.id)
-    return [Subnet(*tuple(row)) for row in tx.execute(query)]
+    return [record(Subnet, row) for row in tx.execute(query)]
 
 
 def subnets_by_id(tx: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
     """Return subnets by id, without tags."""
     query = select(*subnets.c).where(subnets.c.id.in_(list(ids)))
-    return {row.id: Subnet(*tuple(row)) for row in tx.execute(query)}
+    return {row.id: record(Subnet, row) for row in tx.execute(query)}
 
 
 def _subnets(tx: Connection, found: Sequence[Row[Any]]) -> list[Subnet]:
     named = rows.tags_of(tx, [row.id for row in found])
-    return [Subnet(*tuple(row), tags=named.get(row.id, ())) for row in found]
+    return [record(Subnet, row, tags=named.get(row.id, ())) for row in found]
 
 
 def next_segment(tx: Connection) -> int:

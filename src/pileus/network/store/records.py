@@ -1,8 +1,11 @@
 """The records: one a resource, its columns first (in the order of the table), then what other tables add to it."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
+
+Record = TypeVar("Record")
 
 
 class Fixed(msgspec.Struct, frozen=True):
@@ -174,3 +177,8 @@ class Agent(msgspec.Struct, frozen=True):
     created_at: float
     started_at: float
     heartbeat_at: float
+
+
+def record(kind: Callable[..., Record], row: Sequence[Any], **more: Any) -> Record:
+    """Return the record of a row, with what other tables add to it."""
+    return kind(*row, **more)

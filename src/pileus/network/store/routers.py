@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, exists, select, update
 
 from pileus.network.store import ports as ports_store
 from pileus.network.store import rows
-from pileus.network.store.records import FloatingIp, Port, Router
+from pileus.network.store.records import FloatingIp, Port, Router, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import addresses, floating_ips, networks, ports, routers
 
@@ -48,7 +48,7 @@ def _routers(tx: Connection, found: Sequence[Row[Any]]) -> list[Router]:
         legs = ports_store.ports_where(tx, ports.c.device_id.in_(chunk), ports.c.device_owner == GATEWAY)
         gateways |= {port.device_id: port for port in legs}
     named = rows.tags_of(tx, ids)
-    return [Router(*tuple(row), gateway=gateways.get(row.id), tags=named.get(row.id, ())) for row in found]
+    return [record(Router, row, gateway=gateways.get(row.id), tags=named.get(row.id, ())) for row in found]
 
 
 def legs_of(tx: Connection, router_ids: Collection[str]) -> list[Port]:
@@ -83,19 +83,19 @@ def list_floating_ips(tx: Connection, visible: Clause | None, wanted: Wanted) ->
     """Return floating IPs with their tags."""
     found = rows.list_rows(tx, FLOATINGIP, visible, wanted)
     named = rows.tags_of(tx, [row.id for row in found])
-    return [FloatingIp(*tuple(row), tags=named.get(row.id, ())) for row in found]
+    return [record(FloatingIp, row, tags=named.get(row.id, ())) for row in found]
 
 
 def find_floating_ip(tx: Connection, id: str) -> FloatingIp | None:
     """Return one floating IP."""
     row = rows.find_row(tx, FLOATINGIP, id)
-    return FloatingIp(*tuple(row), tags=rows.tags_of(tx, [id]).get(id, ())) if row else None
+    return record(FloatingIp, row, tags=rows.tags_of(tx, [id]).get(id, ())) if row else None
 
 
 def floating_where(tx: Connection, *conditions: Clause) -> list[FloatingIp]:
     """Return the floating IPs for which conditions hold, without tags."""
     query = select(*floating_ips.c).where(*conditions).order_by(floating_ips.c.created_at, floating_ips.c.id)
-    return [FloatingIp(*tuple(row)) for row in tx.execute(query)]
+    return [record(FloatingIp, row) for row in tx.execute(query)]
 
 
 def port_details(tx: Connection, port_ids: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -33,7 +33,7 @@ from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
-from pileus.network.store.records import Network, Port, Router, Rule, Subnet
+from pileus.network.store.records import Network, Port, Router, Rule, Subnet, record
 from pileus.network.tables import floating_ips, networks, port_groups, ports, routers, rules
 
 Ids = Collection[str] | None
@@ -73,7 +73,7 @@ def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) 
     wanted = list(tx.execute(query).scalars())
     if not wanted:
         return {}
-    found = [Network(*tuple(row)) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
+    found = [record(Network, row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
     subnets: dict[str, list[Subnet]] = defaultdict(list)
     for subnet in networks_store.subnets_of(tx, wanted):
         subnets[subnet.network_id].append(subnet)
