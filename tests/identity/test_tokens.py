@@ -334,3 +334,10 @@ def test_starting_again_changes_nothing(lab, admin):
     before = everything()
     bootstrap(lab.cloud)
     assert everything() == before
+
+
+def test_a_lost_file_of_passwords_is_not_made_up(lab):
+    file = Path(lab.cloud.settings.state_dir) / "passwords.json"
+    file.unlink()
+    bootstrap(lab.cloud)
+    assert not file.exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -16,6 +17,7 @@ from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
 
 DOMAIN_ID = "default"
+USERS = ("admin", "demo")
 ROLES = ("admin", "manager", "member", "reader", "service")
 IMPLIED = (("admin", "manager"), ("manager", "member"), ("member", "reader"))
 PROJECTS = {
@@ -38,40 +40,40 @@ def bootstrap(cloud: Cloud) -> None:
     now = cloud.clock.now()
     state.token_keys.ensure(now)
     state.credential_keys.ensure(now)
-    secrets = _make_passwords(cloud.settings)
     with cloud.db.read() as tx:
-        known = {user.name for user in rows.find(tx, User, domain_id=DOMAIN_ID, name=sorted(secrets))}
-    hashes = {
-        name: passwords.make_hash(secret, cloud.settings.bcrypt_rounds) for name, secret in secrets.items() if name not in known
-    }
+        known = {user.name for user in rows.find(tx, User, domain_id=DOMAIN_ID, name=USERS)}
+    missing = [name for name in USERS if name not in known]
+    secrets = _make_passwords(cloud.settings, missing)
+    hashes = {name: passwords.make_hash(secrets[name], cloud.settings.bcrypt_rounds) for name in missing}
     with cloud.db.begin() as tx:
         if rows.get(tx, Project, DOMAIN_ID) is None:
-            domain = Project(DOMAIN_ID, "Default", is_domain=True, description="The default domain", options=IMMUTABLE)
+            domain = Project(DOMAIN_ID, "Default", is_domain=True, description="The default domain")
             rows.add(tx, domain, "domain", DOMAIN_ID)
             revisions.bump(tx)
         roles = _ensure_roles(tx)
         projects = _ensure_projects(tx)
-        _ensure_users(tx, hashes, projects, now)
+        _ensure_users(tx, hashes, now)
         _ensure_assignments(tx, roles, projects, set(hashes))
         for listed in catalog.OWN:
             catalog.ensure_service(tx, cloud, listed)
 
 
-def _make_passwords(settings: Settings) -> dict[str, str]:
+def _make_passwords(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """Return the passwords of users about to be made; those not in the file yet are generated and written to it first."""
     known = read_passwords(settings)
-    wanted = {name: known.get(name) or ids.secret(15) for name in ("admin", "demo")}
-    if known.keys() >= wanted.keys():
+    new = {name: ids.secret(15) for name in names if name not in known}
+    if not new:
         return known
     folder = Path(settings.state_dir)
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / ".passwords.json.new"
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(known | wanted, file, indent=2)
+        json.dump(known | new, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     part.rename(folder / "passwords.json")
-    return known | wanted
+    return known | new
 
 
 def _ensure_roles(tx: Connection) -> dict[str, str]:
@@ -98,11 +100,9 @@ def _ensure_projects(tx: Connection) -> dict[str, str]:
     return known
 
 
-def _ensure_users(tx: Connection, hashes: dict[str, str], projects: dict[str, str], now: float) -> None:
+def _ensure_users(tx: Connection, hashes: dict[str, str], now: float) -> None:
     for name, hashed in hashes.items():
-        if name in ("admin", "demo"):
-            user = User(ids.hex_id(), name, DOMAIN_ID, password_hash=hashed, default_project_id=None, created_at=now)
-            rows.add(tx, user, "user", name)
+        rows.add(tx, User(ids.hex_id(), name, DOMAIN_ID, password_hash=hashed, created_at=now), "user", name)
 
 
 def _ensure_assignments(tx: Connection, roles: dict[str, str], projects: dict[str, str], new: set[str]) -> None:
