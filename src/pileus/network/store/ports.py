@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from pileus.network.store import rows
-from pileus.network.store.records import Fixed, Port
+from pileus.network.store.records import Fixed, Port, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import addresses, networks, port_groups, ports
 
@@ -94,8 +94,12 @@ def assemble(tx: Connection, found: Sequence[Row[Any]], named: Any) -> list[Port
         for port_id, group_id in tx.execute(select(g.port_id, g.group_id).where(g.port_id.in_(chunk)).order_by(g.group_id)):
             groups[port_id].append(group_id)
     return [
-        Port(
-            *row, fixed_ips=tuple(ips.get(row.id, ())), security_groups=tuple(groups.get(row.id, ())), tags=named.get(row.id, ())
+        record(
+            Port,
+            row,
+            fixed_ips=tuple(ips.get(row.id, ())),
+            security_groups=tuple(groups.get(row.id, ())),
+            tags=named.get(row.id, ()),
         )
         for row in found
     ]
