@@ -72,3 +72,13 @@ def build_worker(cloud: Cloud, repeats: int = 1) -> Worker:
 def build_loops(cloud: Cloud) -> LoopRunner:
     """Put the repeated work together."""
     return LoopRunner(cloud, [loop for bundle in BUNDLES for loop in bundle.loops])
+
+
+def census(db: Database) -> dict[str, int]:
+    """Return how many there are of what people care about."""
+    found: dict[str, int] = {}
+    with db.read() as tx:
+        for bundle in BUNDLES:
+            if bundle.census:
+                found |= bundle.census(tx)
+    return found

@@ -3,6 +3,7 @@
 from pileus.compute import api, policies
 from pileus.compute.api.placement import PLACEMENT
 from pileus.compute.service import flavors, hosts, keypairs, projects
+from pileus.compute.store.census import census
 from pileus.compute.tasks import servers, watch
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
@@ -30,4 +31,5 @@ BUNDLE = Bundle(
     parts=lambda settings: {watch.Watch: watch.Watch()},
     subscribe=subscribe,
     bootstrap=bootstrap,
+    census=census,
 )

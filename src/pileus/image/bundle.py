@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.identity.service import projects
+from pileus.image import store
 from pileus.image.api import data, discovery, images
 from pileus.image.files import FileStore
 from pileus.image.policies import RULES
@@ -57,4 +58,5 @@ BUNDLE = Bundle(
     loops=(SWEEP,),
     parts=_parts,
     bootstrap=_bootstrap,
+    census=store.census,
 )

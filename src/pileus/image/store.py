@@ -295,3 +295,8 @@ def get_import(tx: Connection, import_id: str) -> Import | None:
     """Return one import, or None."""
     row = tx.execute(select(*imports.c).where(imports.c.id == import_id)).first()
     return Import(*row) if row else None
+
+
+def census(tx: Connection) -> dict[str, int]:
+    """Count the images."""
+    return {"images": int(tx.execute(select(func.count()).select_from(images)).scalar() or 0)}

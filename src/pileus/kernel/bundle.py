@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Connection
+
 from pileus.kernel.context import Cloud
 from pileus.kernel.events import Events
 from pileus.kernel.http import Service
@@ -23,6 +25,7 @@ class Bundle:
     :param loops: what it repeats.
     :param subscribe: listens to the news of lower services.
     :param parts: builds the stateful objects that it owns (`Cloud.parts`), by their type.
+    :param census: counts what there is, for `pileus status`: a word and its number.
     :param bootstrap: writes down what a new cloud starts with; runs at every start and changes nothing that is there.
     """
 
@@ -34,3 +37,4 @@ class Bundle:
     subscribe: Callable[[Events], None] | None = None
     parts: Callable[[Settings], Mapping[type[Any], Any]] | None = None
     bootstrap: Callable[[Cloud], None] | None = None
+    census: Callable[[Connection], Mapping[str, int]] | None = None

@@ -252,6 +252,7 @@ class Worker:
                 outcome = step(Run(self._cloud, id, memo, raised, row.error, row.tries))
         except Exception as error:
             return self._retry(row, step, error)
+        log.info("task %s of %s: %s -> %s", id, row.program, step.__name__, _describe(outcome))
         match outcome:
             case Hop(next_step, deadline_seconds):
                 deadline_at = self._deadline(row.deadline_at, deadline_seconds)
@@ -302,6 +303,17 @@ class Worker:
             query = query.where(tasks.c.wakes == wakes)
         with self._cloud.db.begin() as tx:
             return tx.execute(query).rowcount == 1
+
+
+def _describe(outcome: Outcome) -> str:
+    match outcome:
+        case Hop(step):
+            return step.__name__
+        case Nap(seconds):
+            return f"nap {seconds:g} s"
+        case Fail(reason):
+            return f"fail: {reason}"
+    return "done"
 
 
 class WorkerPool:

@@ -12,6 +12,7 @@ from pileus.network.api import SERVICE
 from pileus.network.policies import RULES
 from pileus.network.service import groups
 from pileus.network.service.first import bootstrap
+from pileus.network.store.census import census
 from pileus.network.tasks.sync import RECONCILE, SYNC
 
 
@@ -31,4 +32,5 @@ BUNDLE = Bundle(
     loops=(RECONCILE,),
     subscribe=_subscribe,
     bootstrap=bootstrap,
+    census=census,
 )
