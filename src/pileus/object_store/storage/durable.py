@@ -53,7 +53,8 @@ class NewFile:
         """Give it its name; tell whether it was free."""
         try:
             if self.name is None:
-                os.link(f"/proc/self/fd/{self.descriptor}", path, follow_symlinks=True)
+                # any directory descriptor makes os.link call linkat, which alone follows the link in /proc
+                os.link(f"/proc/self/fd/{self.descriptor}", path, src_dir_fd=self.descriptor, follow_symlinks=True)
             else:
                 os.link(self.name, path)
         except FileExistsError:

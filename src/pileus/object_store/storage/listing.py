@@ -4,7 +4,7 @@ Names compare by code point, which is the byte order of UTF-8 and the order of S
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pileus.object_store.indexes import Listing, Subdir
@@ -25,6 +25,7 @@ class Span:
     high_inclusive: bool = False
     reverse: bool = False
     limit: int = 10_000
+    """At most so many rows: one more than can still be listed, as one may be the folder itself."""
 
     def holds(self, name: str) -> bool:
         """Tell whether a name lies in it."""
@@ -52,6 +53,8 @@ def first_span(listing: Listing) -> Span:
     prefix, _ = shape(listing)
     lower, upper = (listing.end_marker, listing.marker) if listing.reverse else (listing.marker, listing.end_marker)
     low, inclusive = (lower, False) if lower and lower >= prefix else (prefix, True)
+    if not listing.allow_reserved and low < "\x01":
+        low, inclusive = "\x01", True
     high = successor(prefix)
     if upper and (high is None or upper < high):
         high = upper
@@ -69,50 +72,43 @@ def shape(listing: Listing) -> tuple[str, str]:
 def collect(seek: Seek, listing: Listing) -> list[Row | Subdir]:
     """Return the rows and subdirectories of a listing."""
     prefix, delimiter = shape(listing)
-    if not delimiter and listing.allow_reserved and listing.limit > 0:
+    if listing.limit <= 0:
+        return []
+    if not delimiter:
         return list(seek(first_span(listing)))
     return list(_walk(seek, listing, prefix, delimiter))
 
 
 def _walk(seek: Seek, listing: Listing, prefix: str, delimiter: str) -> Iterator[Row | Subdir]:
+    """Read names until one lies in a folder; then go on behind the folder."""
     left = listing.limit
     span: Span | None = first_span(listing)
-    while left > 0 and span is not None:
-        following: Span | None = None
-        seen = 0
-        for row in seek(Span(span.low, span.low_inclusive, span.high, span.high_inclusive, span.reverse, left)):
-            seen += 1
+    while span is not None:
+        for row in seek(replace(span, limit=left + 1)):
             name = row[0]
-            following = Span(
-                span.low if span.reverse else name,
-                span.low_inclusive if span.reverse else False,
-                name if span.reverse else span.high,
-                False if span.reverse else span.high_inclusive,
-                span.reverse,
-            )
-            if not listing.allow_reserved and "\0" in name:
-                continue
-            end = name.find(delimiter, len(prefix)) if delimiter else -1
+            end = name.find(delimiter, len(prefix))
             folder = name[: end + len(delimiter)] if end >= 0 else ""
             if listing.path is not None:
                 if name == prefix:
                     continue
                 if folder and name != folder:
-                    following = _beyond(span, folder, keep_itself=True)
+                    span = _beyond(span, folder, keep_itself=True)
                     break
             elif folder:
-                following = _beyond(span, folder, keep_itself=False)
-                if folder != listing.marker:
-                    yield Subdir(folder)
-                    left -= 1
+                span = _beyond(span, folder, keep_itself=False)
+                if folder == listing.marker:
+                    break
+                yield Subdir(folder)
+                left -= 1
+                if not left:
+                    return
                 break
             yield row
             left -= 1
             if not left:
                 return
-        if not seen:
+        else:
             return
-        span = following
 
 
 def _beyond(span: Span, folder: str, keep_itself: bool) -> Span | None:
