@@ -299,4 +299,4 @@ def get_import(tx: Connection, import_id: str) -> Import | None:
 
 def census(tx: Connection) -> dict[str, int]:
     """Count the images."""
-    return {"images": int(tx.execute(select(func.count()).select_from(images)).scalar() or 0)}
+    return {"images": int(tx.execute(select(func.count()).select_from(t)).scalar() or 0)}
