@@ -286,9 +286,65 @@ def test_quotas(demo, admin):
     project = "b" * 32
     assert demo.call("GET", f"quotas/{project}")["quota"]["port"] == 500
     demo.call("PUT", f"quotas/{project}", {"quota": {"network": 1}}, 403)
-    admin.call("PUT", f"quotas/{project}", {"quota": {"network": 1}})
+    admin.call("PUT", f"quotas/{project}", {"quota": {"network": 1, "check_limit": False}})
+    admin.call("PUT", f"quotas/{project}", {"quota": {"network": -2}}, 400)
+    admin.call("PUT", f"quotas/{project}", {"quota": {"elephant": 1}}, 400)
     demo.make("network")
     assert demo.make("network", 409) == "OverQuota"
     assert demo.call("GET", f"quotas/{project}/details")["quota"]["network"] == {"limit": 1, "used": 1, "reserved": 0}
     admin.call("DELETE", f"quotas/{project}", status=204)
     demo.make("network")
+
+
+def test_shared_and_external_networks(demo, admin, other):
+    public, subnet = admin.public()
+    shared = admin.make("network", shared=True)["id"]
+    admin.make("subnet", network_id=shared, ip_version=4, cidr="10.3.0.0/24")
+    assert set(demo.ids("networks")) == {public["id"], shared}
+    assert demo.show("subnet", subnet["id"])["cidr"] == "172.24.4.0/24"
+    assert demo.make("subnet", 403, network_id=shared, ip_version=4, cidr="10.4.0.0/24") == "PolicyNotAuthorized"
+    port = demo.make("port", network_id=shared)
+    assert demo.make("port", 403, network_id=shared, fixed_ips=[{"ip_address": "10.3.0.9"}]) == "PolicyNotAuthorized"
+    assert demo.make("port", 403, network_id=shared, device_owner="network:dhcp") == "PolicyNotAuthorized"
+    assert other.ids("ports") == []
+    assert port["id"] in admin.ids("ports")
+    assert admin.change("network", shared, 409, shared=False) == "InvalidSharedSetting"
+
+
+def test_the_owner_of_a_network_sees_the_ports_in_it(demo, admin):
+    network, _ = demo.network()
+    foreign = admin.make("port", network_id=network["id"], project_id="c" * 32)
+    assert demo.show("port", foreign["id"])["project_id"] == "c" * 32
+    demo.drop("port", foreign["id"])
+
+
+def test_readers_only_read(lab, demo):
+    reader, nobody = Api(lab.client("reader")), Api(lab.client("nobody"))
+    network, _ = demo.network()
+    assert reader.show("network", network["id"])["id"] == network["id"]
+    assert reader.make("network", 403) == "PolicyNotAuthorized"
+    assert reader.drop("network", network["id"], 403) == "PolicyNotAuthorized"
+    assert nobody.ids("networks") == []
+
+
+def test_a_device_gets_its_dhcp_port(demo, admin):
+    network, subnet = demo.network()
+    owner = f"network_id={network['id']}&device_owner=network:dhcp"
+    assert len(demo.ids("ports", owner)) == 1
+    demo.change("subnet", subnet["id"], enable_dhcp=False)
+    assert demo.ids("ports", owner) == []
+
+
+@pytest.mark.parametrize(
+    "plural", ["networks", "subnets", "ports", "routers", "floatingips", "security-groups", "security-group-rules"]
+)
+def test_what_is_not_there(demo, plural):
+    id = "00000000-0000-4000-8000-000000000000"
+    demo.call("GET", f"{plural}/{id}", status=404)
+    demo.call("DELETE", f"{plural}/{id}", status=404)
+    noun = plural.replace("-", "_").rstrip("s")
+    demo.call("POST", plural, {"wrong": {}}, 400)
+    demo.call("POST", plural, {noun: 5}, 400)
+    assert demo.client.post(f"/network/v2.0/{plural}", content=b"{").status_code == 400
+    if plural != "security-group-rules":
+        demo.call("PUT", f"{plural}/{id}", {noun: {"description": "x"}}, 404)

@@ -148,7 +148,7 @@ def _quota_details(call: Call) -> Any:
 def _set_quota(call: Call) -> Any:
     values = {}
     for name, value in call.body.quota.items():
-        if name in ("tenant_id", "project_id"):
+        if name in ("tenant_id", "project_id", "check_limit", "force"):
             continue
         if abs(int(value)) > operations.LIMIT_MAX:
             raise bad_attribute(name, f"'{value}' is too large")

@@ -235,7 +235,7 @@ class RuleCreate(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class QuotaBody(Struct):
-    quota: dict[str, Number]
+    quota: dict[str, Number | bool]
 
 
 class TagsBody(Struct, forbid_unknown_fields=True):

@@ -40,8 +40,9 @@ def transact(cloud: Cloud, work: Callable[[Connection], Result]) -> Result:
         try:
             with cloud.db.begin() as tx:
                 return work(tx)
-        except (IntegrityError, OperationalError):
-            if attempt == ATTEMPTS - 1:
+        except (IntegrityError, OperationalError) as error:
+            waited = cloud.db.is_sqlite and isinstance(error, OperationalError)  # for the lock, long enough
+            if waited or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("not reached")
 
