@@ -2,6 +2,11 @@
 
 from pileus.kernel.policy import Rule
 
+PROVIDERS = "placement:resource_providers:"
+CLASS_NAMES = "placement:resource_classes:"
+TRAIT_NAMES = "placement:traits:"
+ALLOCATIONS = "placement:allocations:"
+
 RULES = tuple(
     Rule("placement:" + name, check, (path,))
     for name, check, path in (

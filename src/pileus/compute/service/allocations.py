@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from pileus.compute.placement import Provider
+from pileus.compute.policies.placement import ALLOCATIONS
 from pileus.compute.service import providers
 from pileus.compute.store import allocations as store
 from pileus.compute.store import providers as provider_store
@@ -17,7 +18,6 @@ from pileus.compute.store.allocations import Consumer, Resources
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound
 
-ROOT = "placement:allocations:"
 STALE = {"code": "placement.concurrent_update"}
 NEW = -1
 ANY = -2
@@ -37,7 +37,7 @@ class Claim:
 
 def get(ctx: Context, uuid: str) -> tuple[Consumer | None, Mapping[str, int]]:
     """Return what a consumer takes, and the generations of the providers."""
-    ctx.require(ROOT + "list")
+    ctx.require(ALLOCATIONS + "list")
     with ctx.cloud.db.read() as tx:
         found = store.find(tx, uuid)
         known = provider_store.load(tx, list(found.resources)) if found else []
@@ -67,7 +67,7 @@ def claim(ctx: Context, claims: Sequence[Claim], rule: str = "update") -> None:
     :raises BadRequest: when a provider or a class is unknown.
     :raises Conflict: when there is not enough, a consumer changed meanwhile, or one is a server.
     """
-    ctx.require(ROOT + rule)
+    ctx.require(ALLOCATIONS + rule)
     with ctx.cloud.db.begin() as tx:
         generations: dict[str, int] = {}
         for one in claims:
@@ -89,7 +89,7 @@ def delete(ctx: Context, uuid: str) -> None:
     :raises NotFound: when it takes nothing.
     :raises Conflict: when it is a server.
     """
-    ctx.require(ROOT + "delete")
+    ctx.require(ALLOCATIONS + "delete")
     with ctx.cloud.db.begin() as tx:
         _refuse_server(tx, uuid)
         found = store.find(tx, uuid)

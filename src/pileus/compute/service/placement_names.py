@@ -3,17 +3,16 @@
 from sqlalchemy import Connection
 
 from pileus.compute import traits as trait_names
+from pileus.compute.policies.placement import CLASS_NAMES, TRAIT_NAMES
 from pileus.compute.store import providers as store
 from pileus.compute.store.providers import STANDARD_CLASSES
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound
 
-TRAITS, CLASSES = "placement:traits:", "placement:resource_classes:"
-
 
 def list_traits(ctx: Context, associated: bool | None = None) -> list[str]:
     """Return all traits, or only those that some provider has, or only those that none has."""
-    ctx.require(TRAITS + "list")
+    ctx.require(TRAIT_NAMES + "list")
     with ctx.cloud.db.read() as tx:
         found = trait_names.STANDARD | store.list_names(tx, "trait")
         if associated is not None:
@@ -27,7 +26,7 @@ def check_trait(ctx: Context, name: str) -> None:
 
     :raises NotFound: when there is none.
     """
-    ctx.require(TRAITS + "show")
+    ctx.require(TRAIT_NAMES + "show")
     with ctx.cloud.db.read() as tx:
         if not trait_names.is_known(name, store.list_names(tx, "trait")):
             raise NotFound(f"No such trait: {name}")
@@ -38,7 +37,7 @@ def add_trait(ctx: Context, name: str) -> bool:
 
     :raises BadRequest: when its name does not begin with CUSTOM_.
     """
-    ctx.require(TRAITS + "update")
+    ctx.require(TRAIT_NAMES + "update")
     _custom(name, "trait")
     with ctx.cloud.db.begin() as tx:
         return store.add_name(tx, "trait", name)
@@ -50,7 +49,7 @@ def delete_trait(ctx: Context, name: str) -> None:
     :raises BadRequest: when it is a standard one.
     :raises Conflict: when a provider has it.
     """
-    ctx.require(TRAITS + "delete")
+    ctx.require(TRAIT_NAMES + "delete")
     if name in trait_names.STANDARD:
         raise BadRequest(f"Cannot delete standard trait {name}.")
     with ctx.cloud.db.begin() as tx:
@@ -62,7 +61,7 @@ def delete_trait(ctx: Context, name: str) -> None:
 
 def list_classes(ctx: Context) -> list[str]:
     """Return all resource classes, the standard ones first."""
-    ctx.require(CLASSES + "list")
+    ctx.require(CLASS_NAMES + "list")
     with ctx.cloud.db.read() as tx:
         return [*STANDARD_CLASSES, *sorted(store.list_names(tx, "class"))]
 
@@ -72,7 +71,7 @@ def check_class(ctx: Context, name: str) -> None:
 
     :raises NotFound: when there is none.
     """
-    ctx.require(CLASSES + "show")
+    ctx.require(CLASS_NAMES + "show")
     with ctx.cloud.db.read() as tx:
         if name not in STANDARD_CLASSES and name not in store.list_names(tx, "class"):
             raise NotFound(f"No such resource class {name}.")
@@ -83,7 +82,7 @@ def add_class(ctx: Context, name: str, rule: str = "create") -> bool:
 
     :raises BadRequest: when its name does not begin with CUSTOM_.
     """
-    ctx.require(CLASSES + rule)
+    ctx.require(CLASS_NAMES + rule)
     _custom(name, "resource class")
     with ctx.cloud.db.begin() as tx:
         return store.add_name(tx, "class", name)
@@ -94,7 +93,7 @@ def rename_class(ctx: Context, name: str, new_name: str) -> None:
 
     :raises Conflict: when there is one of the new name, or the old one is in use.
     """
-    ctx.require(CLASSES + "update")
+    ctx.require(CLASS_NAMES + "update")
     _custom(new_name, "resource class")
     with ctx.cloud.db.begin() as tx:
         _remove_class(tx, name)
@@ -108,7 +107,7 @@ def delete_class(ctx: Context, name: str) -> None:
     :raises BadRequest: when it is a standard one.
     :raises Conflict: when a provider has an inventory of it.
     """
-    ctx.require(CLASSES + "delete")
+    ctx.require(CLASS_NAMES + "delete")
     with ctx.cloud.db.begin() as tx:
         _remove_class(tx, name)
 

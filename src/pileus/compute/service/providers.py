@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from pileus.compute import traits as trait_names
 from pileus.compute.placement import Candidate, Group, Inventory, Provider, Wishes, candidates, matching
+from pileus.compute.policies.placement import PROVIDERS
 from pileus.compute.store import allocations as allocation_store
 from pileus.compute.store import providers as store
 from pileus.compute.store.providers import HOST_CLASSES, STANDARD_CLASSES
@@ -17,14 +18,13 @@ from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound
 
-ROOT = "placement:resource_providers:"
 Change = Callable[[Mapping[str, Inventory]], dict[str, Inventory]]
 STALE = {"code": "placement.concurrent_update"}
 
 
 def list_all(ctx: Context, wish: Group, uuid: str | None = None, name: str | None = None) -> list[Provider]:
     """Return the providers that meet a wish."""
-    ctx.require(ROOT + "list")
+    ctx.require(PROVIDERS + "list")
     with ctx.cloud.db.read() as tx:
         _check_names(tx, wish)
         found = store.load(tx)
@@ -52,7 +52,7 @@ def get(ctx: Context, uuid: str, rule: str = "show") -> Provider:
 
     :raises NotFound: when there is none of that UUID.
     """
-    ctx.require(ROOT + rule)
+    ctx.require(PROVIDERS + rule)
     with ctx.cloud.db.read() as tx:
         return one(tx, uuid)
 
@@ -75,7 +75,7 @@ def create(ctx: Context, name: str, uuid: str, parent_uuid: str | None) -> Provi
     :raises BadRequest: when the parent is unknown.
     :raises Conflict: when the name or the UUID is taken.
     """
-    ctx.require(ROOT + "create")
+    ctx.require(PROVIDERS + "create")
     chosen, now = uuid or ids.uuid(), ctx.cloud.clock.now()
     with ctx.cloud.db.begin() as tx:
         parent = _parent(tx, parent_uuid) if parent_uuid else None
@@ -90,7 +90,7 @@ def update(ctx: Context, uuid: str, name: str, parent_uuid: str | None, may_move
     :raises BadRequest: when the parent is unknown, below it, or there is one already that may not be changed.
     :raises Conflict: when it is a compute host or the name is taken.
     """
-    ctx.require(ROOT + "update")
+    ctx.require(PROVIDERS + "update")
     with ctx.cloud.db.begin() as tx:
         found = _free(tx, uuid, "changed")
         values: dict[str, str | float | None] = {"name": name, "updated_at": ctx.cloud.clock.now()}
@@ -112,7 +112,7 @@ def delete(ctx: Context, uuid: str) -> None:
 
     :raises Conflict: when something is taken from it, others are below it, or it is a compute host.
     """
-    ctx.require(ROOT + "delete")
+    ctx.require(PROVIDERS + "delete")
     with ctx.cloud.db.begin() as tx:
         _free(tx, uuid, "deleted")
         if len(store.tree_of(tx, uuid)) > 1:
@@ -181,7 +181,7 @@ def delete_inventories(ctx: Context, uuid: str) -> None:
 
 
 def _change_inventories(ctx: Context, uuid: str, generation: int | None, change: Change, rule: str) -> Provider:
-    ctx.require(ROOT + "inventories:" + rule)
+    ctx.require(PROVIDERS + "inventories:" + rule)
     with ctx.cloud.db.begin() as tx:
         found = one(tx, uuid)
         _fresh(found, generation)
@@ -207,7 +207,7 @@ def set_traits(ctx: Context, uuid: str, generation: int | None, wanted: Collecti
     :raises BadRequest: when a trait is unknown.
     :raises Conflict: when the provider changed meanwhile.
     """
-    ctx.require(ROOT + "traits:" + rule)
+    ctx.require(PROVIDERS + "traits:" + rule)
     with ctx.cloud.db.begin() as tx:
         found = one(tx, uuid)
         _fresh(found, generation)
@@ -224,7 +224,7 @@ def set_aggregates(ctx: Context, uuid: str, generation: int | None, wanted: Coll
 
     :raises Conflict: when the provider changed meanwhile.
     """
-    ctx.require(ROOT + "aggregates:update")
+    ctx.require(PROVIDERS + "aggregates:update")
     with ctx.cloud.db.begin() as tx:
         found = one(tx, uuid)
         _fresh(found, generation)
