@@ -1,6 +1,7 @@
 """How servers are shown, by microversion."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha224
 from typing import Any
 
@@ -72,8 +73,8 @@ class View:
             "hostId": host_id(server.host, server.project_id),
             "image": self._image(server.image_id),
             "flavor": self._flavor(server),
-            "created": to_iso(server.created_at),
-            "updated": to_iso(server.updated_at),
+            "created": _iso(server.created_at),
+            "updated": _iso(server.updated_at),
             "addresses": {} if server.vm_state == "building" else addresses(shown.nics, extended=detailed or version >= (2, 75)),
             "accessIPv4": server.access_ipv4,
             "accessIPv6": server.access_ipv6,
@@ -162,10 +163,16 @@ def groups(shown: Shown) -> list[dict[str, str]]:
     return [{"name": name} for nic in shown.nics for name in nic.groups]
 
 
+@lru_cache(maxsize=4096)
 def host_id(host: str | None, project_id: str) -> str:
     """Return what tells a project whether two of its servers share a host, and nothing more."""
     return sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
+@lru_cache(maxsize=4096)
+def _iso(seconds: float) -> str:
+    return to_iso(seconds)
+
+
 def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else to_iso(seconds)[:-1] + ".000000"
+    return None if seconds is None else _iso(seconds)[:-1] + ".000000"

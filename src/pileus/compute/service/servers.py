@@ -123,14 +123,15 @@ def list_servers(ctx: Context, query: Query) -> list[Shown]:
         exact["project_id"] = [ctx.project_id]
     search, page = replace(query.search, exact=exact), query.page
     with ctx.cloud.db.read() as tx:
-        found = store.search(tx, search, replace(page, limit=None) if query.ip else page)
+        sees = sight(ctx)
+        found = store.search(tx, search, replace(page, limit=None) if query.ip else page, user_data=sees.extended)
         if found is None:
             raise BadRequest(f"marker [{page.marker}] not found", kind="MarkerNotFound")
         if query.ip:
             found = _with_address(tx, found, query.ip)[: page.limit]
         if not query.detail:
             return [Shown(server) for server in found]
-        return gather(ctx, tx, found, sight(ctx).host_status)
+        return gather(ctx, tx, found, sees.host_status)
 
 
 def _with_address(tx: Connection, found: Sequence[Server], ip: Mapping[int, Any]) -> list[Server]:

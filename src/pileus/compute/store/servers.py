@@ -19,6 +19,12 @@ Server = Row[Any]
 C = servers.c
 EPOCH = 0.0
 
+UNSHOWN = {
+    "image", "disks", "nics", "security_groups", "key_type", "key_public", "password", "personality", "hints", "wanted_host",
+}  # fmt: skip
+SHOWN = [column for column in C if column.name not in {*UNSHOWN, "user_data"}]
+"""What answers about a server hold: lists read no more, since user data and files can be large."""
+
 SORT_KEYS: dict[str, Any] = {
     "access_ip_v4": C.access_ipv4, "access_ip_v6": C.access_ipv6, "auto_disk_config": C.disk_config,
     "availability_zone": func.coalesce(C.availability_zone, ""), "config_drive": C.config_drive, "created_at": C.created_at,
@@ -82,9 +88,9 @@ def change_if(tx: Connection, server: Server, **values: Any) -> bool:
     return tx.execute(query.values(**values)).rowcount == 1
 
 
-def search(tx: Connection, what: Search, page: Page) -> Sequence[Server] | None:
-    """Return the servers looked for; None when the page's marker is not among the servers."""
-    query = _where(select(servers), what)
+def search(tx: Connection, what: Search, page: Page, *, user_data: bool = False) -> Sequence[Server] | None:
+    """Return what is shown of the servers looked for; None when the page's marker is not among the servers."""
+    query = _where(select(*SHOWN, C.user_data) if user_data else select(*SHOWN), what)
     keys = [(SORT_KEYS[name], descends) for name, descends in (page.sort or (("created_at", True),))]
     keys.append((C.id, keys[-1][1]))
     if page.marker:
