@@ -1,1 +1,1 @@
-"""The network service: networks, subnets, ports, routers, floating IPs and security groups, and the drivers that make them real."""
+"""The network service: networks, subnets, ports, routers, floating IPs, security groups, and the drivers that make them real."""

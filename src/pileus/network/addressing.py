@@ -17,7 +17,9 @@ SMALL = 512  # of pools up to this size all that is used may be looked at at onc
 
 
 def address(text: str) -> Address:
-    """Read an address.  :raises ValueError: when it is none."""
+    """Read an address.  :raises ValueError: when it is none, or names a zone (`%eth0`)."""
+    if "%" in text:
+        raise ValueError("an address of the API has no zone")
     return ipaddress.ip_address(text)
 
 

@@ -10,7 +10,7 @@ from pileus.kernel.context import Cloud
 from pileus.network.driver import NetworkDriverError, NetworkHost, Observed, Spec, fingerprint
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
-from pileus.network.tables import floating_ips, ports
+from pileus.network.tables import floating_ips, ports, routers
 from pileus.network.tasks import specs
 
 log = logging.getLogger(__name__)
@@ -50,14 +50,16 @@ def group(cloud: Cloud, id: str) -> None:
 
 def port(cloud: Cloud, id: str) -> None:
     """Make a port so on the host that it is bound to, with its network and its groups; remove it from the others."""
+    with cloud.db.read() as tx:
+        found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
+        home = found.host_id if found else ""
+        spec = specs.ports_on(tx, home, [id]).get(id) if home else None
+        if spec is not None:
+            under = specs.networks_on(tx, cloud.settings, home, [spec.network_id])[spec.network_id]
+            named = {rule.remote_group_id for own in specs.groups_on(tx, home, spec.group_ids).values() for rule in own.rules}
+            groups = specs.groups_on(tx, home, {*spec.group_ids, *filter(None, named)})
     for name, driver in hosts(cloud):
-        with cloud.db.read() as tx:
-            spec = specs.ports_on(tx, name, [id]).get(id)
-            if spec is not None:
-                under = specs.networks_on(tx, cloud.settings, name, [spec.network_id])[spec.network_id]
-                named = {r.remote_group_id for g in specs.groups_on(tx, name, spec.group_ids).values() for r in g.rules}
-                groups = specs.groups_on(tx, name, {*spec.group_ids, *(g for g in named if g)})
-        if spec is None:
+        if name != home or spec is None:
             driver.destroy_port(id)
             continue
         driver.ensure_network(under)
@@ -70,12 +72,13 @@ def port(cloud: Cloud, id: str) -> None:
 
 def router(cloud: Cloud, id: str) -> None:
     """Make a router so on its host, with the networks that it reaches into; remove it from the others."""
+    with cloud.db.read() as tx:
+        row = next(iter(routers_store.routers_where(tx, routers.c.id == id)), None)
+        home = row.host_id if row else ""
+        spec = specs.routers_on(tx, home, [id]).get(id) if home else None
+        under = specs.networks_on(tx, cloud.settings, home, _reached(spec)) if spec else {}
     for name, driver in hosts(cloud):
-        with cloud.db.read() as tx:
-            spec = specs.routers_on(tx, name, [id]).get(id)
-            reached = _reached(spec) if spec else set()
-            under = specs.networks_on(tx, cloud.settings, name, reached)
-        if spec is None:
+        if name != home or spec is None:
             driver.destroy_router(id)
             continue
         for each in under.values():
@@ -141,16 +144,16 @@ def everything(cloud: Cloud) -> None:
 def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
     seen = driver.observe()
     with cloud.db.read() as tx:
-        networks, groups, ports, routers = _wanted(tx, cloud, name)
+        networks, groups, plugs, routes = _wanted(tx, cloud, name)
     _each("network", networks, seen.networks, driver.ensure_network)
     stale = [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]
     if stale:
         _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
-    plugged = _each("port", ports, seen.ports, driver.ensure_port)
-    made = _each("router", routers, seen.routers, driver.ensure_router)
-    _destroy(driver, seen, {"router": set(routers), "port": set(ports), "group": set(groups), "network": set(networks)})
-    note_ports(cloud, {id: ports[id].admin_up for id in plugged})
-    note_routers(cloud, {id: routers[id] for id in made})
+    plugged = _each("port", plugs, seen.ports, driver.ensure_port)
+    made = _each("router", routes, seen.routers, driver.ensure_router)
+    _destroy(driver, seen, {"router": set(routes), "port": set(plugs), "group": set(groups), "network": set(networks)})
+    note_ports(cloud, {id: plugs[id].admin_up for id in plugged})
+    note_routers(cloud, {id: routes[id] for id in made})
     note_dhcp(cloud, [id for id, spec in networks.items() if spec.dhcp])
 
 
