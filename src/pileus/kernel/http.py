@@ -27,12 +27,27 @@ class Answer:
 
 @dataclass(frozen=True)
 class FileAnswer:
-    """A file, or length bytes of it from start, sent without passing through Python where the server can."""
+    """A file, or length bytes of it from start, sent without passing through Python where the server can.
+
+    close is called when it has been sent, or cannot be.
+    """
 
     path: str
     size_bytes: int
     start: int = 0
     length: int | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/octet-stream"
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True)
+class StreamAnswer:
+    """A body that is made while it is sent; size_bytes None: its length is not known before (chunked)."""
+
+    chunks: AsyncIterator[bytes]
+    size_bytes: int | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/octet-stream"
@@ -70,7 +85,7 @@ class Call:
 
     path_url is the URL without the query; base_url the one the service is mounted at (no slash at the end).  body is the
     validated body (of the route's body type, else plain JSON, None when empty), raw its bytes.  chunks reads the body of a
-    stream route.
+    stream route.  identify turns any token into its holder's context, for public routes that know tokens in other places.
     """
 
     ctx: Context
@@ -88,6 +103,7 @@ class Call:
     body: Any = None
     raw: bytes = b""
     chunks: Callable[[], AsyncIterator[bytes]] | None = None
+    identify: Callable[[str], Context] | None = None
 
     @property
     def cloud(self) -> Cloud:
@@ -158,6 +174,10 @@ class Service:
     :param classic_ports: where it is served at the root when the classic ports are open.
     :param id_header: a further header that carries the request id, such as "x-compute-request-id".
     :param body_fault: turns the reason why a body is not of the route's type into a fault.
+    :param make_id: makes the ids of its requests; None: the kernel's own.
+    :param alias: turns a path of an older form into one of the routes' and the project that it names ("": none), which
+        must be that of the token.
+    :param front: routes that clients look for at the root of the one base URL, whatever service serves them.
     """
 
     name: str
@@ -170,6 +190,9 @@ class Service:
     id_header: str = ""
     body_fault: Callable[[str], Fault] = BadRequest
     anonymous_status: int = 401
+    make_id: Callable[[Cloud], str] | None = None
+    alias: Callable[[str], tuple[str, str]] | None = None
+    front: tuple[Route, ...] = ()
 
     def status_of(self, fault: Fault) -> int:
         """Return the status that this API gives a fault."""

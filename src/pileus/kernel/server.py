@@ -19,7 +19,7 @@ import msgspec
 from pileus.kernel import ids, metrics, openapi
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthenticated
-from pileus.kernel.http import Answer, Call, FileAnswer, Query, Route, Service
+from pileus.kernel.http import Answer, Call, FileAnswer, Query, Route, Service, StreamAnswer
 from pileus.kernel.microversion import Version
 from pileus.kernel.router import Router
 
@@ -43,6 +43,7 @@ class Reply:
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
     file: FileAnswer | None = None
+    stream: AsyncIterator[bytes] | None = None
 
 
 @dataclass
@@ -58,6 +59,7 @@ class _Request:
     path: str
     version: Version = (0, 0)
     route: Route | None = None
+    project_id: str = ""
 
 
 class Api:
@@ -115,14 +117,19 @@ class Api:
             first, _, rest = path.lstrip("/").partition("/")
             if service := self._services.get(first):
                 prefix, path = "/" + first, "/" + rest
-        return _Request(service or self._front_service, scope, headers, ids.request_id(), root, prefix, path)
+        chosen = service or self._front_service
+        id = chosen.make_id(self._cloud) if chosen.make_id else ids.request_id()
+        return _Request(chosen, scope, headers, id, root, prefix, path)
 
     async def _answer(self, request: _Request, method: str, receive: Receive) -> Reply:
         service = request.service
         router: Any = self._routers[service.name] if service.name else self._front
-        match = router.find("GET" if method == "HEAD" else method, request.path)
+        at = request.path
+        if service.alias:
+            at, request.project_id = service.alias(at)
+        match = router.find("GET" if method == "HEAD" else method, at)
         if method == "HEAD" and match and "HEAD" in match.methods:
-            match = router.find("HEAD", request.path)
+            match = router.find("HEAD", at)
         if match is None:
             raise NotFound("The resource could not be found.")
         if service.microversions:
@@ -136,6 +143,7 @@ class Api:
         route, path = chosen[0]
         request.route = route
         call = self._make_call(request, route, path, method)
+        call.identify = lambda token: self._authenticate(self._cloud, token, call)
         loop = asyncio.get_running_loop()
         if route.stream:
             call.chunks = lambda: _chunks(receive)
@@ -164,6 +172,9 @@ class Api:
         if not token:
             raise Unauthenticated("The request you have made requires authentication.")
         found = self._authenticate(self._cloud, token, call)
+        if request.project_id and found.project_id != request.project_id:
+            text = f"URL's project_id '{request.project_id}' doesn't match Context's project_id '{found.project_id}'"
+            raise BadRequest("Malformed request URL: " + text)
         call.ctx = replace(found, request_id=call.ctx.request_id, global_request_id=call.ctx.global_request_id)
 
     def _run(self, request: _Request, call: Call, raw: bytes) -> Reply:
@@ -232,6 +243,9 @@ def _encode(request: _Request, call: Call, found: Any) -> Reply:
         length = found.size_bytes - found.start if found.length is None else found.length
         headers = {"Content-Type": found.content_type, "Content-Length": str(length), **found.headers}
         return Reply(found.status, _pairs(headers), file=None if call.method == "HEAD" else found)
+    if isinstance(found, StreamAnswer):
+        sized = {} if found.size_bytes is None else {"Content-Length": str(found.size_bytes)}
+        return Reply(found.status, _pairs({"Content-Type": found.content_type, **sized, **found.headers}), stream=found.chunks)
     answer = found if isinstance(found, Answer) else Answer(found)
     status = answer.status or call.route.status
     headers = dict(answer.headers)
@@ -272,10 +286,20 @@ def _pairs(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 async def _send(scope: Scope, send: Send, reply: Reply) -> None:
     await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    if reply.stream is not None:
+        await _send_stream(scope, send, reply.stream)
+        return
     if reply.file is None:
         await send({"type": "http.response.body", "body": reply.body})
         return
-    file = reply.file
+    try:
+        await _send_file(scope, send, reply.file)
+    finally:
+        if reply.file.close:
+            await reply.file.close()
+
+
+async def _send_file(scope: Scope, send: Send, file: FileAnswer) -> None:
     if file.start == 0 and file.length is None and "http.response.pathsend" in (scope.get("extensions") or {}):
         await send({"type": "http.response.pathsend", "path": file.path})
         return
@@ -292,6 +316,19 @@ async def _send(scope: Scope, send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+async def _send_stream(scope: Scope, send: Send, chunks: AsyncIterator[bytes]) -> None:
+    """Send chunks as they come; close their source whatever happens."""
+    try:
+        if scope["method"] != "HEAD":
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close:
+            await close()
+
+
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
@@ -305,6 +342,7 @@ def _front_form(fault: Fault, status: int) -> tuple[Any, Mapping[str, str]]:
 
 
 def _front_routes(services: Iterable[Service]) -> list[Route]:
+    services = tuple(services)
     names = [service.name for service in services]
 
     def index(call: Call) -> Any:
@@ -314,4 +352,5 @@ def _front_routes(services: Iterable[Service]) -> list[Route]:
         Route("GET", "/", index, public=True),
         Route("GET", "/health", lambda call: {"status": "ok"}, public=True),
         Route("GET", "/metrics", lambda call: Answer(metrics.text(), content_type=metrics.CONTENT_TYPE), public=True),
+        *(route for service in services for route in service.front),
     ]

@@ -44,6 +44,11 @@ class Settings:
     bcrypt_rounds: int = _setting(12, "cost of a password hash, as a power of two")
     # image
     image_bytes_max: int = _setting(1_099_511_627_776, "largest image taken", "bytes")
+    # object store
+    object_bytes_max: int = _setting(5_368_709_122, "largest object taken in one piece", "bytes")
+    object_tempauth_users: str = _setting(
+        "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
+    )
     # network
     network_driver: str = _setting("linux", "linux or fake")
     public_cidr: str = _setting("172.24.4.0/24", "addresses of the first external network, reachable from the machine")
