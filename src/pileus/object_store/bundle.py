@@ -1,0 +1,51 @@
+"""What the object store hands to main.py."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pileus.identity.service import catalog
+from pileus.kernel.bundle import Bundle
+from pileus.kernel.context import Cloud
+from pileus.kernel.http import Service
+from pileus.kernel.settings import Settings
+from pileus.object_store.api import faults, front, routes
+from pileus.object_store.limits import limits_of
+from pileus.object_store.placement import Placement
+from pileus.object_store.policies import RULES
+from pileus.object_store.state import ObjectStore
+from pileus.object_store.tempauth import TempAuth, parse_users
+
+LISTED = catalog.Listed(
+    "object-store", "swift", "/object-store/v1/AUTH_$(project_id)s", "8080/v1/AUTH_$(project_id)s", "Object storage"
+)
+
+
+def make_store(settings: Settings, placement: Placement) -> ObjectStore:
+    """Put the proxy together."""
+    users = parse_users(settings.object_tempauth_users)
+    return ObjectStore(placement, limits_of(settings), TempAuth(users) if users else None)
+
+
+def _parts(settings: Settings) -> Mapping[type[Any], Any]:
+    from pileus.object_store.storage.embedded import open_cluster  # noqa: PLC0415
+
+    return {ObjectStore: make_store(settings, Placement(open_cluster(Path(settings.state_dir) / "objects")))}
+
+
+def _bootstrap(cloud: Cloud) -> None:
+    with cloud.db.begin() as tx:
+        catalog.ensure_service(tx, cloud, LISTED)
+
+
+SERVICE = Service(
+    "object-store",
+    "Object storage (Swift v1)",
+    routes=routes.ROUTES,
+    fault_form=faults.swift,
+    classic_ports=(8080,),
+    id_header="x-trans-id",
+    make_id=front.make_trans_id,
+)
+
+BUNDLE = Bundle("object_store", rules=RULES, services=(SERVICE,), parts=_parts, bootstrap=_bootstrap)

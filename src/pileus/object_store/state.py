@@ -1,0 +1,50 @@
+"""The proxy's own state in a process: the cluster, the limits, the last timestamp, and what it remembers of containers."""
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from pileus.kernel.clock import Clock
+from pileus.object_store.limits import Limits
+from pileus.object_store.placement import Placement
+from pileus.object_store.tempauth import TempAuth
+from pileus.object_store.timestamps import ZERO, Timestamp
+
+REMEMBERED_MAX = 10_000
+REMEMBERED_SECONDS = 5.0
+
+
+class ObjectStore:
+    """What the use cases share.  `Cloud.parts` holds it.
+
+    :param placement: the cluster to ask.
+    :param tempauth: users of its own, beside those of identity; None: there are none.
+    """
+
+    def __init__(self, placement: Placement, limits: Limits, tempauth: TempAuth | None = None) -> None:
+        self.placement, self.limits, self.tempauth = placement, limits, tempauth
+        self._last = ZERO
+        self._known: OrderedDict[tuple[str, str], tuple[float, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def next_timestamp(self, clock: Clock) -> Timestamp:
+        """Return the time, later than any returned before."""
+        with self._lock:
+            now = Timestamp.of(clock.now())
+            self._last = now if now > self._last else Timestamp(self._last.ticks + 1)
+            return self._last
+
+    def recall(self, account: str, container: str, now: float) -> Any:
+        """Return what was remembered of a container (of an account, when it is "") not long ago, else None."""
+        found = self._known.get((account, container))
+        return found[1] if found and found[0] > now else None
+
+    def remember(self, account: str, container: str, info: Any, now: float) -> None:
+        """Remember a container for a short while."""
+        self._known[account, container] = (now + REMEMBERED_SECONDS, info)
+        while len(self._known) > REMEMBERED_MAX:
+            self._known.popitem(last=False)
+
+    def forget(self, account: str, container: str = "") -> None:
+        """Ask anew the next time."""
+        self._known.pop((account, container), None)
