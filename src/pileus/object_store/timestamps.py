@@ -30,6 +30,8 @@ class Timestamp(msgspec.Struct, frozen=True, order=True, array_like=True, gc=Fal
 
         :raises ValueError: when it is none.
         """
+        if len(text) == 16 and text[10] == "." and text[:10].isdecimal() and text[11:].isdecimal():
+            return Timestamp(int(text[:10]) * TICKS_PER_SECOND + int(text[11:]))
         found = _FORM.fullmatch(text.strip())
         if not found:
             raise ValueError(f"not a timestamp: {text!r}")

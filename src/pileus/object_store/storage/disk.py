@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +20,7 @@ from pileus.object_store.storage.layout import Device, append, make_directories
 from pileus.object_store.storage.merging import listed_row, posted_headers
 from pileus.object_store.timestamps import Timestamp
 
+T = TypeVar("T")
 TRIES = 8
 CUT_SHORT = 499
 
@@ -163,6 +166,8 @@ class Incoming:
         self.size_bytes = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.new: NewFile | None = None
+        self.full = self.abandoned = False
+        self.lock = threading.Lock()
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.  :raises OSError: when the disk does not."""
@@ -201,11 +206,28 @@ class Incoming:
             expiring.note(self.shelf.device, put.delete_at, self.shelf.policy, self.directory, self.name)
         return Written(HTTPStatus.CREATED, put.timestamp, etag), record
 
+    def busy(self, work: Callable[[], T]) -> T:
+        """Do something with the file, which is not closed meanwhile."""
+        try:
+            with self.lock:
+                return work()
+        finally:
+            if self.abandoned:
+                self.close()
+
     def close(self) -> None:
-        """Let go of the file; what was not committed is gone."""
-        if self.new is not None:
-            self.new.close()
-            self.new = None
+        """Let go of the file; what was not committed is gone.  While a thread is busy with it, that thread does so at its end.
+
+        (A descriptor closed under a thread's hands may be another file's when it writes next.)
+        """
+        self.abandoned = True
+        if self.lock.acquire(blocking=False):
+            try:
+                if self.new is not None:
+                    self.new.close()
+                    self.new = None
+            finally:
+                self.lock.release()
 
 
 def _allocate(new: NewFile, size_bytes: int) -> None:

@@ -53,7 +53,7 @@ class IndexFile:
         self.path, self.shape = path, shape
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
-        self._rows = msgspec.msgpack.Decoder(list[shape.row_type])
+        self._rows: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(list.__class_getitem__(shape.row_type))
 
     def exists(self) -> bool:
         """Tell whether the file is there."""
@@ -106,7 +106,7 @@ class IndexFile:
         if self.connection is None and not self.exists():
             return None
         cursor = self.connect().cursor()
-        cursor.row_factory = sqlite3.Row  # type: ignore[assignment]
+        cursor.row_factory = sqlite3.Row
         try:
             found: sqlite3.Row | None = cursor.execute("SELECT * FROM info").fetchone()
         except sqlite3.OperationalError as error:

@@ -1,0 +1,68 @@
+"""The object store inside one process: one device, one replica, no ring to make."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pileus.object_store.backend import Cluster, StoragePolicy
+from pileus.object_store.places import Node
+from pileus.object_store.storage.layout import Device, Salt, sync_directory
+from pileus.object_store.storage.local import LocalCarrier
+
+DEFAULT_POLICIES = (StoragePolicy(0, "Policy-0", is_default=True),)
+
+
+@dataclass(frozen=True)
+class SingleRing:
+    """The ring of one device: one partition holds everything."""
+
+    node: Node
+    replicas: float = 1.0
+    partition_count: int = 1
+
+    def partition(self, account: str, container: str | None = None, object_name: str | None = None) -> int:
+        """Return the partition of a name."""
+        return 0
+
+    def nodes(self, partition: int) -> Sequence[Node]:
+        """Return the device."""
+        return (self.node,)
+
+    def handoffs(self, partition: int) -> Iterator[Node]:
+        """Return nothing: there is no other."""
+        return iter(())
+
+
+def embedded_cluster(root: str, now: Callable[[], float], policies: tuple[StoragePolicy, ...] = DEFAULT_POLICIES) -> Cluster:
+    """Return a cluster that keeps everything under one directory, made if need be.  Its carrier is a LocalCarrier: close it."""
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    device = Device(root, _salt(root))
+    node = Node(id=0, device="d0")
+    ring = SingleRing(node)
+    return Cluster(ring, ring, {policy.index: ring for policy in policies}, policies, LocalCarrier({"d0": device}, now))
+
+
+def _salt(root: str) -> Salt:
+    """Return what is added to names before hashing: made once, then kept in the file `salt.json`."""
+    path = f"{root}/salt.json"
+    try:
+        with open(path, "rb") as kept:
+            return msgspec.json.decode(kept.read(), type=Salt)
+    except FileNotFoundError:
+        salt = Salt("", secrets.token_hex(16))
+    fresh = f"{path}.{os.getpid()}"
+    with open(fresh, "wb") as file:
+        file.write(msgspec.json.encode(salt))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return _salt(root)
+    finally:
+        os.unlink(fresh)
+    sync_directory(root)
+    return salt

@@ -1,0 +1,319 @@
+"""The servers of devices in this process: no HTTP in between.
+
+What waits for a disk runs in threads.  Looking at a directory and opening a file is done in place by default, which is much
+cheaper than a thread and right for a disk whose directories are in memory; `patient` sends that to a thread too.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from pileus.object_store.backend import (
+    NO_HEADERS,
+    Carrier,
+    ObjectAnswer,
+    ObjectDelete,
+    ObjectName,
+    ObjectPost,
+    ObjectPut,
+    ObjectReader,
+    ObjectWriter,
+    Unreachable,
+    Written,
+)
+from pileus.object_store.indexes import ContainerRow, ObjectRow
+from pileus.object_store.places import Node, Target
+from pileus.object_store.storage import pending
+from pileus.object_store.storage.disk import Incoming, Shelf, delete_object, new_row, open_object, post_object, refusal
+from pileus.object_store.storage.durable import FULL
+from pileus.object_store.storage.layout import Device
+from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
+
+INLINE_BYTES_MAX = 65_536
+BATCH_BYTES = 1_048_576
+CHUNK_BYTES = 1_048_576
+THREADS = 16
+T = TypeVar("T")
+
+
+@dataclass
+class LocalReader:
+    """An object held open by its descriptor."""
+
+    answer: ObjectAnswer
+    descriptor: int
+    run: Callable[[Callable[[], Any]], Awaitable[Any]]
+    inline: bytes | None = None
+    path: str | None = None
+
+    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Read in pieces."""
+        if self.inline is not None:
+            piece = self.inline[start:] if length is None else self.inline[start : start + length]
+            if piece:
+                yield piece
+            return
+        metadata = self.answer.metadata
+        if metadata is None:
+            return
+        end = metadata.size_bytes if length is None else min(start + length, metadata.size_bytes)
+        while start < end:
+            at, count = start, min(CHUNK_BYTES, end - start)
+            piece = await self.run(lambda at=at, count=count: os.pread(self.descriptor, count, at))  # type: ignore[misc]
+            if not piece:
+                raise Unreachable("the file was cut short")
+            start += len(piece)
+            yield piece
+
+    async def close(self) -> None:
+        """Let go of it."""
+        self.release()
+
+    def release(self) -> None:
+        """Close the descriptor."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class LocalWriter:
+    """A body on its way to the disk: kept in memory up to a batch, then written in a thread."""
+
+    def __init__(self, server: "LocalObjects", incoming: Incoming) -> None:
+        self.server, self.incoming = server, incoming
+        self.batch: list[bytes] = []
+        self.batch_bytes = 0
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.batch.append(data)
+        self.batch_bytes += len(data)
+        if self.batch_bytes >= BATCH_BYTES:
+            batch = self._take()
+            await self.server.carrier.run(lambda: self._try(lambda: self.incoming.write(batch)))
+
+    def _take(self) -> bytes:
+        batch = self.batch[0] if len(self.batch) == 1 else b"".join(self.batch)
+        self.batch, self.batch_bytes = [], 0
+        return batch
+
+    def _try(self, work: Callable[[], T]) -> T | None:
+        """Write while there is room; once the device is full, the rest of the body is let pass."""
+        if self.incoming.full:
+            return None
+        try:
+            return self.incoming.busy(work)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self.incoming.full = True
+            self.incoming.close()
+            return None
+
+    async def commit(self, footer: Mapping[str, str] = NO_HEADERS) -> Written:
+        """Make it the object."""
+        batch = self._take()
+        put = self.incoming.put
+        name = self.incoming.name
+
+        def work() -> tuple[Written, ObjectRow | None, Sequence[Target]]:
+            if batch:
+                self.incoming.write(batch)
+            written, record = self.incoming.commit(footer)
+            if record is None:
+                return written, None, ()
+            row = new_row(record, put.timestamp, self.server.shelf.policy)
+            return written, row, self.server.carrier.tell_here(put.updates, name, row, self.server.shelf.device)
+
+        try:
+            done = await self.server.carrier.run(lambda: self._try(work))
+        finally:
+            self.incoming.close()
+        if done is None:
+            return Written(HTTPStatus.INSUFFICIENT_STORAGE)
+        written, row, targets = done
+        if row and targets:
+            await self.server.carrier.tell_there(targets, name, row, self.server.shelf.device)
+        return written
+
+    async def abort(self) -> None:
+        """Forget it."""
+        self.batch = []
+        self.incoming.close()
+
+
+class LocalObjects:
+    """The objects of one policy on one device."""
+
+    def __init__(self, carrier: "LocalCarrier", shelf: Shelf) -> None:
+        self.carrier, self.shelf = carrier, shelf
+
+    async def head(self, partition: int, name: ObjectName) -> ObjectAnswer:
+        """Return what is known of an object."""
+        opened = await self.carrier.look(lambda: open_object(self.shelf, partition, name, self.carrier.now()))
+        if opened.descriptor >= 0:
+            os.close(opened.descriptor)
+        return opened.answer
+
+    async def get(self, partition: int, name: ObjectName, start: int = 0, length: int | None = None) -> ObjectReader:
+        """Open an object."""
+
+        def work() -> LocalReader:
+            opened = open_object(self.shelf, partition, name, self.carrier.now())
+            reader = LocalReader(opened.answer, opened.descriptor, self.carrier.run)
+            metadata = opened.answer.metadata
+            if metadata and metadata.size_bytes <= INLINE_BYTES_MAX:
+                reader.inline = os.pread(opened.descriptor, metadata.size_bytes, 0)
+                reader.release()
+            elif metadata:
+                reader.path = f"/proc/self/fd/{opened.descriptor}"
+            return reader
+
+        return await self.carrier.look(work)
+
+    async def put(self, partition: int, name: ObjectName, put: ObjectPut) -> ObjectWriter | Written:
+        """Open a writer."""
+        refused = await self.carrier.look(lambda: refusal(self.shelf, partition, name, put, self.carrier.now()))
+        return refused or LocalWriter(self, Incoming(self.shelf, partition, name, put))
+
+    async def post(self, partition: int, name: ObjectName, post: ObjectPost) -> Written:
+        """Replace the metadata."""
+        return await self._small(name, post.updates, lambda: post_object(self.shelf, partition, name, post, self.carrier.now()))
+
+    async def delete(self, partition: int, name: ObjectName, delete: ObjectDelete) -> Written:
+        """Leave a tombstone."""
+        work = lambda: delete_object(self.shelf, partition, name, delete, self.carrier.now())  # noqa: E731
+        return await self._small(name, delete.updates, work)
+
+    async def _small(
+        self, name: ObjectName, targets: Sequence[Target], work: Callable[[], tuple[Written, ObjectRow | None]]
+    ) -> Written:
+        device = self.shelf.device
+
+        def whole() -> tuple[Written, ObjectRow | None, Sequence[Target]]:
+            try:
+                written, row = work()
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                return Written(HTTPStatus.INSUFFICIENT_STORAGE), None, ()
+            return written, row, self.carrier.tell_here(targets, name, row, device) if row else ()
+
+        written, row, left = await self.carrier.run(whole)
+        if row and left:
+            await self.carrier.tell_there(left, name, row, device)
+        return written
+
+
+class LocalCarrier:
+    """Reaches the devices of this process.
+
+    :param devices: by name, as in the ring.
+    :param remote: reaches the servers of containers and accounts; None: they are all here.
+    :param lazy_figures: an account is told of its containers' new figures when it is next asked (only with all of it here).
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[str, Device],
+        now: Callable[[], float],
+        *,
+        remote: Carrier | None = None,
+        patient: bool = False,
+        timeout_seconds: float = 1.0,
+    ) -> None:
+        self.devices, self.now, self.remote, self.patient, self.timeout_seconds = devices, now, remote, patient, timeout_seconds
+        self.pool = ThreadPoolExecutor(THREADS, "object-store")
+        self._files = {name: IndexFiles(device) for name, device in devices.items()}
+        self._objects: dict[tuple[str, int], LocalObjects] = {}
+        self._containers = {
+            name: LocalContainers(files, self.run, self._tell_accounts, now) for name, files in self._files.items()
+        }
+        self._accounts = {
+            name: LocalAccounts(files, self.run, None if remote else self._before_read(name))
+            for name, files in self._files.items()
+        }
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something that waits, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    async def look(self, work: Callable[[], T]) -> T:
+        """Look something up on the disk."""
+        return await self.run(work) if self.patient else work()
+
+    def files(self, device: str) -> IndexFiles:
+        """Return the open index files of a device."""
+        return self._files[device]
+
+    def objects(self, node: Node, policy: int = 0) -> LocalObjects:
+        """The object server of a device."""
+        key = node.device, policy
+        if key not in self._objects:
+            self._objects[key] = LocalObjects(self, Shelf(self.devices[node.device], policy))
+        return self._objects[key]
+
+    def containers(self, node: Node) -> LocalContainers:
+        """The container server of a device."""
+        return self._containers[node.device]
+
+    def accounts(self, node: Node) -> LocalAccounts:
+        """The account server of a device."""
+        return self._accounts[node.device]
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.pool.shutdown()
+        for files in self._files.values():
+            files.close()
+
+    # News of objects for containers, of containers for accounts
+
+    def tell_here(self, targets: Sequence[Target], name: ObjectName, row: ObjectRow, device: Device) -> Sequence[Target]:
+        """Tell the containers that are in this process, in this thread; return the targets left."""
+        if self.remote is not None:
+            return targets
+        for target in targets:
+            done = self._containers[target.node.device].update_now(target.partition, name.account, name.container, [row])
+            if not done.ok:
+                pending.keep(device, pending.Pending(name.account, name.container, row, (target,)))
+        return ()
+
+    async def tell_there(self, targets: Sequence[Target], name: ObjectName, row: ObjectRow, device: Device) -> None:
+        """Tell containers elsewhere; what cannot be told in time is kept for the updater."""
+
+        async def one(target: Target) -> bool:
+            try:
+                async with asyncio.timeout(self.timeout_seconds):
+                    server = (self.remote or self).containers(target.node)
+                    return (await server.update(target.partition, name.account, name.container, [row])).ok
+            except (Unreachable, TimeoutError):
+                return False
+
+        known = await asyncio.gather(*(one(target) for target in targets))
+        left = tuple(target for target, ok in zip(targets, known, strict=True) if not ok)
+        if left:
+            await self.run(lambda: pending.keep(device, pending.Pending(name.account, name.container, row, left)))
+
+    async def _tell_accounts(self, targets: Sequence[Target], account: str, row: ContainerRow) -> bool:
+        async def one(target: Target) -> bool:
+            try:
+                async with asyncio.timeout(self.timeout_seconds):
+                    server = (self.remote or self).accounts(target.node)
+                    return (await server.update(target.partition, account, [row])).ok
+            except (Unreachable, TimeoutError):
+                return False
+
+        return all(await asyncio.gather(*(one(target) for target in targets)))
+
+    def _before_read(self, device: str) -> Callable[[int, str], Awaitable[None]]:
+        async def report(partition: int, account: str) -> None:
+            target = Target(Node(id=0, device=device), partition)
+            for containers in self._containers.values():
+                await containers.report_changed(account, [target])
+
+        return report

@@ -1,0 +1,1 @@
+"""Tests of the devices, rings and daemons of the object store."""
