@@ -20,6 +20,7 @@ def subscribe(events: Events) -> None:
     """Listen to what becomes of users and projects."""
     events.subscribe("identity.user.deleted", keypairs.on_user_deleted)
     events.subscribe("identity.project.deleted", projects.on_project_deleted)
+    events.subscribe("network.port.deleted", servers.port_deleted)
 
 
 BUNDLE = Bundle(

@@ -144,3 +144,16 @@ def test_what_there_is_not_yet(cloud):
     assert demo.get(f"{ROOT}/{id}/os-server-password").json() == {"password": ""}
     assert demo.get(f"{ROOT}/{NOWHERE}").status_code == 404
     assert demo.get(f"{ROOT}/nope").status_code == 404
+
+
+def test_a_port_deleted_under_a_server_takes_its_nic_along(cloud):
+    id = cloud.boot()
+    (port,) = cloud.ports()
+    assert cloud.demo.delete(f"/network/v2.0/ports/{port['id']}").status_code == 204
+    cloud.lab.settle()
+    assert cloud.lab.hypervisor.guests[id].spec.nics == ()
+    assert cloud.act(id, "reboot", {"type": "HARD"}).status_code == 202
+    cloud.lab.settle()
+    assert cloud.show(id)["status"] == "ACTIVE"
+    cloud.delete(id)
+    assert cloud.left_over() == []

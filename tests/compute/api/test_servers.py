@@ -367,3 +367,14 @@ def test_console_output(cloud):
     assert cloud.act(id, "os-getConsoleOutput", {"length": 0}).json() == {"output": ""}
     waiting = cloud.post().json()["server"]["id"]
     assert cloud.act(waiting, "os-getConsoleOutput", {}).status_code == 409
+
+
+def test_the_urls_of_older_clients(cloud):
+    id = cloud.boot()
+    mine, others = "b" * 32, "c" * 32
+    for root in (f"/compute/v2.1/{mine}", f"/compute/v2/{mine}", "/compute/v2"):
+        assert cloud.demo.get(f"{root}/servers/{id}").json()["server"]["id"] == id
+        assert cloud.demo.get(f"{root}/servers/detail").status_code == 200
+    answer = cloud.demo.get(f"/compute/v2.1/{others}/servers")
+    assert answer.status_code == 400
+    assert answer.json()["badRequest"]["message"].startswith("Malformed request URL")

@@ -1,5 +1,7 @@
 """HTTP in and out: each noun's routes, put together to one API."""
 
+import re
+
 from pileus.compute.api import (
     aggregates,
     flavors,
@@ -35,6 +37,15 @@ ROUTES: tuple[Route, ...] = (
     *records.routes,
 )
 
+OLDER = re.compile(r"/v2(?:\.1)?(?:/([0-9a-f]{32}))?(/.+)")
+
+
+def alias(path: str) -> tuple[str, str]:
+    """Turn the URLs of older clients, /v2/... and /v2.1/PROJECT/..., into those of version 2.1 without a project."""
+    found = OLDER.fullmatch(path)
+    return (f"/v2.1{found[2]}", found[1] or "") if found else (path, "")
+
+
 COMPUTE = Service(
     "compute",
     "Pileus compute",
@@ -43,4 +54,5 @@ COMPUTE = Service(
     Microversions("compute", (2, 1), (2, 96), "x-openstack-nova-api-version"),
     classic_ports=(8774,),
     id_header="x-compute-request-id",
+    alias=alias,
 )

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from pileus.compute.api import server_bodies as bodies
 from pileus.compute.api.server_bodies import given
 from pileus.compute.api.servers import view
-from pileus.compute.policies.servers import API, SERVERS
+from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.fields import Name
 from pileus.compute.service import server_actions as service
@@ -219,6 +219,6 @@ ACTIONS: dict[str, Action] = {
 
 routes = (
     Route(
-        "POST", "/v2.1/servers/{server_id}/action", act, status=202, rule=SERVERS + "...", errors=(400, 401, 403, 404, 409, 501),
+        "POST", "/v2.1/servers/{server_id}/action", act, status=202, errors=(400, 401, 403, 404, 409, 501),
     ),
 )  # fmt: skip

@@ -105,7 +105,6 @@ RULES = (
     Rule(API + "os-server-password:clear", MEMBER, (f"DELETE {ONE}/os-server-password",)),
     Rule(API + "os-server-diagnostics", ADMIN, (f"GET {ONE}/diagnostics",)),
     Rule("compute:server:topology:index", READER, (f"GET {ONE}/topology",)),
-    Rule("compute:server:topology:host:index", ADMIN, (f"GET {ONE}/topology",)),
     Rule(API + "os-volumes-attachments:index", READER, (f"GET {ONE}/os-volume_attachments",)),
     Rule(API + "os-volumes-attachments:show", READER, (f"GET {ONE}/os-volume_attachments/{{volume_id}}",)),
     Rule(API + "os-volumes-attachments:create", MEMBER, (f"POST {ONE}/os-volume_attachments",)),

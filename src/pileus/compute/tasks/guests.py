@@ -78,13 +78,13 @@ def make_spec(cloud: Cloud, server: Server, nics: list[neighbours.Nic], power: P
     )
 
 
-def _disk(cloud: Cloud, server: Server, disk: dict[str, Any], number: int) -> DiskSpec:
-    size = {"size_gib": disk.get("size_gib", 0), "size_mib": disk.get("size_mib", 0)}
-    if disk["kind"] == "blank":
+def _disk(cloud: Cloud, server: Server, wanted: dict[str, Any], number: int) -> DiskSpec:
+    size = {"size_gib": wanted.get("size_gib", 0), "size_mib": wanted.get("size_mib", 0)}
+    if wanted["kind"] == "blank":
         return DiskSpec(id=f"disk{number}", kind="blank", **size)
     path, form = neighbours.image_file(cloud, server.image_id)
-    wanted = (server.image.get("properties") or {}).get("hw_disk_bus")
-    bus: Any = wanted if wanted in ("virtio", "scsi", "ide") else "virtio"
+    named = (server.image.get("properties") or {}).get("hw_disk_bus")
+    bus: Any = named if named in ("virtio", "scsi", "ide") else "virtio"
     return DiskSpec(id="root", kind="image", source=path, source_format=form, bus=bus, boot_index=0, **size)
 
 

@@ -9,7 +9,7 @@
 Each step looks at the row first, and writes its result only where the row still says what it said.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -289,3 +289,16 @@ def _give_up_deleting(run: Run, server: Server) -> Outcome:
 
 
 program.on_fail(program.steps["give_up"])
+
+
+def port_deleted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
+    """Take a NIC whose port someone deleted from its server."""
+    server = store.get(tx, str(facts["device_id"])) if facts["device_id"] else None
+    if server is None or server.task_state == "deleting" or server.vm_state == "error":
+        return  # the port goes because the server does
+    kept = [nic for nic in server.nics if nic["port_id"] != facts["id"] or nic.get("leaving")]
+    if len(kept) == len(server.nics):
+        return
+    store.change(tx, server.id, nics=kept)
+    if server.host and server.task_state is None:
+        go(tx, cloud, server.id, step="mend")
