@@ -79,6 +79,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "restore": frozenset({"soft-delete"}),
     "trigger_crash_dump": frozenset({"active", "paused"}),
     "get_vnc_console": ANY - {"building"},
+    "diagnostics": frozenset({"active", "paused", "suspended", "stopped"}),
     "update_metadata": frozenset({"active", "paused", "suspended", "stopped", "error"}),
     "update_tags": frozenset({"active", "paused", "suspended", "stopped"}),
 }

@@ -157,3 +157,18 @@ def test_a_port_deleted_under_a_server_takes_its_nic_along(cloud):
     assert cloud.show(id)["status"] == "ACTIVE"
     cloud.delete(id)
     assert cloud.left_over() == []
+
+
+def test_diagnostics_are_for_admins(cloud):
+    id = cloud.boot()
+    found = cloud.admin.get(f"{ROOT}/{id}/diagnostics").json()
+    assert (found["state"], found["num_cpus"], found["num_nics"], found["num_disks"]) == ("running", 1, 1, 1)
+    assert cloud.demo.get(f"{ROOT}/{id}/diagnostics").status_code == 403
+    waiting = cloud.post().json()["server"]["id"]
+    assert cloud.admin.get(f"{ROOT}/{waiting}/diagnostics").status_code == 409
+
+
+def test_the_openapi_document_knows_servers(cloud):
+    found = cloud.lab.anonymous.get("/compute/openapi.json").json()
+    assert "CreateServer" in found["components"]["schemas"]
+    assert "post" in found["paths"]["/v2.1/servers/{server_id}/action"]

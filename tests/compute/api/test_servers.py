@@ -378,3 +378,16 @@ def test_the_urls_of_older_clients(cloud):
     answer = cloud.demo.get(f"/compute/v2.1/{others}/servers")
     assert answer.status_code == 400
     assert answer.json()["badRequest"]["message"].startswith("Malformed request URL")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "launch_index=999999999999999999999", "power_state=x", "limit=99999999999999999999", "host=%00", "tags=,", "tags=",
+        "sort_key=launched_at&limit=1", "name=%F0%9F%90%8C", "flavor=%27", "changes-since=0001-01-01T00:00:00Z", "ip=.", "deleted=x",
+    ],
+)  # fmt: skip
+def test_odd_queries_are_answered(cloud, query):
+    cloud.boot()
+    for client in (cloud.demo, cloud.admin):
+        assert client.get(f"{ROOT}/detail?{query}").status_code in (200, 400)

@@ -286,6 +286,24 @@ def list_migrations(call: Call) -> Any:
     return {"migrations": []}
 
 
+STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
+
+
+def diagnostics(call: Call) -> Any:
+    """Show what is known of a server's guest."""
+    shown = servers.diagnose(call.ctx, _id(call))
+    server = shown.server
+    if not call.since("2.48"):
+        return {"memory": server.memory_mib * 1024, "cpus": server.vcpus, "nics": len(shown.nics)}
+    counters = dict.fromkeys(f"{way}_{what}" for way in ("rx", "tx") for what in ("octets", "errors", "drop", "packets", "rate"))
+    return {
+        "config_drive": server.config_drive, "cpu_details": [], "disk_details": [], "driver": "libvirt", "hypervisor": "qemu",
+        "hypervisor_os": "linux", "memory_details": {"maximum": server.memory_mib, "used": server.memory_mib},
+        "nic_details": [{"mac_address": nic.mac, **counters} for nic in shown.nics], "num_cpus": server.vcpus,
+        "num_disks": len(server.disks), "num_nics": len(shown.nics), "state": STATES[server.power_state], "uptime": None,
+    }  # fmt: skip
+
+
 LOG, NICS, TAGS, META = "os-instance-actions:", "os-attach-interfaces:", "os-server-tags:", "server-metadata:"
 VOLUMES = "os-volumes-attachments:"
 CHANGE = (400, 401, 403, 404, 409)
@@ -324,6 +342,7 @@ routes = (
     Route("GET", f"{ONE}/os-volume_attachments/{{volume_id}}", show_volume, rule=API + VOLUMES + "show"),
     Route("POST", f"{ONE}/os-volume_attachments", attach_volume, rule=API + VOLUMES + "create", errors=CHANGE),
     Route("DELETE", f"{ONE}/os-volume_attachments/{{volume_id}}", detach_volume, status=202, rule=API + VOLUMES + "delete"),
+    Route("GET", f"{ONE}/diagnostics", diagnostics, rule=API + "os-server-diagnostics", errors=CHANGE),
     Route("GET", f"{ONE}/topology", topology, since="2.78", rule="compute:server:topology:index"),
     Route("GET", f"{ONE}/migrations", list_migrations, since="2.23", rule="os_compute_api:servers:show"),
 )  # fmt: skip

@@ -90,7 +90,7 @@ def _exact(given: dict[str, list[str]]) -> dict[str, Any]:
     for name in given.keys() & EXACT.keys():
         values: list[Any] = given[name]
         if name in ("launch_index", "power_state", "progress"):
-            values = [int(value) for value in values if value.isdecimal()]
+            values = [int(value) for value in values if value.isdecimal() and len(value) < 10]
         elif name == "config_drive":
             values = [_truth(name, value) if value else False for value in values]
         found[EXACT[name]] = values

@@ -258,3 +258,13 @@ def clear_password(ctx: Context, id: str) -> None:
     with ctx.cloud.db.begin() as tx:
         access.find(ctx, tx, id, API + "os-server-password:clear")
         store.change(tx, id, password="")
+
+
+def diagnose(ctx: Context, id: str) -> Shown:
+    """Return a server that has a guest to be looked at.
+
+    :raises Conflict: when it has none.
+    """
+    shown = show(ctx, id, API + "os-server-diagnostics")
+    access.require_state(shown.server, "diagnostics")
+    return shown
