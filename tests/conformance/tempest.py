@@ -26,7 +26,8 @@ import yaml
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-NAME, LISTEN, PUBLIC = "pileustest", "127.0.0.1:8100", "172.24.8.0/24"
+SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
+NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
 SERVED = ("identity", "image", "compute", "network")
 READY_SECONDS = 120
 RESULT = re.compile(
@@ -71,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--regex", default=os.environ.get("REGEX"))
     parser.add_argument("--workers", default="2")
     parser.add_argument(
-        "--keep", type=Path, default=Path(os.environ.get("KEEP", "/tmp/pileus-tempest")), help="folder of the logs"
+        "--keep", type=Path, default=Path(os.environ.get("KEEP", f"/tmp/pileus-tempest-{SLOT}")), help="folder of the logs"
     )
     parser.add_argument("--all-services", action="store_true", help="do not leave out tests of services that are not served")
     return parser.parse_args()
