@@ -240,7 +240,7 @@ def report(output: Path) -> None:
 def first_cause(text: str, test: str) -> str:
     """Return the last line of the traceback that tempest printed below a failure."""
     at = text.find(f"{test}")
-    found = re.search(r"Captured traceback:\n~+\n(.*?)\n\n", text[at:], re.DOTALL)
+    found = re.search(r"Captured traceback:\n~+\n(.*?)(?:\nCaptured |\n\n\n|\n\{\d+\} )", text[at:], re.DOTALL)
     if not found:
         return "(no traceback)"
     lines = [line.strip() for line in found[1].splitlines() if line.strip()]
