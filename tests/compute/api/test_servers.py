@@ -384,7 +384,8 @@ def test_the_urls_of_older_clients(cloud):
     "query",
     [
         "launch_index=999999999999999999999", "power_state=x", "limit=99999999999999999999", "host=%00", "tags=,", "tags=",
-        "sort_key=launched_at&limit=1", "name=%F0%9F%90%8C", "flavor=%27", "changes-since=0001-01-01T00:00:00Z", "ip=.", "deleted=x",
+        "sort_key=launched_at&limit=1", "name=%F0%9F%90%8C", "flavor=%27", "changes-since=0001-01-01T00:00:00Z", "ip=.",
+        "deleted=x",
     ],
 )  # fmt: skip
 def test_odd_queries_are_answered(cloud, query):
