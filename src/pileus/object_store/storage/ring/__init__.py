@@ -1,0 +1,1 @@
+"""Rings: which devices keep which partition.  `table` is the finished ring, `builder` makes and changes it."""
