@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, false
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from pileus.kernel import quota
@@ -79,7 +79,7 @@ def visible(ctx: Context, noun: str, clause: Callable[[str], Clause]) -> Clause 
     rule = f"get_{noun}"
     if ctx.can(rule, {"project_id": SOMEONE_ELSE}):
         return None
-    return clause(ctx.project_id) if ctx.can(rule) else false()
+    return clause(ctx.project_id) if ctx.can(rule) else rows.NONE
 
 
 def own(table: Table) -> Callable[[str], Clause]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
@@ -219,9 +219,7 @@ def ports_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[GuestP
     for chunk in rows.chunks(port.id for port in found):
         for fip in routers_store.floating_where(tx, tables.floating_ips.c.port_id.in_(chunk)):
             floating[fip.port_id or ""].append(fip)
-    n = tables.networks.c
-    within = {port.network_id for port in found}
-    names = {row.id: row.name for row in tx.execute(select(n.id, n.name).where(n.id.in_(within)))} if within else {}
+    names = networks_store.names(tx, {port.network_id for port in found})
     by_device: dict[str, list[GuestPort]] = defaultdict(list)
     for port in found:
         by_device[port.device_id].append(GuestPort(port, names[port.network_id], tuple(floating.get(port.id, ()))))
@@ -274,8 +272,7 @@ def groups_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[Group
 
 def group_names(tx: Connection, group_ids: Collection[str]) -> dict[str, str]:
     """Return the names of security groups by id, with one question however many ports they are of."""
-    g = tables.groups.c
-    return {row.id: row.name for row in tx.execute(select(g.id, g.name).where(g.id.in_(group_ids)))} if group_ids else {}
+    return groups_store.names(tx, group_ids)
 
 
 def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collection[str]) -> None:

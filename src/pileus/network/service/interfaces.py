@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pileus.kernel.context import Context
 from pileus.network import addressing, tables
@@ -169,10 +169,9 @@ def _not_there(kind: str, text: str, router: Router) -> Exception:
 
 
 def _check_unused(tx: Connection, router: Router, port: Port, subnet_ids: Sequence[str | None]) -> None:
-    f, a = tables.floating_ips.c, tables.addresses.c
-    within = select(a.port_id).where(a.subnet_id.in_([id for id in subnet_ids if id]))
-    nets = networks_store.subnets_by_id(tx, [id for id in subnet_ids if id]).values()
-    for fip in store.floating_where(tx, f.router_id == router.id, f.port_id.in_(within)):
+    known = [id for id in subnet_ids if id]
+    nets = networks_store.subnets_by_id(tx, known).values()
+    for fip in store.floating_where(tx, tables.floating_ips.c.router_id == router.id, store.into_subnets(known)):
         fixed = addressing.address(fip.fixed_ip_address or "0.0.0.0")
         if any(fixed in addressing.network(s.cidr) for s in nets):
             text = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
@@ -67,7 +67,7 @@ def make(tx: Connection, cloud: Cloud, project_id: str, attributes: Attributes) 
     if not MTU_MIN <= mtu <= most:
         raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
     if attributes.get("is_default"):
-        tx.execute(update(tables.networks).where(tables.networks.c.is_default.is_(True)).values(is_default=False))
+        store.clear_default(tx)
     row = {
         "id": id, "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
         "admin_state_up": attributes["admin_state_up"], "shared": attributes["shared"],
@@ -151,7 +151,7 @@ def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[s
             )
             raise access.in_use("ExternalNetworkInUse", text)
     if values.get("is_default"):
-        tx.execute(update(tables.networks).where(tables.networks.c.id != network.id).values(is_default=False))
+        store.clear_default(tx, network.id)
     if (mtu := values.get("mtu")) is not None:
         most = ctx.cloud.settings.network_mtu - (TUNNEL_OVERHEAD_BYTES if network.network_type == "vxlan" else 0)
         if not MTU_MIN <= mtu <= most:

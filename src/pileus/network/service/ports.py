@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
@@ -270,9 +270,7 @@ def discard(tx: Connection, cloud: Cloud, port: Port) -> None:
 
 def release_floating(tx: Connection, cloud: Cloud, port_id: str) -> None:
     """Let the floating IPs of a port lead nowhere."""
-    f = tables.floating_ips.c
-    for fip in routers_store.floating_where(tx, f.port_id == port_id):
-        gone = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-        tx.execute(update(tables.floating_ips).where(f.id == fip.id).values(**gone, revision_number=f.revision_number + 1))
+    for fip in routers_store.floating_where(tx, tables.floating_ips.c.port_id == port_id):
+        routers_store.disconnect(tx, fip.id)
         if fip.router_id:
             sync.touch(tx, cloud, "router", fip.router_id)

@@ -264,9 +264,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
     def work(tx: Connection) -> None:
         subnet, network = _find(ctx, tx, id, "delete")
         access.check_revision(revision, subnet.revision_number)
-        a = tables.addresses.c
-        inside = tables.ports.c.id.in_(tables.addresses.select().with_only_columns(a.port_id).where(a.subnet_id == id))
-        holders = ports_store.ports_where(tx, inside)
+        holders = ports_store.ports_where(tx, ports_store.in_subnet(id))
         for port in holders:
             automatic = allocation.by_itself(subnet) and not port.device_owner.startswith("network:router")
             if port.device_owner not in ports_store.AUTO_DELETED and not automatic:

@@ -55,8 +55,7 @@ def replace(ctx: Context, plural: str, id: str, names: list[str]) -> tuple[str, 
     noun, table, _ = KINDS[plural]
 
     def work(tx: Connection) -> tuple[str, ...]:
-        owner = tx.execute(table.select().with_only_columns(table.c.project_id).where(table.c.id == id)).scalar_one()
-        access.require(ctx, noun, "update", id, access.target_of(owner))
+        access.require(ctx, noun, "update", id, access.target_of(rows.owner_of(tx, table, id)))
         rows.set_tags(tx, id, names)
         rows.update_row(tx, table, ctx.cloud.clock.now(), id, {})
         return tuple(sorted(set(names)))

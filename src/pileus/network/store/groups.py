@@ -110,3 +110,23 @@ def is_real(tx: Connection, id: str) -> bool:
         .where(ports.c.host_id != "", (port_groups.c.group_id == id) | port_groups.c.group_id.in_(naming))
     )
     return tx.execute(query.limit(1)).first() is not None
+
+
+def names(tx: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of groups by id."""
+    g = groups.c
+    return {row.id: row.name for row in tx.execute(select(g.id, g.name).where(g.id.in_(ids)))} if ids else {}
+
+
+def used_on(tx: Connection, host: str) -> set[str]:
+    """Return the groups that a host needs: those of its ports, and those that the rules of these name."""
+    bound = select(port_groups.c.group_id).distinct().join(ports, ports.c.id == port_groups.c.port_id)
+    used = set(tx.execute(bound.where(ports.c.host_id == host)).scalars())
+    r = rules.c
+    named = select(r.remote_group_id).distinct().where(r.security_group_id.in_(used), r.remote_group_id.is_not(None))
+    return used | set(tx.execute(named).scalars()) if used else used
+
+
+def with_members(group_ids: Collection[str]) -> Clause:
+    """Return the condition that a port is in one of some groups."""
+    return ports.c.id.in_(select(port_groups.c.port_id).distinct().where(port_groups.c.group_id.in_(group_ids)))

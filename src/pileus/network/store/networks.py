@@ -1,15 +1,15 @@
 """Networks and subnets as records."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select
+from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Subnet, record
 from pileus.network.store.rows import Clause, Kind, Wanted
-from pileus.network.tables import networks, ports, segments, subnets
+from pileus.network.tables import networks, ports, routers, segments, subnets
 
 NETWORK = Kind(
     "network", networks,
@@ -116,3 +116,28 @@ def is_real(tx: Connection, network_id: str) -> bool:
         ports.c.network_id == network_id, (ports.c.host_id != "") | ports.c.device_owner.like("network:router%")
     )
     return tx.execute(query.limit(1)).first() is not None
+
+
+def names(tx: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the names of networks by id."""
+    n = networks.c
+    return {row.id: row.name for row in tx.execute(select(n.id, n.name).where(n.id.in_(ids)))} if ids else {}
+
+
+def clear_default(tx: Connection, but: str = "") -> None:
+    """Let no external network be the default one, but one."""
+    tx.execute(update(networks).where(networks.c.is_default.is_(True), networks.c.id != but).values(is_default=False))
+
+
+def needed_on(tx: Connection, host: str, legs: Collection[str], ids: Collection[str] | None) -> list[Network]:
+    """Return the networks that a host needs: a port of them is bound to it, or a router of it has a leg in them.
+
+    :param legs: the device owners of legs.
+    :param ids: those that matter, or None for all.
+    """
+    here = select(routers.c.id).where(routers.c.host_id == host)
+    leg = ports.c.device_owner.in_(legs) & ports.c.device_id.in_(here)
+    wanted = select(ports.c.network_id).distinct().where((ports.c.host_id == host) | leg)
+    if ids is not None:
+        wanted = wanted.where(ports.c.network_id.in_(list(ids)))
+    return [record(Network, row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]

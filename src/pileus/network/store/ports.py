@@ -160,3 +160,8 @@ def port_of_address(tx: Connection, network_ids: Collection[str], ip: str) -> Po
     query = query.where(addresses.c.ip_address == ip, ports.c.network_id.in_(list(network_ids)))
     found = tx.execute(query).scalars().first()
     return find_port(tx, found) if found else None
+
+
+def in_subnet(subnet_id: str) -> Clause:
+    """Return the condition that a port has an address in a subnet."""
+    return ports.c.id.in_(select(addresses.c.port_id).where(addresses.c.subnet_id == subnet_id))

@@ -126,3 +126,16 @@ def external_default(tx: Connection) -> str | None:
     """Return the external network that is the default one."""
     query = select(networks.c.id).where(networks.c.external.is_(True), networks.c.is_default.is_(True))
     return tx.execute(query.order_by(networks.c.created_at)).scalars().first()
+
+
+def into_subnets(subnet_ids: Collection[str]) -> Clause:
+    """Return the condition that a floating IP leads to a port with an address in one of some subnets."""
+    within = select(addresses.c.port_id).where(addresses.c.subnet_id.in_(subnet_ids))
+    return floating_ips.c.port_id.in_(within)
+
+
+def disconnect(tx: Connection, floating_ip_id: str) -> None:
+    """Let a floating IP lead nowhere."""
+    f = floating_ips.c
+    gone = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+    tx.execute(update(floating_ips).where(f.id == floating_ip_id).values(**gone, revision_number=f.revision_number + 1))

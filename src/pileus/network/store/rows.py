@@ -32,6 +32,7 @@ CHUNK = 5000
 TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
 Clause = ColumnElement[bool]
+NONE: Clause = false()
 
 
 @dataclass(frozen=True)
@@ -192,3 +193,8 @@ def delete_row(tx: Connection, table: Table, id: str) -> None:
 def count_rows(tx: Connection, table: Table, project_id: str) -> int:
     """Return how many of a resource a project has."""
     return tx.execute(select(func.count()).select_from(table).where(table.c.project_id == project_id)).scalar_one()
+
+
+def owner_of(tx: Connection, table: Table, id: str) -> str:
+    """Return the project that a row belongs to."""
+    return str(tx.execute(select(table.c.project_id).where(table.c.id == id)).scalar_one())

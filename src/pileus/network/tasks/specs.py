@@ -8,7 +8,7 @@ port is in it, or where the rules of such a group name it.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from pileus.kernel.settings import Settings
 from pileus.network import addressing
@@ -33,8 +33,8 @@ from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
-from pileus.network.store.records import Network, Port, Router, Rule, Subnet, record
-from pileus.network.tables import floating_ips, networks, port_groups, ports, routers, rules
+from pileus.network.store.records import Network, Port, Router, Rule, Subnet
+from pileus.network.tables import floating_ips, ports, routers
 
 Ids = Collection[str] | None
 
@@ -65,15 +65,10 @@ def port_spec(port: Port) -> PortSpec:
 
 def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) -> dict[str, NetworkSpec]:
     """Return the networks that a host needs."""
-    here = select(routers.c.id).where(routers.c.host_id == host)
-    leg = ports.c.device_owner.in_([routers_store.INTERFACE, routers_store.GATEWAY]) & ports.c.device_id.in_(here)
-    query = select(ports.c.network_id).distinct().where((ports.c.host_id == host) | leg)
-    if ids is not None:
-        query = query.where(ports.c.network_id.in_(list(ids)))
-    wanted = list(tx.execute(query).scalars())
-    if not wanted:
+    found = networks_store.needed_on(tx, host, [routers_store.INTERFACE, routers_store.GATEWAY], ids)
+    if not found:
         return {}
-    found = [record(Network, row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]
+    wanted = [network.id for network in found]
     subnets: dict[str, list[Subnet]] = defaultdict(list)
     for subnet in networks_store.subnets_of(tx, wanted):
         subnets[subnet.network_id].append(subnet)
@@ -127,26 +122,12 @@ def host_name(dns_name: str, ips: Sequence[str]) -> str:
 
 def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec]:
     """Return the groups that a host needs, with the addresses of their members everywhere."""
-    used = set(
-        tx.execute(
-            select(port_groups.c.group_id)
-            .distinct()
-            .join(ports, ports.c.id == port_groups.c.port_id)
-            .where(ports.c.host_id == host)
-        ).scalars()
-    )
-    named = (
-        select(rules.c.remote_group_id)
-        .distinct()
-        .where(rules.c.security_group_id.in_(used), rules.c.remote_group_id.is_not(None))
-    )
-    wanted = used | set(tx.execute(named).scalars()) if used else used
-    wanted = wanted if ids is None else wanted & set(ids)
+    used = groups_store.used_on(tx, host)
+    wanted = used if ids is None else used & set(ids)
     if not wanted:
         return {}
     members: dict[str, set[str]] = defaultdict(set)
-    inside = select(port_groups.c.port_id).distinct().where(port_groups.c.group_id.in_(wanted))
-    for port in ports_store.ports_where(tx, ports.c.host_id != "", ports.c.id.in_(inside)):
+    for port in ports_store.ports_where(tx, ports.c.host_id != "", groups_store.with_members(wanted)):
         ips = {fixed.ip_address for fixed in port.fixed_ips} | {pair["ip_address"] for pair in port.allowed_address_pairs}
         for group_id in port.security_groups:
             members[group_id] |= ips
