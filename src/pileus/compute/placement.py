@@ -181,7 +181,7 @@ def _of_group(tree: Sequence[Provider], group: Group, nested: bool) -> Iterator[
 def _one_subtree(same: frozenset[str], mappings: Mapping[str, tuple[str, ...]], by_uuid: Mapping[str, Provider]) -> bool:
     uuids = {uuid for suffix in same for uuid in mappings.get(suffix, ())}
     lines = [_line(uuid, by_uuid) for uuid in uuids]
-    return not lines or bool(uuids & set.intersection(*lines))
+    return not lines or any(all(uuid in line for line in lines) for uuid in uuids)
 
 
 def _line(uuid: str, by_uuid: Mapping[str, Provider]) -> set[str]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Engine, MetaData, Text, create_engine, event
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, MetaData, Text, create_engine, event
 from sqlalchemy.types import TypeDecorator
 
 NAMING = {
@@ -99,6 +99,14 @@ class Database:
 def after_commit(tx: Connection, hook: Callable[[], None]) -> None:
     """Call hook once this transaction has been committed, and never if it is rolled back."""
     tx.info["after_commit"].append(hook)
+
+
+def new_id(result: CursorResult[Any]) -> int:
+    """Return the number that the database gave to an inserted row."""
+    key = result.inserted_primary_key
+    if key is None:
+        raise RuntimeError("nothing was inserted")
+    return int(key[0])
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from pileus.compute.store.hosts import ZONE_KEY
 from pileus.compute.tables.aggregates import aggregate_hosts, aggregates
 from pileus.compute.tables.servers import servers
+from pileus.kernel.db import new_id
 from pileus.kernel.errors import Conflict
 
 
@@ -51,10 +52,10 @@ def insert_aggregate(tx: Connection, values: Mapping[str, Any]) -> int:
     :raises Conflict: when the name is taken.
     """
     try:
-        key = tx.execute(insert(aggregates).values(**values)).inserted_primary_key
+        id = new_id(tx.execute(insert(aggregates).values(**values)))
     except IntegrityError:
         raise _taken(values["name"]) from None
-    return int(key[0])
+    return id
 
 
 def update_aggregate(tx: Connection, id: int, **values: Any) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, s
 from sqlalchemy.exc import IntegrityError
 
 from pileus.compute.tables.flavors import flavor_projects, flavors
+from pileus.kernel.db import new_id
 from pileus.kernel.errors import Conflict
 
 SORT_KEYS = {
@@ -64,11 +65,11 @@ def insert_flavor(tx: Connection, values: Mapping[str, Any]) -> Flavor:
         what = f"name {values['name']}" if values["name"] in names else f"ID {values['flavor_id']}"
         raise Conflict(f"Flavor with {what} already exists.", kind="FlavorExists")
     try:
-        key = tx.execute(insert(flavors).values(**values)).inserted_primary_key
+        id = new_id(tx.execute(insert(flavors).values(**values)))
     except IntegrityError:
         raise Conflict(f"Flavor with name {values['name']} already exists.", kind="FlavorExists") from None
     known = {each.name for each in fields(Flavor)}
-    return Flavor(id=key[0], **{k: v for k, v in values.items() if k in known})
+    return Flavor(id=id, **{k: v for k, v in values.items() if k in known})
 
 
 def find(tx: Connection, flavor_id: str, project_id: str | None) -> Flavor | None:

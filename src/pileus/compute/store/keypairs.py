@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pileus.compute.tables.keypairs import keypairs
+from pileus.kernel.db import new_id
 from pileus.kernel.errors import BadRequest, Conflict
 from pileus.kernel.paging import Page
 
@@ -34,10 +35,10 @@ def insert_keypair(tx: Connection, values: Mapping[str, Any]) -> Keypair:
     :raises Conflict: when the user has one of that name.
     """
     try:
-        key = tx.execute(insert(keypairs).values(**values)).inserted_primary_key
+        id = new_id(tx.execute(insert(keypairs).values(**values)))
     except IntegrityError:
         raise Conflict(f"Key pair '{values['name']}' already exists.", kind="KeyPairExists") from None
-    return Keypair(id=key[0], **values)
+    return Keypair(id=id, **values)
 
 
 def find(tx: Connection, user_id: str, name: str) -> Keypair | None:
