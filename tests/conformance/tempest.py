@@ -96,7 +96,7 @@ def _cloud(work: Path):
     """A fresh cloud with the real drivers; gone afterwards."""
     state_dir = work / "state"
     environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
-    environment["PILEUS_CPU_ALLOCATION_RATIO"] = "16"
+    environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
 
     def pileus(*arguments: str) -> None:
         subprocess.run(
@@ -155,7 +155,9 @@ def _facts(state_dir: Path) -> dict[str, str]:
 
 def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path) -> None:
     workspace = work / "workspace"
-    subprocess.run([str(tempest / "tempest"), "init", str(workspace)], check=True, capture_output=True)
+    register = str(work / "workspaces.yaml")  # not the one in the home folder, which runs beside this one would share
+    command = [str(tempest / "tempest"), "init", "--workspace-path", register, str(workspace)]
+    subprocess.run(command, check=True, capture_output=True)
     (workspace / "logs").mkdir(exist_ok=True)
     text = (HERE / "tempest.conf.template").read_text()
     for name, value in facts.items():
