@@ -67,7 +67,7 @@ class Written(msgspec.Struct, frozen=True):
     (timestamp tells which), 412 precondition, 422 the ETag does not match, 499 the body was cut short, 507 no room.
     """
 
-    status: HTTPStatus | int
+    status: int
     timestamp: Timestamp | None = None
     etag: str = ""
 
@@ -139,7 +139,10 @@ class ObjectReader(Protocol):
     inline: bytes | None
     """The whole body when it is small (64 KiB) and at hand; then neither path nor chunks is needed."""
     path: str | None
-    """A path that opens the body as a file in this process until close, for FileAnswer; None over HTTP."""
+    """A path that opens the body as a file in this process, for FileAnswer; None over HTTP, and where inline is given.
+
+    It works until two seconds after close, so close may be called once the server has been told to send it.
+    """
 
     def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Read the body, or length bytes from start, in pieces of at most 1 MiB.  :raises Unreachable: cut short."""

@@ -26,7 +26,7 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     allow_reserved: bool = False
 
 
-class ObjectEntry(msgspec.Struct, frozen=True, gc=False):
+class ObjectEntry(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="o"):
     """A line of a container listing."""
 
     name: str
@@ -36,7 +36,7 @@ class ObjectEntry(msgspec.Struct, frozen=True, gc=False):
     modified_at: Timestamp
 
 
-class ContainerEntry(msgspec.Struct, frozen=True, gc=False):
+class ContainerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="c"):
     """A line of an account listing."""
 
     name: str
@@ -46,7 +46,7 @@ class ContainerEntry(msgspec.Struct, frozen=True, gc=False):
     policy: int = 0
 
 
-class Subdir(msgspec.Struct, frozen=True, gc=False):
+class Subdir(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="s"):
     """Names rolled up to their common start, which ends in the delimiter."""
 
     name: str

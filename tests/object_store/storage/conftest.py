@@ -1,7 +1,9 @@
 """Clusters of every make, for the contract that all of them fulfil."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -21,8 +23,13 @@ from pileus.object_store.backend import (
     Timestamp,
     Written,
 )
-from pileus.object_store.storage.embedded import embedded_cluster
+from pileus.object_store.storage.embedded import DEFAULT_POLICIES, SingleRing, embedded_cluster
+from pileus.object_store.storage.http_carrier import HttpCarrier
+from pileus.object_store.storage.layout import Device
+from pileus.object_store.storage.local import LocalCarrier
 from pileus.object_store.storage.memory import memory_cluster
+from pileus.object_store.storage.serve import serving
+from pileus.object_store.storage.server import backend_app
 
 ACCOUNT, CONTAINER = "AUTH_a", "box"
 
@@ -123,7 +130,28 @@ def _disk(clock: FakeClock, path: Path, loop: asyncio.AbstractEventLoop) -> Stor
     return Store(cluster, clock, loop, [cluster.carrier.close])  # type: ignore[attr-defined]
 
 
-MAKES = {"memory": _memory, "disk": _disk}
+def _http(clock: FakeClock, path: Path, loop: asyncio.AbstractEventLoop) -> Store:
+    """The devices of another carrier, reached over HTTP."""
+    local = LocalCarrier({"d0": Device(str(path / "d0"))}, clock.now)
+    (path / "d0").mkdir()
+    port = free_port()
+    stack = AsyncExitStack()
+    loop.run_until_complete(stack.enter_async_context(serving(backend_app(local), "127.0.0.1", port)))
+    ring = SingleRing(Node(id=0, ip="127.0.0.1", port=port, device="d0"))
+    carrier = HttpCarrier()
+    cluster = Cluster(ring, ring, {0: ring}, DEFAULT_POLICIES, carrier)
+    closers = [carrier.client.close, lambda: loop.run_until_complete(stack.aclose()), local.close]
+    return Store(cluster, clock, loop, closers)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+MAKES = {"memory": _memory, "disk": _disk, "http": _http}
 
 
 @pytest.fixture(params=list(MAKES))

@@ -37,6 +37,7 @@ INLINE_BYTES_MAX = 65_536
 BATCH_BYTES = 1_048_576
 CHUNK_BYTES = 1_048_576
 THREADS = 16
+LINGER_SECONDS = 2.0
 T = TypeVar("T")
 
 
@@ -70,7 +71,13 @@ class LocalReader:
             yield piece
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Let go of it; a path that was handed out can still be opened for a moment, as servers open it late."""
+        if self.path is not None and self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, os.close, descriptor)
+        self.release()
+
+    def __del__(self) -> None:
         self.release()
 
     def release(self) -> None:
