@@ -35,7 +35,7 @@ class Hosts:
         for drivers in self.roles.values():
             listener = MetadataListener(handler)
             drivers["network"].serve_metadata(listener)
-            self.closers.append(listener.close)
+            self.closers.insert(0, listener.close)  # the last to close: a network host takes its sockets back first
 
     def close(self) -> None:
         """Let go of the hosts; what runs on them runs on."""
