@@ -38,7 +38,7 @@ class Swift(TestClient):
             path, _, query = path.partition("?")
         url = f"/object-store/v1/{account or self.account}{path}" + (f"?{query}" if query else "")
         sent = {key.replace("_", "-"): value for key, value in headers.items()}
-        return self.request(method, url, content=content, headers=sent)
+        return self.request(method, url, content=content, headers=sent, follow_redirects=False)
 
 
 @dataclass
@@ -73,8 +73,17 @@ class Shop:
 def make_shop(tmp_path, nodes=1, replicas=1, policies=1, **settings) -> Shop:
     chosen = make_settings(tmp_path, **settings)
     clock = FakeClock()
-    store = make_store(chosen, Placement(memory_cluster(clock.now, nodes, replicas, policies)))
-    cloud = Cloud(chosen, Database(f"sqlite:///{tmp_path}/shop.db"), clock, LocalBus({}), Enforcer(RULES, {}), Events(), {ObjectStore: store})
+    store = make_store(chosen, lambda now: Placement(memory_cluster(now, nodes, replicas, policies)))
+    store.next_timestamp(clock)
+    cloud = Cloud(
+        chosen,
+        Database(f"sqlite:///{tmp_path}/shop.db"),
+        clock,
+        LocalBus({}),
+        Enforcer(RULES, {}),
+        Events(),
+        {ObjectStore: store},
+    )
     shop = Shop(cloud, clock, store, None)
     shop.app = Api(cloud, [SERVICE], shop.authenticate)
     return shop

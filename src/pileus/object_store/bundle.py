@@ -1,6 +1,6 @@
 """What the object store hands to main.py."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,12 @@ from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
-from pileus.object_store.api import faults, front, routes
+from pileus.object_store.api import faults, front, routes, site
 from pileus.object_store.limits import limits_of
 from pileus.object_store.placement import Placement
 from pileus.object_store.policies import RULES
 from pileus.object_store.state import ObjectStore
+from pileus.object_store.storage.embedded import embedded_cluster
 from pileus.object_store.tempauth import TempAuth, parse_users
 
 LISTED = catalog.Listed(
@@ -21,16 +22,15 @@ LISTED = catalog.Listed(
 )
 
 
-def make_store(settings: Settings, placement: Placement) -> ObjectStore:
+def make_store(settings: Settings, open_placement: Callable[[Callable[[], float]], Placement]) -> ObjectStore:
     """Put the proxy together."""
     users = parse_users(settings.object_tempauth_users)
-    return ObjectStore(placement, limits_of(settings), TempAuth(users) if users else None)
+    return ObjectStore(open_placement, limits_of(settings), TempAuth(users) if users else None)
 
 
 def _parts(settings: Settings) -> Mapping[type[Any], Any]:
-    from pileus.object_store.storage.embedded import open_cluster  # noqa: PLC0415
-
-    return {ObjectStore: make_store(settings, Placement(open_cluster(Path(settings.state_dir) / "objects")))}
+    root = str(Path(settings.state_dir) / "objects")
+    return {ObjectStore: make_store(settings, lambda now: Placement(embedded_cluster(root, now)))}
 
 
 def _bootstrap(cloud: Cloud) -> None:
@@ -41,11 +41,12 @@ def _bootstrap(cloud: Cloud) -> None:
 SERVICE = Service(
     "object-store",
     "Object storage (Swift v1)",
-    routes=routes.ROUTES,
+    routes=(*site.ROUTES, *routes.ROUTES),
     fault_form=faults.swift,
     classic_ports=(8080,),
     id_header="x-trans-id",
     make_id=front.make_trans_id,
+    front=site.FRONT,
 )
 
 BUNDLE = Bundle("object_store", rules=RULES, services=(SERVICE,), parts=_parts, bootstrap=_bootstrap)

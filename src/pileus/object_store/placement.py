@@ -224,6 +224,7 @@ class Placement:
         if newest:
             return _newest([found for node in self._readable(ring, partition) if (found := await _asked(ask, node))])
         misses: list[Found] = []
+        primaries, witnesses = set(ring.nodes(partition)), 0
         for node in self._readable(ring, partition):
             found = await _asked(ask, node)
             if found is None or found.status in AWAY:
@@ -231,6 +232,9 @@ class Placement:
             if found.status == HTTPStatus.OK and all(_moment(miss) <= _moment(found) for miss in misses):
                 return found
             misses.append(found)
+            witnesses += node in primaries or found.timestamp is not None
+        if witnesses < quorum(len(primaries)):
+            raise Refused(503)  # a handoff that never heard of it proves nothing
         return _newest(misses)
 
     async def _write(self, ring: Ring, partition: int, ask: Callable[[int, Node], Awaitable[Written]]) -> Written:

@@ -2,9 +2,11 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
-from pileus.kernel.clock import Clock
+from pileus.kernel.clock import Clock, SystemClock
 from pileus.object_store.limits import Limits
 from pileus.object_store.placement import Placement
 from pileus.object_store.tempauth import TempAuth
@@ -17,18 +19,27 @@ REMEMBERED_SECONDS = 5.0
 class ObjectStore:
     """What the use cases share.  `Cloud.parts` holds it.
 
-    :param placement: the cluster to ask.
+    :param open_placement: opens the cluster, at the first use; it is given a function that tells the time.
     :param tempauth: users of its own, beside those of identity; None: there are none.
     """
 
-    def __init__(self, placement: Placement, limits: Limits, tempauth: TempAuth | None = None) -> None:
-        self.placement, self.limits, self.tempauth = placement, limits, tempauth
+    def __init__(
+        self, open_placement: Callable[[Callable[[], float]], Placement], limits: Limits, tempauth: TempAuth | None = None
+    ) -> None:
+        self._open, self.limits, self.tempauth = open_placement, limits, tempauth
+        self._clock: Clock = SystemClock()
         self._last = ZERO
         self._known: OrderedDict[tuple[str, str], tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
+    @cached_property
+    def placement(self) -> Placement:
+        """The cluster."""
+        return self._open(lambda: self._clock.now())  # noqa: PLW0108  # the clock may change
+
     def next_timestamp(self, clock: Clock) -> Timestamp:
         """Return the time, later than any returned before."""
+        self._clock = clock
         with self._lock:
             now = Timestamp.of(clock.now())
             self._last = now if now > self._last else Timestamp(self._last.ticks + 1)

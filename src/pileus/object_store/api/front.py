@@ -16,7 +16,6 @@ from pileus.object_store.request import Bytes, FileSlice, Refused, Request, Resp
 from pileus.object_store.state import ObjectStore
 
 
-
 @dataclass
 class Upload:
     """The body of a request, read from the client as it is wanted."""
@@ -95,6 +94,7 @@ async def read_request(call: Call) -> Request:
         mount=call.base_url[len(call.root_url) :],
         trans_id=call.ctx.request_id,
         identify=call.identify,
+        facts={"raw_path": unquote(call.path_url[len(call.base_url) :], errors="surrogateescape")},
     )
 
 

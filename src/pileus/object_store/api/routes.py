@@ -1,11 +1,12 @@
-"""The routes of Swift v1: accounts, containers, objects."""
+"""The routes of Swift v1: accounts, containers, objects; and in which order the features are asked whether it is theirs."""
 
 from collections.abc import Awaitable, Callable
 
 from pileus.kernel.http import Call, Route
 from pileus.object_store.api import front
+from pileus.object_store.caller import NOBODY
 from pileus.object_store.request import Refused, Request, Response
-from pileus.object_store.service import accounts, containers, objects
+from pileus.object_store.service import accounts, bulk, containers, cors, formpost, objects, staticweb, tempurl
 
 UseCase = Callable[[Request], Awaitable[Response]]
 
@@ -23,14 +24,45 @@ OBJECT: dict[str, UseCase] = {
 
 
 async def serve(call: Call) -> object:
-    """Serve one request."""
+    """Serve one request to an account, a container or an object."""
     req = await front.read_request(call)
     req.caller = await front.identify(call, req.store)
-    return await front.reply(call, _decide(req))
+    return await front.reply(call, _with_cors(req))
+
+
+async def _with_cors(req: Request) -> Response:
+    if "origin" not in req.headers or req.method == "OPTIONS":
+        return await _decide(req)
+    try:
+        found = await _decide(req)
+    except Refused as refused:
+        refused.headers |= await cors.headers_for(req, refused.headers)
+        raise
+    found.headers |= await cors.headers_for(req, found.headers)
+    return found
 
 
 async def _decide(req: Request) -> Response:
     table = OBJECT if req.name else CONTAINER if req.container else ACCOUNT
+    if req.method == "OPTIONS":
+        return await cors.preflight(req, sorted(table))
+    if formpost.is_used(req):
+        return await formpost.submit(req)
+    if tempurl.is_used(req):
+        req.caller = NOBODY
+        await tempurl.admit(req)
+        return tempurl.dress(req, await _by_path(req, table))
+    if req.method == "PUT" and "extract-archive" in req.query:
+        return await bulk.extract(req)
+    if req.method in ("POST", "DELETE") and "bulk-delete" in req.query:
+        return await bulk.delete(req)
+    return await _by_path(req, table)
+
+
+async def _by_path(req: Request, table: dict[str, UseCase]) -> Response:
+    site = await staticweb.site_of(req)
+    if site is not None:
+        return await staticweb.show(req, site, objects.show)
     case = table.get(req.method)
     if case is None:
         raise Refused(405, headers={"Allow": ", ".join(sorted(table))})

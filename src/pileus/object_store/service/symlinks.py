@@ -76,7 +76,7 @@ def shown(content: Content) -> dict[str, str]:
 def redirected(req: Request, content: Content) -> Refused:
     """Return the answer to a POST to a link: it belongs to the target."""
     account = content.sysmeta.get(reading.LINK_ACCOUNT, quote(req.account))
-    headers = {"Location": f"/v1/{account}/{content.sysmeta[reading.LINK]}"}
+    headers = {"Location": f"{req.mount}/v1/{account}/{content.sysmeta[reading.LINK]}"}
     if reading.LINK_ETAG in content.sysmeta:
         headers["X-Symlink-Target-Etag"] = content.sysmeta[reading.LINK_ETAG]
     text = "The requested POST was applied to a symlink. POST directly to the target to apply requested metadata."
