@@ -1,4 +1,7 @@
-"""What compute takes from image and network, in the few shapes that it needs.  The only module of compute that knows them."""
+"""What compute takes from image and network, in the few shapes that it needs.
+
+Beside it only service/old_*, which hand calls of nova's old API on, know them.
+"""
 
 import contextlib
 import os
@@ -353,11 +356,6 @@ def change_group(tx: Connection, ctx: Context, server_id: str, name: str, add: b
         guests.change_groups(tx, ctx.cloud, port, others | {group_id} if add else others)
 
 
-def groups_of(ctx: Context, server_id: str) -> list[dict[str, Any]]:
-    """Return the security groups of a server, in the form of the old API."""
-    with ctx.cloud.db.read() as tx:
-        found = guests.groups_of(tx, [server_id]).get(server_id, [])
-    return [
-        {"id": group.id, "name": group.name, "description": group.description, "tenant_id": group.project_id, "rules": []}
-        for group in found
-    ]
+def groups_of(tx: Connection, server_id: str) -> list[Any]:
+    """Return the security groups of a server."""
+    return list(guests.groups_of(tx, [server_id]).get(server_id, []))

@@ -6,7 +6,9 @@ from pileus.compute.api import (
     aggregates,
     flavors,
     hypervisors,
+    images,
     keypairs,
+    proxies,
     quotas,
     records,
     server_actions,
@@ -35,6 +37,8 @@ ROUTES: tuple[Route, ...] = (
     *usage.routes,
     *server_groups.routes,
     *records.routes,
+    *proxies.routes,
+    *images.routes,
 )
 
 OLDER = re.compile(r"/v2(?:\.1)?(?:/([0-9a-f]{32}))?(/.+)")

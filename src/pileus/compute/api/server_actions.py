@@ -13,8 +13,8 @@ from pileus.compute.api.servers import view
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.fields import Name
+from pileus.compute.service import old_networks, servers
 from pileus.compute.service import server_actions as service
-from pileus.compute.service import servers
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Answer, Call, Route
 from pileus.kernel.microversion import parse
@@ -65,6 +65,25 @@ class OldConsole(Struct, forbid_unknown_fields=True):
     """A remote console in the old way (until 2.5)."""
 
     type: str
+
+
+class AddFixedIp(Struct, forbid_unknown_fields=True):
+    """Another address in a network (until 2.43)."""
+
+    network_id: Annotated[str, Meta(min_length=1)] | int = field(name="networkId")
+
+
+class RemoveIp(Struct, forbid_unknown_fields=True):
+    """The address to be taken away (until 2.43)."""
+
+    address: str
+
+
+class AddFloatingIp(Struct, forbid_unknown_fields=True):
+    """A floating IP, and the fixed address it shall lead to (until 2.43)."""
+
+    address: str
+    fixed_address: str | UnsetType = UNSET
 
 
 class Resize(Struct, forbid_unknown_fields=True):
@@ -138,7 +157,7 @@ def _rebuild(call: Call, id: str, body: schemas.Rebuild) -> Any:
     schemas.check_uuid("imageRef", body.image)
     schemas.check_base64("user_data", body.user_data)
     named = ("name", "description", "hostname", "access_ipv4", "access_ipv6", "disk_config", "metadata", "user_data")
-    values = {name: getattr(body, name) for name in named if getattr(body, name) is not UNSET}
+    values = bodies.read_values(body, *named)
     if body.personality is not UNSET:
         values["personality"] = [list(pair) for pair in bodies.read_personality(body.personality)]
     if body.trusted_image_certificates is not UNSET:
@@ -174,6 +193,26 @@ def _group(add: bool) -> Handler:
 
 def _old_console(call: Call, id: str, body: OldConsole) -> None:
     service.refuse_console(call.ctx, id, body.type)
+
+
+def _add_fixed_ip(call: Call, id: str, body: AddFixedIp) -> None:
+    old_networks.add_fixed_ip(call.ctx, id, str(body.network_id))
+
+
+def _remove_fixed_ip(call: Call, id: str, body: RemoveIp) -> None:
+    schemas.check_address("address", body.address)
+    old_networks.remove_fixed_ip(call.ctx, id, body.address)
+
+
+def _add_floating_ip(call: Call, id: str, body: AddFloatingIp) -> None:
+    schemas.check_address("address", body.address)
+    schemas.check_address("fixed_address", body.fixed_address)
+    old_networks.add_floating_ip(call.ctx, id, body.address, given(body.fixed_address))
+
+
+def _remove_floating_ip(call: Call, id: str, body: RemoveIp) -> None:
+    schemas.check_address("address", body.address)
+    old_networks.remove_floating_ip(call.ctx, id, body.address)
 
 
 ACTIONS: dict[str, Action] = {
@@ -213,8 +252,10 @@ ACTIONS: dict[str, Action] = {
     "createBackup": _refused("createBackup", dict[str, Any]),
     "trigger_crash_dump": _refused("trigger_crash_dump", None, since="2.17"),
     "injectNetworkInfo": _refused("injectNetworkInfo"),
-    "addFixedIp": _refused("addFixedIp", dict[str, Any], until="2.43"),
-    "removeFixedIp": _refused("removeFixedIp", dict[str, Any], until="2.43"),
+    "addFixedIp": Action(_add_fixed_ip, AddFixedIp, until="2.43"),
+    "removeFixedIp": Action(_remove_fixed_ip, RemoveIp, until="2.43"),
+    "addFloatingIp": Action(_add_floating_ip, AddFloatingIp, until="2.43"),
+    "removeFloatingIp": Action(_remove_floating_ip, RemoveIp, until="2.43"),
 }
 
 routes = (

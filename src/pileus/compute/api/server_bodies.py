@@ -1,5 +1,6 @@
 """From bodies to what the use cases take."""
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,8 +66,8 @@ def read_create(call: Call) -> Wanted:
         hypervisor_hostname=given(server.hypervisor_hostname),
         hints=read_hints(call.body),
         trusted_certificates=given(server.trusted_image_certificates),
-        access_ipv4=given(server.access_ipv4, ""),
-        access_ipv6=given(server.access_ipv6, ""),
+        access_ipv4=read_address(given(server.access_ipv4, "")),
+        access_ipv6=read_address(given(server.access_ipv6, "")),
         disk_config=given(server.disk_config, "AUTO"),
         least=least,
         most=most,
@@ -77,6 +78,17 @@ def _check_formats(server: schemas.Server) -> None:
     if isinstance(server.image, str) and server.image:
         schemas.check_uuid("imageRef", id_of(server.image))
     schemas.check_base64("user_data", server.user_data)
+
+
+def read_address(text: str) -> str:
+    """Return an address that was checked before in its shortest form."""
+    return str(ipaddress.ip_address(text)) if text else ""
+
+
+def read_values(body: Any, *names: str) -> dict[str, Any]:
+    """Return those of a body's fields that are given, addresses in their shortest form."""
+    found = {name: value for name in names if (value := getattr(body, name)) is not UNSET}
+    return found | {name: read_address(value) for name, value in found.items() if name in ("access_ipv4", "access_ipv6")}
 
 
 def _groups(names: Sequence[schemas.GroupName] | UnsetType) -> list[str]:

@@ -4,14 +4,13 @@ from typing import Any
 
 from msgspec import UNSET
 
-from pileus.compute import neighbours
 from pileus.compute.api.queries import check_names, read_page
 from pileus.compute.api.server_bodies import given
 from pileus.compute.neighbours import NicRequest
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.server_views import addresses, host_id
-from pileus.compute.service import action_log, interfaces, servers
+from pileus.compute.service import action_log, interfaces, old_groups, servers
 from pileus.compute.service import server_actions as actions
 from pileus.compute.service.interfaces import Interface
 from pileus.kernel import ids
@@ -121,8 +120,7 @@ def show_ips(call: Call) -> Any:
 
 def list_groups(call: Call) -> Any:
     """List the security groups of a server."""
-    actions.show_rule(call.ctx, _id(call), API + "os-security-groups:list")
-    return {"security_groups": neighbours.groups_of(call.ctx, _id(call))}
+    return {"security_groups": old_groups.list_of_server(call.ctx, _id(call))}
 
 
 def _interface(call: Call, found: Interface) -> dict[str, Any]:

@@ -72,8 +72,7 @@ def update(call: Call) -> Any:
     body: schemas.Changes = call.body.server
     schemas.check(call.version, body, schemas.UPDATE_SINCE)
     names = ("name", "description", "hostname", "access_ipv4", "access_ipv6", "disk_config")
-    values = {name: getattr(body, name) for name in names if given(getattr(body, name), ...) is not ...}
-    shown = servers.update(call.ctx, call.path["server_id"], values)
+    shown = servers.update(call.ctx, call.path["server_id"], bodies.read_values(body, *names))
     return {"server": view(call, shown).changed(shown)}
 
 

@@ -1,6 +1,17 @@
 """Who may do what, under nova's own rule names, a module a noun."""
 
-from pileus.compute.policies import aggregates, flavors, hosts, keypairs, placement, quotas, records, server_groups, servers
+from pileus.compute.policies import (
+    aggregates,
+    flavors,
+    hosts,
+    keypairs,
+    placement,
+    proxies,
+    quotas,
+    records,
+    server_groups,
+    servers,
+)
 from pileus.kernel.policy import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -12,5 +23,6 @@ RULES: tuple[Rule, ...] = (
     *quotas.RULES,
     *server_groups.RULES,
     *records.RULES,
+    *proxies.RULES,
     *placement.RULES,
 )

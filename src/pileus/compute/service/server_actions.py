@@ -255,8 +255,6 @@ REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
         "servers:trigger_crash_dump", "trigger_crash_dump", BadRequest, "Triggering crash dump is not supported",
     ),
     "injectNetworkInfo": ("os-admin-actions:inject_network_info", "", Conflict, "Nothing is ever injected into a guest here."),
-    "addFixedIp": ("os-multinic:add", "", NotImplementedHere, "Fixed IPs are added to ports: use the network API."),
-    "removeFixedIp": ("os-multinic:remove", "", NotImplementedHere, "Fixed IPs are removed from ports: use the network API."),
 }  # fmt: skip
 
 
