@@ -5,12 +5,13 @@ thing happened.  May be run again: the server of the last run makes way.  The cl
 """
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +133,16 @@ def _boot(cloud: Any, timeline: Timeline) -> tuple[Any, str]:
     return server, str(address.floating_ip_address)
 
 
-def _actions(cloud: Any, server: Any, timeline: Timeline) -> None:
-    """Add what the cloud itself noted of the creation."""
-    named = {"place": "scheduled", "wire": "wired", "boot": "booted"}
-    for action in cloud.compute.server_actions(server):
-        if action.action != "create":
+def _cloud_marks(log: Path, server: Any, timeline: Timeline) -> None:
+    """Add what the cloud's own log says of the server's way."""
+    named = {"place -> boot": "scheduled", "its ports are ready": "wired", "boot -> done": "booted"}
+    for line in log.read_text(errors="replace").splitlines():
+        if server.id not in line:
             continue
-        for event in cloud.compute.get_server_action(action.request_id, server).events or ():
-            step, finished = event["event"].rpartition("_")[2], event["finish_time"]
-            if step in named and finished:
-                moment = datetime.fromisoformat(finished).replace(tzinfo=UTC)
-                timeline.mark(named[step], moment.timestamp())
+        said = json.loads(line)
+        for words, name in named.items():
+            if words in said["event"]:
+                timeline.mark(name, datetime.fromisoformat(said["timestamp"]).timestamp())
 
 
 def _guest_marks(cloud: Any, server: Any, timeline: Timeline) -> None:
@@ -194,17 +194,16 @@ def demo(ctx: click.Context, state_dir: str | None) -> None:
     with _step("Booting a server and logging in"):
         server, address = _boot(cloud, timeline)
         said = _log_in(cloud, server, address, key, timeline)
-    _actions(cloud, server, timeline)
+    _cloud_marks(Path(settings.state_dir) / "pileus.log", server, timeline)
     click.secho(f"\ncirros@{address}$ {COMMAND}", bold=True)
     click.echo(said)
     timeline.show()
     click.secho("\nThe cloud keeps running. Next:", bold=True)
     click.echo(f"  ssh -i {key} cirros@{address}              (password: gocubsgo)")
-    click.echo('  eval "$(.venv/bin/pileus openrc demo)"             then: .venv/bin/openstack or any other client')
-    click.echo("  .venv/bin/pileus status; .venv/bin/pileus doctor   what runs, and what this machine can do")
-    click.echo(
-        "  make down                                          stop the cloud; the server runs on until: pileus down --purge"
-    )
+    pileus = ".venv/bin/pileus" + ("" if settings.state_dir == Settings.state_dir else f" --state-dir {settings.state_dir}")
+    click.echo(f'  eval "$({pileus} openrc demo)"      then .venv/bin/openstack server list, or any other client')
+    click.echo(f"  {pileus} status; {pileus} doctor      what runs, and what this machine can do")
+    click.echo(f"  {pileus} down      stop the cloud, guests run on; down --purge leaves no trace")
 
 
 if __name__ == "__main__":

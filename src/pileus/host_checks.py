@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pileus.guest import packages
+
 TRY_SECONDS = 10.0
 DISK_GIB_MIN = 5
 PROGRAMS = {
@@ -21,7 +23,6 @@ PROGRAMS = {
     "nft": "nftables",
     "ip": "iproute2",
 }
-GUEST_PROGRAMS = {"syslinux": "syslinux", "mcopy": "mtools", "mkfs.vfat": "dosfstools", "mke2fs": "e2fsprogs", "cpio": "cpio"}
 SBIN = ("/usr/sbin", "/sbin")
 
 Grade = Literal["good", "poor", "bad"]
@@ -42,7 +43,7 @@ def check(state_dir: Path) -> list[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         _root,
         lambda: _programs("packages", PROGRAMS, "bad"),
-        lambda: _programs("guest image packages", GUEST_PROGRAMS, "poor"),
+        lambda: _programs("guest image packages", packages.TOOLS | packages.GUEST_PROGRAMS, "poor"),
         _kvm,
         _namespaces,
         lambda: _link("bridges", "br0", "bridge", "bad"),

@@ -58,6 +58,17 @@ def find(state_dir: Path) -> Running | None:
         return None
 
 
+def name_of(state_dir: Path) -> str | None:
+    """Return the name of the cloud whose state this is, whether it runs or not; None when there was none yet.
+
+    What a cloud makes on the machine carries its name, so a state directory keeps the one that it was first started with.
+    """
+    try:
+        return str(json.loads((state_dir / "process.json").read_text())["name"])
+    except (FileNotFoundError, ValueError, KeyError, PermissionError):
+        return None
+
+
 def stop(state_dir: Path, timeout_seconds: float = 20.0) -> bool:
     """End the process of a state directory, by force after a while; tells whether there was one."""
     running = find(state_dir)

@@ -2,11 +2,13 @@
 
 import importlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pileus import process
 from pileus.kernel.settings import Settings, SettingsError, load
 
 COMMANDS = {
@@ -60,6 +62,12 @@ def settings_of(ctx: click.Context, **given: Any) -> Settings:
     given = {"state_dir": ctx.obj["state_dir"], **{k: v for k, v in given.items() if v is not None}}
     try:
         file = ctx.obj["config"] or Path(given["state_dir"] or Settings.state_dir) / "pileus.toml"
-        return load(file, os.environ, **given)
+        found = load(file, os.environ, **given)
     except SettingsError as error:
         raise click.ClickException(str(error)) from error
+    name = process.name_of(Path(found.state_dir))
+    if name in (None, found.name):
+        return found
+    if found.name != Settings.name:
+        raise click.ClickException(f"{found.state_dir} is the state of the cloud {name}, not of {found.name}.")
+    return replace(found, name=name)

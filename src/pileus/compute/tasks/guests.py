@@ -1,5 +1,6 @@
 """What a server's row means for its host: the guest's specification, and the calls that make it so."""
 
+import logging
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,6 +11,8 @@ from pileus.compute.store import server_actions
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.kernel.context import Cloud
+
+log = logging.getLogger(__name__)
 
 POWER_OF: dict[str, Power] = {"active": "on", "paused": "paused", "suspended": "suspended", "stopped": "off", "building": "on"}
 
@@ -54,6 +57,7 @@ def ensure(cloud: Cloud, server: Server, power: Power, admin_password: str = "")
     """
     host = str(server.host)
     nics = neighbours.plug(cloud, staying(server))
+    log.info("server %s: its ports are ready on %s", server.id, host)
     hypervisor(cloud, host).ensure(make_spec(cloud, server, nics, power, admin_password))
 
 

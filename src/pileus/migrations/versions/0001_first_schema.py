@@ -80,6 +80,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_flavors_name")),
     )
     op.create_table(
+        "identity_consumers",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("encrypted_secret", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("extra", Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_consumers")),
+    )
+    op.create_table(
         "identity_credentials",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -91,6 +99,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_identity_credentials_user_id"), "identity_credentials", ["user_id"], unique=False)
     op.create_table(
+        "identity_endpoint_groups",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("filters", Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_endpoint_groups")),
+    )
+    op.create_table(
         "identity_groups",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -99,6 +115,14 @@ def upgrade() -> None:
         sa.Column("extra", Json(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_groups")),
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_groups_domain_id")),
+    )
+    op.create_table(
+        "identity_policies",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("type", sa.String(length=255), nullable=False),
+        sa.Column("blob", Json(), nullable=False),
+        sa.Column("extra", Json(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_policies")),
     )
     op.create_table(
         "identity_projects",
@@ -122,6 +146,17 @@ def upgrade() -> None:
         sa.Column("parent_region_id", sa.String(length=255), nullable=True),
         sa.Column("extra", Json(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_regions")),
+    )
+    op.create_table(
+        "identity_registered_limits",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("service_id", sa.String(length=64), nullable=False),
+        sa.Column("region_id", sa.String(length=255), nullable=False),
+        sa.Column("resource_name", sa.String(length=255), nullable=False),
+        sa.Column("default_limit", sa.Integer(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_registered_limits")),
+        sa.UniqueConstraint("service_id", "region_id", "resource_name", name=op.f("uq_identity_registered_limits_service_id")),
     )
     op.create_table(
         "identity_revision",
@@ -161,6 +196,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_services")),
     )
     op.create_table(
+        "identity_trusts",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("trustor_user_id", sa.String(length=64), nullable=False),
+        sa.Column("trustee_user_id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=True),
+        sa.Column("impersonation", sa.Boolean(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.Column("remaining_uses", sa.Integer(), nullable=True),
+        sa.Column("redelegated_trust_id", sa.String(length=64), nullable=True),
+        sa.Column("redelegation_count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_trusts")),
+    )
+    op.create_index(op.f("ix_identity_trusts_project_id"), "identity_trusts", ["project_id"], unique=False)
+    op.create_index(op.f("ix_identity_trusts_redelegated_trust_id"), "identity_trusts", ["redelegated_trust_id"], unique=False)
+    op.create_index(op.f("ix_identity_trusts_trustee_user_id"), "identity_trusts", ["trustee_user_id"], unique=False)
+    op.create_index(op.f("ix_identity_trusts_trustor_user_id"), "identity_trusts", ["trustor_user_id"], unique=False)
+    op.create_table(
         "identity_users",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -171,6 +223,8 @@ def upgrade() -> None:
         sa.Column("options", Json(), nullable=False),
         sa.Column("extra", Json(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("password_set_at", sa.Double(), nullable=True),
+        sa.Column("password_expires_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_users")),
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_identity_users_domain_id")),
     )
@@ -557,6 +611,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_identity_assignments_target", "identity_assignments", ["target_kind", "target_id"], unique=False)
     op.create_table(
+        "identity_domain_configs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("groups", Json(), nullable=False),
+        sa.ForeignKeyConstraint(["id"], ["identity_projects.id"], name=op.f("fk_identity_domain_configs_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_domain_configs")),
+    )
+    op.create_table(
         "identity_endpoints",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("service_id", sa.String(length=64), nullable=False),
@@ -572,6 +633,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_identity_endpoints_service_id"), "identity_endpoints", ["service_id"], unique=False)
     op.create_table(
+        "identity_failed_logins",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["identity_users.id"], name=op.f("fk_identity_failed_logins_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_identity_failed_logins")),
+    )
+    op.create_table(
         "identity_implied_roles",
         sa.Column("prior_id", sa.String(length=64), nullable=False),
         sa.Column("implied_id", sa.String(length=64), nullable=False),
@@ -582,6 +653,20 @@ def upgrade() -> None:
             ["prior_id"], ["identity_roles.id"], name=op.f("fk_identity_implied_roles_prior_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("prior_id", "implied_id", name=op.f("pk_identity_implied_roles")),
+    )
+    op.create_table(
+        "identity_limits",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("domain_id", sa.String(length=64), nullable=False),
+        sa.Column("registered_limit_id", sa.String(length=64), nullable=False),
+        sa.Column("resource_limit", sa.Integer(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["registered_limit_id"], ["identity_registered_limits.id"], name=op.f("fk_identity_limits_registered_limit_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_limits")),
+        sa.UniqueConstraint("project_id", "domain_id", "registered_limit_id", name=op.f("uq_identity_limits_project_id")),
     )
     op.create_table(
         "identity_memberships",
@@ -597,6 +682,67 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_identity_memberships_group_id"), "identity_memberships", ["group_id"], unique=False)
     op.create_table(
+        "identity_oauth_tokens",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("encrypted_secret", sa.Text(), nullable=False),
+        sa.Column("consumer_id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=64), nullable=False),
+        sa.Column("role_ids", Json(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["consumer_id"], ["identity_consumers.id"], name=op.f("fk_identity_oauth_tokens_consumer_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_oauth_tokens")),
+    )
+    op.create_index(op.f("ix_identity_oauth_tokens_consumer_id"), "identity_oauth_tokens", ["consumer_id"], unique=False)
+    op.create_index(op.f("ix_identity_oauth_tokens_project_id"), "identity_oauth_tokens", ["project_id"], unique=False)
+    op.create_index(op.f("ix_identity_oauth_tokens_user_id"), "identity_oauth_tokens", ["user_id"], unique=False)
+    op.create_table(
+        "identity_past_passwords",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=False),
+        sa.Column("set_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["identity_users.id"], name=op.f("fk_identity_past_passwords_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_identity_past_passwords")),
+    )
+    op.create_index(op.f("ix_identity_past_passwords_user_id"), "identity_past_passwords", ["user_id"], unique=False)
+    op.create_table(
+        "identity_policy_places",
+        sa.Column("endpoint_id", sa.String(length=64), nullable=False),
+        sa.Column("service_id", sa.String(length=64), nullable=False),
+        sa.Column("region_id", sa.String(length=255), nullable=False),
+        sa.Column("policy_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["policy_id"], ["identity_policies.id"], name=op.f("fk_identity_policy_places_policy_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("endpoint_id", "service_id", "region_id", name=op.f("pk_identity_policy_places")),
+    )
+    op.create_index(op.f("ix_identity_policy_places_policy_id"), "identity_policy_places", ["policy_id"], unique=False)
+    op.create_table(
+        "identity_project_endpoint_groups",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("group_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_id"],
+            ["identity_endpoint_groups.id"],
+            name=op.f("fk_identity_project_endpoint_groups_group_id"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["identity_projects.id"],
+            name=op.f("fk_identity_project_endpoint_groups_project_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("project_id", "group_id", name=op.f("pk_identity_project_endpoint_groups")),
+    )
+    op.create_table(
         "identity_project_tags",
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -604,6 +750,18 @@ def upgrade() -> None:
             ["project_id"], ["identity_projects.id"], name=op.f("fk_identity_project_tags_project_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("project_id", "name", name=op.f("pk_identity_project_tags")),
+    )
+    op.create_table(
+        "identity_trust_roles",
+        sa.Column("trust_id", sa.String(length=64), nullable=False),
+        sa.Column("role_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["role_id"], ["identity_roles.id"], name=op.f("fk_identity_trust_roles_role_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["trust_id"], ["identity_trusts.id"], name=op.f("fk_identity_trust_roles_trust_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("trust_id", "role_id", name=op.f("pk_identity_trust_roles")),
     )
     op.create_table(
         "network_segments",
@@ -808,6 +966,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("app_credential_id", "role_id", name=op.f("pk_identity_app_credential_roles")),
     )
     op.create_table(
+        "identity_project_endpoints",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("endpoint_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["endpoint_id"], ["identity_endpoints.id"], name=op.f("fk_identity_project_endpoints_endpoint_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["identity_projects.id"], name=op.f("fk_identity_project_endpoints_project_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", "endpoint_id", name=op.f("pk_identity_project_endpoints")),
+    )
+    op.create_index(
+        op.f("ix_identity_project_endpoints_endpoint_id"), "identity_project_endpoints", ["endpoint_id"], unique=False
+    )
+    op.create_table(
         "port_addresses",
         sa.Column("subnet_id", sa.String(length=36), nullable=False),
         sa.Column("ip_address", sa.String(length=64), nullable=False),
@@ -839,6 +1012,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_port_addresses_port_id"), table_name="port_addresses")
     op.drop_index("ix_port_addresses_ip_address", table_name="port_addresses")
     op.drop_table("port_addresses")
+    op.drop_index(op.f("ix_identity_project_endpoints_endpoint_id"), table_name="identity_project_endpoints")
+    op.drop_table("identity_project_endpoints")
     op.drop_table("identity_app_credential_roles")
     op.drop_table("identity_app_credential_access_rules")
     op.drop_index(op.f("ix_floating_ips_router_id"), table_name="floating_ips")
@@ -867,12 +1042,25 @@ def downgrade() -> None:
     op.drop_table("placement_allocations")
     op.drop_index(op.f("ix_network_segments_network_id"), table_name="network_segments")
     op.drop_table("network_segments")
+    op.drop_table("identity_trust_roles")
     op.drop_table("identity_project_tags")
+    op.drop_table("identity_project_endpoint_groups")
+    op.drop_index(op.f("ix_identity_policy_places_policy_id"), table_name="identity_policy_places")
+    op.drop_table("identity_policy_places")
+    op.drop_index(op.f("ix_identity_past_passwords_user_id"), table_name="identity_past_passwords")
+    op.drop_table("identity_past_passwords")
+    op.drop_index(op.f("ix_identity_oauth_tokens_user_id"), table_name="identity_oauth_tokens")
+    op.drop_index(op.f("ix_identity_oauth_tokens_project_id"), table_name="identity_oauth_tokens")
+    op.drop_index(op.f("ix_identity_oauth_tokens_consumer_id"), table_name="identity_oauth_tokens")
+    op.drop_table("identity_oauth_tokens")
     op.drop_index(op.f("ix_identity_memberships_group_id"), table_name="identity_memberships")
     op.drop_table("identity_memberships")
+    op.drop_table("identity_limits")
     op.drop_table("identity_implied_roles")
+    op.drop_table("identity_failed_logins")
     op.drop_index(op.f("ix_identity_endpoints_service_id"), table_name="identity_endpoints")
     op.drop_table("identity_endpoints")
+    op.drop_table("identity_domain_configs")
     op.drop_index("ix_identity_assignments_target", table_name="identity_assignments")
     op.drop_table("identity_assignments")
     op.drop_table("identity_app_credentials")
@@ -923,17 +1111,26 @@ def downgrade() -> None:
     op.drop_index("ix_image_facts_kind_name", table_name="image_facts")
     op.drop_table("image_facts")
     op.drop_table("identity_users")
+    op.drop_index(op.f("ix_identity_trusts_trustor_user_id"), table_name="identity_trusts")
+    op.drop_index(op.f("ix_identity_trusts_trustee_user_id"), table_name="identity_trusts")
+    op.drop_index(op.f("ix_identity_trusts_redelegated_trust_id"), table_name="identity_trusts")
+    op.drop_index(op.f("ix_identity_trusts_project_id"), table_name="identity_trusts")
+    op.drop_table("identity_trusts")
     op.drop_table("identity_services")
     op.drop_table("identity_roles")
     op.drop_index(op.f("ix_identity_revocations_revoked_at"), table_name="identity_revocations")
     op.drop_table("identity_revocations")
     op.drop_table("identity_revision")
+    op.drop_table("identity_registered_limits")
     op.drop_table("identity_regions")
     op.drop_index("ix_identity_projects_parent_id", table_name="identity_projects")
     op.drop_table("identity_projects")
+    op.drop_table("identity_policies")
     op.drop_table("identity_groups")
+    op.drop_table("identity_endpoint_groups")
     op.drop_index(op.f("ix_identity_credentials_user_id"), table_name="identity_credentials")
     op.drop_table("identity_credentials")
+    op.drop_table("identity_consumers")
     op.drop_table("flavors")
     op.drop_table("compute_hosts")
     op.drop_table("aggregates")
