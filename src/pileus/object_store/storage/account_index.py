@@ -174,7 +174,10 @@ class AccountIndex:
         """Take news of containers; of a deleted account too, that the reaper may know when it is done."""
         if self.whole() is None:
             return Written(HTTPStatus.NOT_FOUND)
-        self.file.note(rows)
+        try:
+            self.file.note(rows)
+        except FileNotFoundError:
+            return Written(HTTPStatus.NOT_FOUND)
         return Written(HTTPStatus.CREATED)
 
     def absorb(self, other: WholeAccount) -> None:

@@ -238,7 +238,10 @@ class ContainerIndex:
         """Take news of objects."""
         if not self.is_live():
             return Written(HTTPStatus.NOT_FOUND)
-        self.file.note(rows)
+        try:
+            self.file.note(rows)
+        except FileNotFoundError:
+            return Written(HTTPStatus.NOT_FOUND)
         return Written(HTTPStatus.CREATED)
 
     def absorb(self, other: Whole) -> None:

@@ -16,7 +16,7 @@ from pileus.object_store.indexes import ObjectRow
 from pileus.object_store.storage import expiring
 from pileus.object_store.storage.durable import FULL, Damaged, NewFile, place, read_record, remove
 from pileus.object_store.storage.hashdir import State, read_state, stamp_of
-from pileus.object_store.storage.layout import Device, append, make_directories
+from pileus.object_store.storage.layout import Device, make_directories
 from pileus.object_store.storage.merging import listed_row, posted_headers
 from pileus.object_store.timestamps import Timestamp
 
@@ -58,12 +58,6 @@ class Shelf:
         """Return the hash directory of an object."""
         name_hash = self.device.salt.hash(name.account, name.container, name.object)
         return self.device.hash_dir("objects", partition, name_hash, self.policy)
-
-    def touch_suffix(self, directory: str) -> None:
-        """Note that a suffix has changed, for the replicator."""
-        if self.device.track_suffixes:
-            suffix_dir = os.path.dirname(directory)
-            append(f"{os.path.dirname(suffix_dir)}/hashes.invalid", os.path.basename(suffix_dir).encode() + b"\n")
 
 
 @dataclass(slots=True)
@@ -258,7 +252,6 @@ def settle(shelf: Shelf, directory: str, new: NewFile, name: str, record: Record
             make_directories(directory)  # it was removed as empty meanwhile
     else:
         raise FileNotFoundError(directory)
-    shelf.touch_suffix(directory)
     clear(directory, read_state(directory))
     return linked
 

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +120,14 @@ class IndexFile:
     def note(self, rows: Sequence[Any]) -> None:
         """Take news, to be merged later.
 
+        :raises FileNotFoundError: when the index is removed just now.
         :raises OSError: when there is no room.
         """
         body = msgspec.msgpack.encode(rows)
         line = len(body).to_bytes(4) + zlib.crc32(body).to_bytes(4) + body
         with self._pending() as descriptor:
+            if not os.fstat(descriptor).st_nlink:
+                raise FileNotFoundError(self.path)
             size = os.lseek(descriptor, 0, os.SEEK_END)
             written = 0
             try:
@@ -260,6 +263,42 @@ class IndexFile:
             )
             rows = found.fetchall()
         return [self.shape.unpack(row) for row in rows], (rows[-1][-2] if rows else since)
+
+    def synced(self, remote: str) -> int:
+        """Return how far the news of another replica is here; -1 when there is no file."""
+        with self.lock:
+            if self.info() is None:
+                return -1
+            found = self.connect().execute("SELECT seq FROM synced WHERE remote = ?", (remote,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def note_synced(self, remote: str, seq: int) -> None:
+        """Note that the news of another replica is here up to a number."""
+        with self.change() as connection:
+            connection.execute(
+                "INSERT INTO synced VALUES (?, ?) ON CONFLICT (remote) DO UPDATE SET seq = max(seq, excluded.seq)", (remote, seq)
+            )
+
+    def check(self) -> None:
+        """:raises sqlite3.DatabaseError: when the file is damaged."""
+        with self.lock:
+            if self.exists():
+                (found,) = self.connect().execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise sqlite3.DatabaseError(found)
+
+    def delete(self) -> bool:
+        """Remove the file with all that belongs to it; False (and nothing done) when news has come meanwhile."""
+        with self.lock, self._pending() as descriptor:
+            if os.fstat(descriptor).st_size:
+                return False
+            self.close()
+            for end in ("-wal", "-shm", "", ".pending"):
+                with suppress(FileNotFoundError):
+                    os.unlink(self.path + end)
+            with suppress(OSError):
+                os.rmdir(os.path.dirname(self.path))
+        return True
 
     def reclaim(self, before: str) -> None:
         """Forget tombstones of before a time (in internal form)."""

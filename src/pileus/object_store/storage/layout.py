@@ -13,6 +13,7 @@ digits; PART its first bits, as many as the ring has.
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -49,7 +50,22 @@ class Device:
     root: str
     salt: Salt = field(default_factory=Salt)
     reserve_fraction: float = 0.01
-    track_suffixes: bool = False
+
+    def policies(self) -> list[int]:
+        """Return the storage policies that have objects here."""
+        names = [name for name in os.listdir(self.root) if name == "objects" or name.startswith("objects-")]
+        return sorted(int(name.partition("-")[2] or 0) for name in names if (name.partition("-")[2] or "0").isdecimal())
+
+    def partitions(self, name: str, policy: int = 0) -> list[int]:
+        """Return the partitions of a kind that are here."""
+        return sorted(int(part) for part in names_in(self.kind(name, policy)) if part.isdecimal())
+
+    def hash_dirs(self, name: str, partition: int, policy: int = 0, suffix: str | None = None) -> Iterator[str]:
+        """Return the directories of the things in a partition, or in one suffix of it."""
+        top = f"{self.kind(name, policy)}/{partition}"
+        for one in [suffix] if suffix else sorted(names_in(top)):
+            for name_hash in sorted(names_in(f"{top}/{one}")):
+                yield f"{top}/{one}/{name_hash}"
 
     def kind(self, name: str, policy: int = 0) -> str:
         """Return the directory of a kind of thing: objects, containers, accounts."""
@@ -114,3 +130,11 @@ def append(path: str, line: bytes) -> None:
         os.write(descriptor, line)
     finally:
         os.close(descriptor)
+
+
+def names_in(directory: str) -> list[str]:
+    """Return what is in a directory; nothing when it is not there."""
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

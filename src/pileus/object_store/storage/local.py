@@ -30,8 +30,10 @@ from pileus.object_store.places import Node, Target
 from pileus.object_store.storage import pending
 from pileus.object_store.storage.disk import Incoming, Shelf, delete_object, new_row, open_object, post_object, refusal
 from pileus.object_store.storage.durable import FULL
+from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
+from pileus.object_store.timestamps import Timestamp
 
 INLINE_BYTES_MAX = 65_536
 BATCH_BYTES = 1_048_576
@@ -195,6 +197,11 @@ class LocalObjects:
         """Leave a tombstone."""
         work = lambda: delete_object(self.shelf, partition, name, delete, self.carrier.now())  # noqa: E731
         return await self._small(name, delete.updates, work)
+
+    def written_at(self, partition: int, name: ObjectName) -> Timestamp | None:
+        """Return when the body was written; None when there is none (or a tombstone)."""
+        state = read_state(self.shelf.directory(partition, name))
+        return state.newest if state.data else None
 
     async def _small(
         self, name: ObjectName, targets: Sequence[Target], work: Callable[[], tuple[Written, ObjectRow | None]]
