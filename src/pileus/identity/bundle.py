@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pileus.identity.api import assignments, auth, catalog, credentials, domains, groups, projects, roles, users
+from pileus.identity.api import assignments, auth, catalog, credentials, domains, groups, oauth, projects, roles, trusts, users
 from pileus.identity.loops import LOOPS
 from pileus.identity.policies import RULES
 from pileus.identity.service.bootstrap import bootstrap
@@ -16,7 +16,7 @@ from pileus.kernel.errors import Fault
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
 
-NOUNS = (auth, users, groups, projects, domains, roles, assignments, catalog, credentials)
+NOUNS = (auth, users, groups, projects, domains, roles, assignments, catalog, credentials, trusts, oauth)
 RULE = re.compile(r"identity:\w+")
 
 

@@ -54,6 +54,13 @@ class Identity(Struct):
     password: PasswordMethod | None = None
     token: TokenMethod | None = None
     application_credential: AppCredentialMethod | None = None
+    oauth1: dict[str, Any] | None = None
+
+
+class TrustRef(Struct):
+    """A trust."""
+
+    id: str
 
 
 class Scope(Struct):
@@ -63,7 +70,7 @@ class Scope(Struct):
     domain: DomainRef | None = None
     system: dict[str, Any] | None = None
     unscoped: dict[str, Any] | None = None
-    trust: dict[str, Any] | None = field(default=None, name="OS-TRUST:trust")
+    trust: TrustRef | None = field(default=None, name="OS-TRUST:trust")
 
 
 class Auth(Struct):

@@ -13,8 +13,20 @@ import msgspec
 from pileus.identity.keys import BadToken
 
 VERSION = 1
-METHODS = ("password", "token", "application_credential")
+METHODS = ("password", "token", "application_credential", "oauth1")
 SCOPES = ("", "project", "domain", "system")
+
+
+@dataclass(frozen=True)
+class Via:
+    """By what somebody acts who does not simply log in; at most one of these."""
+
+    app_credential_id: str = ""
+    trust_id: str = ""
+    access_token_id: str = ""
+
+
+DIRECT = Via()
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Payload:
     revision: int
     audit_id: str
     chain_id: str = ""
-    app_credential_id: str = ""
+    via: Via = DIRECT
 
     @property
     def audit_ids(self) -> list[str]:
@@ -49,8 +61,10 @@ def encode(payload: Payload) -> bytes:
         VERSION, _pack(payload.user_id), methods, SCOPES.index(payload.scope), _pack(payload.scope_id),
         _micro(payload.issued_at), _micro(payload.expires_at), payload.revision, _pack_audit(payload.audit_id),
     ]  # fmt: skip
-    if payload.chain_id or payload.app_credential_id:
-        parts += [_pack_audit(payload.chain_id), _pack(payload.app_credential_id)]
+    if payload.chain_id or payload.via != DIRECT:
+        parts += [_pack_audit(payload.chain_id), _pack(payload.via.app_credential_id)]
+    if payload.via.trust_id or payload.via.access_token_id:
+        parts += [_pack(payload.via.trust_id), _pack(payload.via.access_token_id)]
     return msgspec.msgpack.encode(parts)
 
 
@@ -64,11 +78,11 @@ def decode(data: bytes) -> Payload:
         if parts[0] != VERSION:
             raise BadToken
         _, user, methods, scope, scope_id, issued, expires, revision, audit = parts[:9]
-        chain, app_credential = parts[9:] or (b"", b"")
+        chain, *via = parts[9:] or (b"",)
         names = tuple(name for bit, name in enumerate(METHODS) if methods & (1 << bit))
         return Payload(
             _unpack(user), names, SCOPES[scope], _unpack(scope_id), issued / 1e6, expires / 1e6, revision,
-            audit_text(audit), audit_text(chain), _unpack(app_credential),
+            audit_text(audit), audit_text(chain), Via(*map(_unpack, via)),
         )  # fmt: skip
     except (msgspec.DecodeError, ValueError, TypeError, IndexError, KeyError) as error:
         raise BadToken from error

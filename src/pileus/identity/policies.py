@@ -37,6 +37,9 @@ LIST_OWN_DOMAIN = f"{ADMIN_OR_READER} or {_own_domain('reader', 'target.domain_i
 GRANT_READ = f"{ADMIN_OR_READER} or ({_grants('reader')} and {ROLE_DOMAIN})"
 GRANT_WRITE = f"{ADMIN} or ({_grants('manager')} and {MANAGED_ROLE})"
 CREDENTIAL_OWNER = "user_id:%(target.credential.user_id)s"
+TRUSTOR = "user_id:%(target.trust.trustor_user_id)s"
+TRUSTEE = "user_id:%(target.trust.trustee_user_id)s"
+PLACES = ("endpoint", "service", "region_and_service")
 TOKEN_OWNER = "user_id:%(target.token.user_id)s"
 
 
@@ -95,5 +98,37 @@ RULES: tuple[Rule, ...] = (
     *_many("check_token", f"{ADMIN_OR_READER} or {TOKEN_OWNER}"),
     *_many("validate_token", f"{ADMIN_OR_READER} or role:service or {TOKEN_OWNER}"),
     *_many("revoke_token", f"{ADMIN} or {TOKEN_OWNER}"),
+    *_many("create_trust", TRUSTOR, ("project",)),
+    *_many("list_trusts", ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("list_trusts_for_trustor", f"{ADMIN_OR_READER} or {TRUSTOR}", NOT_DOMAIN),
+    *_many("list_trusts_for_trustee", f"{ADMIN_OR_READER} or {TRUSTEE}", NOT_DOMAIN),
+    *_many("get_trust list_roles_for_trust get_role_for_trust", f"{ADMIN_OR_READER} or {TRUSTOR} or {TRUSTEE}", NOT_DOMAIN),
+    *_many("delete_trust", f"{ADMIN} or {TRUSTOR}", NOT_DOMAIN),
+    *_many("get_consumer list_consumers", ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("create_consumer update_consumer delete_consumer", ADMIN, NOT_DOMAIN),
+    *_many("authorize_request_token", ADMIN, ("project",)),
+    *_many("list_access_tokens get_access_token delete_access_token", f"{ADMIN} or {OWNER}", NOT_DOMAIN),
+    *_many("list_access_token_roles get_access_token_role", f"{ADMIN} or {OWNER}", NOT_DOMAIN),
+    *_many("get_policy list_policies", ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("create_policy update_policy delete_policy", ADMIN, NOT_DOMAIN),
+    *_many(f"create_policy_association_for_{PLACES[0]} create_policy_association_for_{PLACES[1]} "
+           f"create_policy_association_for_{PLACES[2]} delete_policy_association_for_{PLACES[0]} "
+           f"delete_policy_association_for_{PLACES[1]} delete_policy_association_for_{PLACES[2]}", ADMIN, NOT_DOMAIN),
+    *_many(f"check_policy_association_for_{PLACES[0]} check_policy_association_for_{PLACES[1]} "
+           f"check_policy_association_for_{PLACES[2]} get_policy_for_endpoint list_endpoints_for_policy",
+           ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("get_endpoint_group list_endpoint_groups list_endpoint_groups_for_project get_endpoint_group_in_project",
+           ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("list_endpoints_associated_with_endpoint_group list_projects_associated_with_endpoint_group "
+           "list_projects_for_endpoint list_endpoints_for_project check_endpoint_in_project", ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("create_endpoint_group update_endpoint_group delete_endpoint_group add_endpoint_group_to_project "
+           "remove_endpoint_group_from_project add_endpoint_to_project remove_endpoint_from_project", ADMIN, NOT_DOMAIN),
+    *_many("get_domain_config get_domain_config_default", ADMIN_OR_READER, NOT_DOMAIN),
+    *_many("get_security_compliance_domain_config", ""),
+    *_many("create_domain_config update_domain_config delete_domain_config", ADMIN, NOT_DOMAIN),
+    *_many("get_limit_model list_limits get_registered_limit list_registered_limits", ""),
+    *_many("create_registered_limits update_registered_limit delete_registered_limit", ADMIN, NOT_DOMAIN),
+    *_many("create_limits update_limit delete_limit", ADMIN, NOT_DOMAIN),
+    *_many("get_limit", f"{ADMIN_OR_READER} or domain_id:%(target.limit.domain_id)s or project_id:%(target.limit.project_id)s"),
     *_many("get_auth_catalog get_auth_projects get_auth_domains get_auth_system", ""),
 )  # fmt: skip

@@ -36,7 +36,7 @@ class View:
     domains: dict[str, Project]
     revoked: dict[tuple[str, str], int]
     tokens: dict[str, Any] = field(default_factory=dict)
-    scopes: dict[tuple[str, str, str, str], Any] = field(default_factory=dict)
+    scopes: dict[tuple[str, str, str, Any], Any] = field(default_factory=dict)
     catalogs: dict[str, Any] = field(default_factory=dict)
     project_ids: dict[tuple[str, str], str] = field(default_factory=dict)
 

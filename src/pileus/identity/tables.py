@@ -40,7 +40,24 @@ users = Table(
     Column("options", Json, nullable=False),
     Column("extra", Json, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("password_set_at", Double, doc="when the password was set"),
+    Column("password_expires_at", Double, doc="null: never"),
     UniqueConstraint("domain_id", "name"),
+)  # fmt: skip
+
+past_passwords = Table(
+    "identity_past_passwords", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("user_id", String(64), ForeignKey("identity_users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("password_hash", String(255), nullable=False),
+    Column("set_at", Double, nullable=False),
+)  # fmt: skip
+
+failed_logins = Table(
+    "identity_failed_logins", metadata,
+    Column("user_id", String(64), ForeignKey("identity_users.id", ondelete="CASCADE"), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("last_at", Double, nullable=False),
 )  # fmt: skip
 
 groups = Table(
@@ -175,4 +192,108 @@ revision = Table(
     "identity_revision", metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("value", BigInteger, nullable=False),
+)  # fmt: skip
+
+trusts = Table(
+    "identity_trusts", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("trustor_user_id", String(64), nullable=False, index=True),
+    Column("trustee_user_id", String(64), nullable=False, index=True),
+    Column("project_id", String(64), index=True),
+    Column("impersonation", Boolean, nullable=False),
+    Column("expires_at", Double),
+    Column("remaining_uses", Integer, doc="logins left; null: any number"),
+    Column("redelegated_trust_id", String(64), index=True),
+    Column("redelegation_count", Integer, nullable=False, default=0),
+)  # fmt: skip
+
+trust_roles = Table(
+    "identity_trust_roles", metadata,
+    Column("trust_id", String(64), ForeignKey("identity_trusts.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", String(64), ForeignKey("identity_roles.id", ondelete="CASCADE"), primary_key=True),
+)  # fmt: skip
+
+endpoint_groups = Table(
+    "identity_endpoint_groups", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("filters", Json, nullable=False, doc="an endpoint of the group has these attributes"),
+)  # fmt: skip
+
+project_endpoints = Table(
+    "identity_project_endpoints", metadata,
+    Column("project_id", String(64), ForeignKey("identity_projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("endpoint_id", String(64), ForeignKey("identity_endpoints.id", ondelete="CASCADE"), primary_key=True, index=True),
+)  # fmt: skip
+
+project_endpoint_groups = Table(
+    "identity_project_endpoint_groups", metadata,
+    Column("project_id", String(64), ForeignKey("identity_projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", String(64), ForeignKey("identity_endpoint_groups.id", ondelete="CASCADE"), primary_key=True),
+)  # fmt: skip
+
+policies = Table(
+    "identity_policies", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("type", String(255), nullable=False),
+    Column("blob", Json, nullable=False),
+    Column("extra", Json, nullable=False),
+)  # fmt: skip
+
+policy_places = Table(
+    "identity_policy_places", metadata,
+    Column("endpoint_id", String(64), primary_key=True, doc='"" where it is for a service'),
+    Column("service_id", String(64), primary_key=True, doc='"" where it is for an endpoint'),
+    Column("region_id", String(255), primary_key=True, doc='"" for every region'),
+    Column("policy_id", String(64), ForeignKey("identity_policies.id", ondelete="CASCADE"), nullable=False, index=True),
+)  # fmt: skip
+
+domain_configs = Table(
+    "identity_domain_configs", metadata,
+    Column("id", String(64), ForeignKey("identity_projects.id", ondelete="CASCADE"), primary_key=True, doc="the domain's"),
+    Column("groups", Json, nullable=False, doc="options by group; secret ones are encrypted"),
+)  # fmt: skip
+
+registered_limits = Table(
+    "identity_registered_limits", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("service_id", String(64), nullable=False),
+    Column("region_id", String(255), nullable=False, default=""),
+    Column("resource_name", String(255), nullable=False),
+    Column("default_limit", Integer, nullable=False),
+    Column("description", Text),
+    UniqueConstraint("service_id", "region_id", "resource_name"),
+)  # fmt: skip
+
+limits = Table(
+    "identity_limits", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("project_id", String(64), nullable=False, default="", doc='"" where it is for a domain'),
+    Column("domain_id", String(64), nullable=False, default="", doc='"" where it is for a project'),
+    Column("registered_limit_id", String(64), ForeignKey("identity_registered_limits.id"), nullable=False),
+    Column("resource_limit", Integer, nullable=False),
+    Column("description", Text),
+    UniqueConstraint("project_id", "domain_id", "registered_limit_id"),
+)  # fmt: skip
+
+consumers = Table(
+    "identity_consumers", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("encrypted_secret", Text, nullable=False),
+    Column("description", Text),
+    Column("extra", Json, nullable=False),
+)  # fmt: skip
+
+oauth_tokens = Table(
+    "identity_oauth_tokens", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(8), nullable=False, doc="request or access"),
+    Column("encrypted_secret", Text, nullable=False),
+    Column("consumer_id", String(64), ForeignKey("identity_consumers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("project_id", String(64), nullable=False, index=True),
+    Column("user_id", String(64), nullable=False, default="", index=True, doc='who authorized it; "": nobody yet'),
+    Column("verifier", String(64), nullable=False, default=""),
+    Column("role_ids", Json, nullable=False),
+    Column("expires_at", Double),
 )  # fmt: skip

@@ -42,6 +42,14 @@ class Settings:
     token_seconds: int = _setting(14_400, "how long a token is valid", "seconds")
     key_rotation_seconds: int = _setting(86_400, "how often a new token key is made", "seconds")
     bcrypt_rounds: int = _setting(12, "cost of a password hash, as a power of two")
+    lockout_failure_attempts: int = _setting(0, "failed logins in a row that lock a user out; 0: any number")
+    lockout_seconds: int = _setting(1800, "how long a user stays locked out", "seconds")
+    password_expires_days: int = _setting(0, "how long a password lasts; 0: for ever", "days")
+    password_minimum_age_days: int = _setting(0, "how old a password is before its user may change it", "days")
+    password_unique_last_count: int = _setting(0, "a user's last passwords of which a new one is none; 0: it may be any")
+    password_regex: str = _setting("", "what every new password has to match; empty: nothing")
+    password_regex_description: str = _setting("", "password_regex in words, for those whose password does not match")
+    password_change_on_first_use: bool = _setting(False, "a password set by somebody else is to be changed before its first use")
     # image
     image_bytes_max: int = _setting(1_099_511_627_776, "largest image taken", "bytes")
     # object store

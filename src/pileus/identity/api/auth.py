@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pileus.identity.api.parts import is_true, off_threads, page
+from pileus.identity.api.parts import is_true, off_threads, page, signed
 from pileus.identity.login import AuthBody
 from pileus.identity.schemas.projects import show_domain, show_project
 from pileus.identity.schemas.tokens import show_token, show_version
@@ -24,7 +24,7 @@ def show_v3(call: Call) -> Any:
 
 def issue(call: Call) -> Any:
     """Log in: make a token"""
-    return _answer(call, auth.log_in(call.cloud, call.body.auth))
+    return _answer(call, auth.log_in(call.cloud, call.body.auth, signed(call)))
 
 
 def validate(call: Call) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.identity.oauth import Signed
 from pileus.identity.schemas.fields import further, given
 from pileus.identity.state import state_of
 from pileus.kernel.errors import BadRequest, NotFound, TooLarge
@@ -82,6 +83,11 @@ def page(call: Call, key: str, items: list[dict[str, Any]]) -> dict[str, Any]:
         answer["truncated"] = True
         links["next"] = next_link(call.path_url, call.query.pairs, items[limit - 1]["id"])
     return answer
+
+
+def signed(call: Call) -> Signed:
+    """Return the request as far as its sender may have signed it."""
+    return Signed(call.method, call.path_url, tuple(call.query.pairs), call.headers.get("authorization", ""))
 
 
 def off_threads(handler: Callable[[Call], Any], quick: Callable[[Any], bool] | None = None) -> Callable[[Call], Any]:

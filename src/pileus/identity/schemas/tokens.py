@@ -13,13 +13,14 @@ def show_token(token: Token, catalog: list[dict[str, Any]] | None) -> dict[str, 
     :param catalog: the catalog of its scope; None to leave it out.
     """
     facts, body = token.facts, token.payload
+    ends = facts.user.password_expires_at
     shown: dict[str, Any] = {
         "methods": list(body.methods),
         "user": {
             "domain": _named(facts.user_domain),
             "id": facts.user.id,
             "name": facts.user.name,
-            "password_expires_at": None,
+            "password_expires_at": None if ends is None else to_iso_micro(ends),
         },
         "audit_ids": body.audit_ids,
         "expires_at": to_iso_micro(body.expires_at),
@@ -38,6 +39,15 @@ def show_token(token: Token, catalog: list[dict[str, Any]] | None) -> dict[str, 
             shown["catalog"] = catalog
     if facts.app_credential:
         shown["application_credential"] = _show_app_credential(facts)
+    if facts.trust:
+        shown["OS-TRUST:trust"] = {
+            "id": facts.trust.id,
+            "trustor_user": {"id": facts.trust.trustor_user_id},
+            "trustee_user": {"id": facts.trust.trustee_user_id},
+            "impersonation": facts.trust.impersonation,
+        }
+    if facts.access_token:
+        shown["OS-OAUTH1"] = {"access_token_id": facts.access_token.id, "consumer_id": facts.access_token.consumer_id}
     return {"token": shown}
 
 

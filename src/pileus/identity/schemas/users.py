@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pileus.identity.schemas.fields import Id, Name, ShortName, Text, self_link
 from pileus.identity.store.records import Group, User
+from pileus.kernel.clock import to_iso_micro
 
 Password = Annotated[str, Meta(max_length=4096)]
 
@@ -93,7 +94,7 @@ def show_user(user: User, base_url: str) -> dict[str, Any]:
         "name": user.name,
         "domain_id": user.domain_id,
         "enabled": user.enabled,
-        "password_expires_at": None,
+        "password_expires_at": None if user.password_expires_at is None else to_iso_micro(user.password_expires_at),
         "options": user.options,
         "links": self_link(base_url, f"users/{user.id}"),
     }

@@ -4,31 +4,34 @@ from dataclasses import dataclass
 
 from pileus.identity import passwords
 from pileus.identity.login import AppCredentialMethod, Auth, DomainRef, NamedRef, PasswordUser, Scope
-from pileus.identity.payload import METHODS
-from pileus.identity.service import tokens
+from pileus.identity.oauth import Signed
+from pileus.identity.payload import DIRECT, METHODS, Via
+from pileus.identity.service import oauth, security, tokens, trusts
 from pileus.identity.service.tokens import Token
 from pileus.identity.service.words import expecting, forbidden, unauthenticated
 from pileus.identity.state import View, state_of
 from pileus.identity.store import rows
-from pileus.identity.store.records import AppCredential, Project, User
+from pileus.identity.store.records import AppCredential, Project, Trust, User
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Forbidden, Unauthenticated
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One method's outcome."""
+    """One method's outcome.  via: what binds the new token to a project (project_id) and to less than all roles."""
 
     user_id: str
     methods: tuple[str, ...]
     expires_at: float
     chain_id: str = ""
-    app_credential: AppCredential | None = None
-    token: Token | None = None
+    via: Via = DIRECT
+    project_id: str = ""
 
 
-def log_in(cloud: Cloud, auth: Auth) -> Token:
+def log_in(cloud: Cloud, auth: Auth, signed: Signed | None = None) -> Token:
     """Check what somebody presents and make a token of the scope they ask for.
+
+    :param signed: the request, for the method whose proof is its signature.
 
     :raises Unauthenticated: when any of it is wrong, in words that do not tell which.
     :raises BadRequest: when something is missing.
@@ -43,18 +46,31 @@ def log_in(cloud: Cloud, auth: Auth) -> Token:
     if not methods:
         raise expecting("methods", "identity")
     scope = _read_scope(auth)
-    proofs = [_prove(cloud, view, auth, method) for method in methods]
+    proofs = [_prove(cloud, view, auth, method, signed) for method in methods]
     if len({proof.user_id for proof in proofs}) > 1:
         raise unauthenticated()
-    app_credential = next((proof.app_credential for proof in proofs if proof.app_credential), None)
-    if app_credential and scope is not None:
+    bound = next((proof for proof in proofs if proof.via != DIRECT), None)
+    if bound and scope is not None:
         raise unauthenticated()
-    kind, place_id = _find_scope(cloud, view, scope, proofs, app_credential)
-    facts = tokens.facts_of(cloud, view, proofs[0].user_id, kind, place_id, app_credential.id if app_credential else "")
     used = {name for proof in proofs for name in proof.methods}
+    names = tuple(name for name in METHODS if name in used)
     chain_id = next((proof.chain_id for proof in proofs if proof.chain_id), "")
     ends = min(proof.expires_at for proof in proofs)
-    return tokens.issue(cloud, view, facts, tuple(name for name in METHODS if name in used), chain_id, ends)
+    user_id, via = proofs[0].user_id, bound.via if bound else DIRECT
+    if scope is not None and scope.trust is not None:
+        trust = trusts.find(cloud, scope.trust.id, user_id)
+        return _issue_by_trust(cloud, view, trust, names, chain_id, ends)
+    kind, place_id = ("project", bound.project_id) if bound else _find_scope(cloud, view, scope, proofs)
+    facts = tokens.facts_of(cloud, view, user_id, kind, place_id, via)
+    return tokens.issue(cloud, view, facts, names, chain_id, ends, via)
+
+
+def _issue_by_trust(cloud: Cloud, view: View, trust: Trust, names: tuple[str, ...], chain_id: str, ends: float) -> Token:
+    via = Via(trust_id=trust.id)
+    user_id = trust.trustor_user_id if trust.impersonation else trust.trustee_user_id
+    facts = tokens.facts_of(cloud, view, user_id, "project" if trust.project_id else "", trust.project_id or "", via)
+    trusts.use(cloud, trust)
+    return tokens.issue(cloud, view, facts, names, chain_id, min(ends, trust.expires_at or ends), via)
 
 
 def needs_hashing(auth: Auth) -> bool:
@@ -62,13 +78,17 @@ def needs_hashing(auth: Auth) -> bool:
     return auth.identity.password is not None or auth.identity.application_credential is not None
 
 
-def _prove(cloud: Cloud, view: View, auth: Auth, method: str) -> Proof:
+def _prove(cloud: Cloud, view: View, auth: Auth, method: str, signed: Signed | None) -> Proof:
     if method == "password" and auth.identity.password:
         return _prove_password(cloud, view, auth.identity.password.user)
     if method == "token" and auth.identity.token:
         return _prove_token(cloud, auth, auth.identity.token.id)
-    if auth.identity.application_credential:
+    if method == "application_credential" and auth.identity.application_credential:
         return _prove_app_credential(cloud, view, auth.identity.application_credential)
+    if method == "oauth1" and signed:
+        given = oauth.prove(cloud, signed)
+        ends = min(_end(cloud), given.expires_at or _end(cloud))
+        return Proof(given.user_id, ("oauth1",), ends, via=Via(access_token_id=given.id), project_id=given.project_id)
     raise unauthenticated()
 
 
@@ -77,8 +97,12 @@ def _prove_password(cloud: Cloud, view: View, given: PasswordUser) -> Proof:
         raise expecting("password", "user")
     user = _find_user(cloud, view, given)
     good = passwords.matches(given.password, user.password_hash if user else None, cloud.settings.bcrypt_rounds)
-    if user is None or not good:
+    if user is None or security.is_locked_out(cloud, user):
         raise unauthenticated()
+    security.note_login(cloud, user, good)
+    if not good:
+        raise unauthenticated()
+    security.require_unexpired(cloud, user)
     return Proof(user.id, ("password",), _end(cloud))
 
 
@@ -89,10 +113,15 @@ def _prove_token(cloud: Cloud, auth: Auth, text: str) -> Proof:
             raise forbidden("Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed.")
         if token.facts.app_credential:
             raise forbidden("Using an application credential token to create a scoped token is not allowed.")
+    if token.facts.trust:
+        again = "Create a new trust-scoped token instead"
+        raise forbidden(f"Using trust-scoped token to create another token. {again}")
+    if token.facts.access_token:
+        raise forbidden("Using OAuth-scoped token to create another token. Create a new OAuth-scoped token instead")
     body = token.payload
     used = ("token", *(name for name in body.methods if name != "token"))
     chain = body.chain_id or body.audit_id
-    return Proof(body.user_id, used, body.expires_at, chain, token.facts.app_credential, token)
+    return Proof(body.user_id, used, body.expires_at, chain, body.via, body.scope_id if body.via != DIRECT else "")
 
 
 def _prove_app_credential(cloud: Cloud, view: View, given: AppCredentialMethod) -> Proof:
@@ -112,7 +141,8 @@ def _prove_app_credential(cloud: Cloud, view: View, given: AppCredentialMethod) 
     if found.expires_at is not None and found.expires_at <= cloud.clock.now():
         raise unauthenticated()
     ends = min(_end(cloud), found.expires_at or _end(cloud))
-    return Proof(found.user_id, ("application_credential",), ends, app_credential=found)
+    via = Via(app_credential_id=found.id)
+    return Proof(found.user_id, ("application_credential",), ends, via=via, project_id=found.project_id)
 
 
 def _end(cloud: Cloud) -> float:
@@ -149,17 +179,11 @@ def _read_scope(auth: Auth) -> Scope | None:
     named = [auth.scope.project, auth.scope.domain, auth.scope.system, auth.scope.unscoped, auth.scope.trust]
     if sum(part is not None for part in named) != 1:
         raise expecting("system, project, domain, OS-TRUST:trust or unscoped", "scope")
-    if auth.scope.trust is not None:
-        raise unauthenticated()
     return auth.scope
 
 
-def _find_scope(
-    cloud: Cloud, view: View, scope: Scope | None, proofs: list[Proof], app_credential: AppCredential | None
-) -> tuple[str, str]:
+def _find_scope(cloud: Cloud, view: View, scope: Scope | None, proofs: list[Proof]) -> tuple[str, str]:
     """Return the kind of scope and its id."""
-    if app_credential:
-        return "project", app_credential.project_id
     if scope is None:
         return _default_scope(cloud, view, proofs[0].user_id)
     if scope.unscoped is not None:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from pileus.identity.service.words import merged, not_found
 from pileus.identity.state import state_of
-from pileus.identity.store import revisions, rows
-from pileus.identity.store.records import Endpoint, Region, Service
+from pileus.identity.store import links, revisions, rows
+from pileus.identity.store.records import Endpoint, EndpointGroup, Region, Service
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden
@@ -119,7 +119,10 @@ def _build(tx: Connection, settings: Settings, project_id: str) -> list[dict[str
         service.id: {"id": service.id, "type": service.type, "name": service.name, "endpoints": []}
         for service in services.values()
     }
+    chosen = filtered(tx, project_id)
     for endpoint in rows.find(tx, Endpoint, enabled=True):
+        if chosen is not None and endpoint.id not in chosen:
+            continue
         url = resolve(settings, endpoint.url, project_id)
         if url is not None and endpoint.service_id in found:
             found[endpoint.service_id]["endpoints"].append(
@@ -132,6 +135,17 @@ def _build(tx: Connection, settings: Settings, project_id: str) -> list[dict[str
                 }
             )
     return list(found.values())
+
+
+def filtered(tx: Connection, project_id: str) -> set[str] | None:
+    """Return the endpoints that a project was given, alone or by groups; None: none in particular, so that it sees all."""
+    if not project_id:
+        return None
+    given, group_ids = links.project_endpoint_ids(tx, project_id), links.project_group_ids(tx, project_id)
+    if not given and not group_ids:
+        return None
+    groups = rows.find(tx, EndpointGroup, id=group_ids)
+    return {*given, *(endpoint.id for group in groups for endpoint in rows.find(tx, Endpoint, **group.filters))}
 
 
 def url_for(cloud: Cloud, type: str, project_id: str = "", interface: str = "public") -> str | None:

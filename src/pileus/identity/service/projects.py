@@ -10,7 +10,7 @@ from pileus.identity.service import tokens
 from pileus.identity.service.users import require_domain
 from pileus.identity.service.words import domain_of, merged, not_found, project_target, require_mutable
 from pileus.identity.store import links, revisions, rows
-from pileus.identity.store.records import AppCredential, Assignment, Credential, Project
+from pileus.identity.store.records import AppCredential, Assignment, Credential, Limit, OAuthToken, Project, Trust
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Forbidden, NotFound
@@ -196,6 +196,9 @@ def remove(tx: Connection, cloud: Cloud, project: Project) -> None:
     rows.drop(tx, Assignment, target_kind=kind, target_id=project.id)
     rows.drop(tx, Credential, project_id=project.id)
     rows.drop(tx, AppCredential, project_id=project.id)
+    rows.drop(tx, Trust, project_id=project.id)
+    rows.drop(tx, OAuthToken, project_id=project.id)
+    rows.drop(tx, Limit, **{f"{kind}_id": project.id})
     links.forget_default_project(tx, project.id)
     rows.drop(tx, Project, id=project.id)
     revisions.bump(tx)

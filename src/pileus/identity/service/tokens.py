@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from pileus.identity import effective, paths, payload
 from pileus.identity.keys import BadToken
-from pileus.identity.payload import Payload
+from pileus.identity.payload import DIRECT, Payload, Via
 from pileus.identity.service.words import forbidden, unauthenticated
 from pileus.identity.state import View, state_of
 from pileus.identity.store import links, revisions, rows
-from pileus.identity.store.records import AccessRule, AppCredential, Project, Role, User
+from pileus.identity.store.records import AccessRule, AppCredential, OAuthToken, Project, Role, Trust, User
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
-from pileus.kernel.errors import NotFound, Unauthenticated
+from pileus.kernel.errors import Forbidden, NotFound, Unauthenticated
 from pileus.kernel.http import Call
 
 EXPIRED_WINDOW_SECONDS = 172_800
@@ -38,6 +38,8 @@ class Facts:
     roles: tuple[Role, ...] = ()
     app_credential: AppCredential | None = None
     access_rules: tuple[AccessRule, ...] | None = None
+    trust: Trust | None = None
+    access_token: OAuthToken | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,14 @@ def _require_named(rules: tuple[AccessRule, ...], call: Call) -> None:
         raise unauthenticated()
 
 
-def issue(cloud: Cloud, view: View, facts: Facts, methods: tuple[str, ...], chain_id: str, expires_at: float) -> Token:
+def issue(
+    cloud: Cloud, view: View, facts: Facts, methods: tuple[str, ...], chain_id: str, expires_at: float, via: Via = DIRECT
+) -> Token:
     """Make a token."""
     now = cloud.clock.now()
     body = Payload(
         facts.user.id, methods, facts.scope, _scope_id(facts), now, expires_at, view.revision,
-        payload.new_audit_id(ids.uuid()), chain_id, facts.app_credential.id if facts.app_credential else "",
+        payload.new_audit_id(ids.uuid()), chain_id, via,
     )  # fmt: skip
     text = state_of(cloud).token_keys.encrypt(payload.encode(body), now)
     token = _make(cloud, text, body, facts)
@@ -157,7 +161,10 @@ def _understand(cloud: Cloud, view: View, text: str) -> Token:
         body = payload.decode(state_of(cloud).token_keys.decrypt(text, cloud.clock.now()))
     except BadToken:
         raise unauthenticated() from None
-    facts = facts_of(cloud, view, body.user_id, body.scope, body.scope_id, body.app_credential_id)
+    try:
+        facts = facts_of(cloud, view, body.user_id, body.scope, body.scope_id, body.via)
+    except Forbidden:
+        raise unauthenticated() from None
     if _is_void(view.revoked, body, facts):
         raise unauthenticated()
     return _make(cloud, text, body, facts)
@@ -167,6 +174,8 @@ def _is_void(revoked: Mapping[tuple[str, str], int], body: Payload, facts: Facts
     if not revoked:
         return False
     keys = [("audit", body.audit_id), ("user", body.user_id), ("domain", facts.user.domain_id)]
+    if facts.trust:
+        keys.append(("user", facts.trust.trustor_user_id))
     if facts.place:
         keys += [(body.scope, body.scope_id), ("domain", facts.place.home_id)]
     return any(revoked.get(key, 0) > body.revision for key in keys)
@@ -196,23 +205,25 @@ def make_context(cloud: Cloud, facts: Facts, token: Any) -> Context:
     )
 
 
-def facts_of(cloud: Cloud, view: View, user_id: str, scope: str, scope_id: str, app_credential_id: str = "") -> Facts:
+def facts_of(cloud: Cloud, view: View, user_id: str, scope: str, scope_id: str, via: Via = DIRECT) -> Facts:
     """Look up what a user is and may do in a scope.
 
     :raises Unauthenticated: when the user, project or domain is not there or disabled, or the user has no role there.
+    :raises Forbidden: when a trust gives more than its trustor has.
     """
-    key = (user_id, scope, scope_id, app_credential_id)
+    key = (user_id, scope, scope_id, via)
     known: Facts | None = view.scopes.get(key)
     if known is None:
         with cloud.db.read() as tx:
             known = _look_up(tx, view, cloud, *key)
         view.keep(view.scopes, key, known)
-    if known.app_credential and (known.app_credential.expires_at or cloud.clock.now() + 1) <= cloud.clock.now():
-        raise unauthenticated()
+    for lent in (known.app_credential, known.trust, known.access_token):
+        if lent and lent.expires_at is not None and lent.expires_at <= cloud.clock.now():
+            raise unauthenticated()
     return known
 
 
-def _look_up(tx: Connection, view: View, cloud: Cloud, user_id: str, scope: str, scope_id: str, app_credential_id: str) -> Facts:
+def _look_up(tx: Connection, view: View, cloud: Cloud, user_id: str, scope: str, scope_id: str, via: Via) -> Facts:
     user = rows.get(tx, User, user_id)
     user_domain = view.domains.get(user.domain_id) if user else None
     if user is None or user_domain is None or not (user.enabled and user_domain.enabled):
@@ -224,11 +235,16 @@ def _look_up(tx: Connection, view: View, cloud: Cloud, user_id: str, scope: str,
         if place is None or place_domain is None or not (place.enabled and place_domain.enabled):
             raise unauthenticated()
     facts = Facts(user, user_domain, scope, place, place_domain)
+    if via.trust_id:
+        facts, roles = _by_trust(tx, view, facts, via.trust_id)
+    else:
+        roles = roles_on(tx, view, user_id, scope, place) if scope else []
     if not scope:
         return facts
-    roles = roles_on(tx, view, user_id, scope, place)
-    if app_credential_id:
-        facts, roles = _narrow(tx, facts, roles, app_credential_id)
+    if via.app_credential_id:
+        facts, roles = _narrow(tx, facts, roles, via.app_credential_id)
+    if via.access_token_id:
+        facts, roles = _by_access_token(tx, view, facts, roles, via.access_token_id)
     if not roles:
         raise unauthenticated()
     return replace(facts, roles=tuple(roles))
@@ -269,6 +285,42 @@ def _narrow(tx: Connection, facts: Facts, roles: list[Role], id: str) -> tuple[F
     given = set(links.app_credential_roles(tx, id))
     rules = tuple(links.app_credential_rules(tx, id)) if found.restricted_paths else None
     return replace(facts, app_credential=found, access_rules=rules), [role for role in roles if role.id in given]
+
+
+def _by_trust(tx: Connection, view: View, facts: Facts, id: str) -> tuple[Facts, list[Role]]:
+    """Return the roles that a trust gives, as long as its (first) trustor has them all.
+
+    :raises Forbidden: when they have not.
+    """
+    trust = rows.get(tx, Trust, id)
+    if trust is None or facts.user.id != (trust.trustor_user_id if trust.impersonation else trust.trustee_user_id):
+        raise unauthenticated()
+    for user_id in (trust.trustor_user_id, trust.trustee_user_id):
+        user = rows.get(tx, User, user_id)
+        domain = view.domains.get(user.domain_id) if user else None
+        if user is None or domain is None or not (user.enabled and domain.enabled):
+            raise unauthenticated()
+    first = trust
+    while first.redelegated_trust_id:
+        above = rows.get(tx, Trust, first.redelegated_trust_id)
+        if above is None:  # what it was given on from is gone
+            raise unauthenticated()
+        first = above
+    wanted = effective.closure(links.trust_roles(tx, id), view.implied)
+    held = roles_on(tx, view, first.trustor_user_id, "project", facts.place) if facts.place else []
+    given = [role for role in held if role.id in wanted]
+    if any(role_id in view.roles and not view.roles[role_id].domain_id for role_id in set(wanted) - {role.id for role in given}):
+        raise Forbidden("Trustee has no delegated roles.")
+    return replace(facts, trust=trust), given
+
+
+def _by_access_token(tx: Connection, view: View, facts: Facts, roles: list[Role], id: str) -> tuple[Facts, list[Role]]:
+    """Keep of the roles those that a user authorized a consumer to use."""
+    found = rows.get(tx, OAuthToken, id)
+    if found is None or found.kind != "access" or found.user_id != facts.user.id or _scope_id(facts) != found.project_id:
+        raise unauthenticated()
+    given = set(effective.closure(found.role_ids, view.implied))
+    return replace(facts, access_token=found), [role for role in roles if role.id in given]
 
 
 def token_of(ctx: Context) -> Token | None:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.identity import effective, passwords
+from pileus.identity.service import security
 from pileus.identity.service.words import (
     domain_of,
     merged,
@@ -16,7 +17,7 @@ from pileus.identity.service.words import (
 )
 from pileus.identity.state import state_of
 from pileus.identity.store import links, revisions, rows
-from pileus.identity.store.records import Assignment, Credential, Group, Project, User
+from pileus.identity.store.records import Assignment, Credential, Group, OAuthToken, Project, Trust, User
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest
@@ -59,8 +60,9 @@ def create(ctx: Context, values: Mapping[str, Any]) -> User:
     given = dict(values)
     domain_id = domain_of(ctx, given.pop("domain_id", None))
     ctx.require("identity:create_user", {"target.user.domain_id": domain_id})
-    hashed = hash_password(ctx.cloud, given.pop("password", None))
-    user = User(ids.hex_id(), domain_id=domain_id, password_hash=hashed, created_at=ctx.cloud.clock.now(), **given)
+    if (password := given.pop("password", None)) is not None:
+        given |= _new_password(ctx.cloud, password, given.get("options") or {}, by_self=False)
+    user = User(ids.hex_id(), domain_id=domain_id, created_at=ctx.cloud.clock.now(), **given)
     with ctx.cloud.db.begin() as tx:
         require_domain(tx, domain_id)
         _check_default_project(tx, user.default_project_id)
@@ -83,12 +85,17 @@ def update(ctx: Context, user_id: str, values: Mapping[str, Any]) -> User:
         raise BadRequest("Cannot change Domain ID")
     secret_changed = "password" in given
     if secret_changed:
-        given["password_hash"] = hash_password(ctx.cloud, given.pop("password"))
+        options = {**user.options, **(given.get("options") or {})}
+        given |= _new_password(ctx.cloud, given.pop("password"), options, by_self=False)
     with ctx.cloud.db.begin() as tx:
         _check_default_project(tx, given.get("default_project_id"))
         name = given.get("name", user.name)
         details = f"Duplicate entry found with name {name} at domain ID {user.domain_id}."
         rows.change(tx, User, user_id, merged(_as_old(user), given), "user", details)
+        if secret_changed:
+            security.remember(tx, ctx.cloud, user)
+        if given.get("enabled") is True:
+            links.set_failures(tx, user_id, 0, 0)
         if secret_changed or given.get("enabled") is False:
             revisions.revoke(tx, "user", user_id, ctx.cloud.clock.now())
         revisions.bump(tx)
@@ -110,6 +117,9 @@ def remove(tx: Connection, cloud: Cloud, user: User) -> None:
     """Delete a user's rows and tell the other services."""
     rows.drop(tx, Assignment, actor_kind="user", actor_id=user.id)
     rows.drop(tx, Credential, user_id=user.id)
+    rows.drop(tx, OAuthToken, user_id=user.id)
+    rows.drop(tx, Trust, trustor_user_id=user.id)
+    rows.drop(tx, Trust, trustee_user_id=user.id)
     rows.drop(tx, User, id=user.id)
     revisions.bump(tx)
     cloud.events.publish(tx, cloud, "identity.user.deleted", {"id": user.id, "user_id": user.id})
@@ -118,17 +128,23 @@ def remove(tx: Connection, cloud: Cloud, user: User) -> None:
 def change_password(cloud: Cloud, user_id: str, original: str, password: str) -> None:
     """Have somebody who knows a user's password change it.  Needs no token.
 
-    :raises Unauthenticated: when the original password is wrong, or the user not there or disabled.
+    :raises Unauthenticated: when the original password is wrong, or the user not there, disabled or locked out.
+    :raises BadRequest: when the settings do not allow the change.
     """
     with cloud.db.read() as tx:
         user = rows.get(tx, User, user_id)
     good = passwords.matches(original, user.password_hash if user else None, cloud.settings.bcrypt_rounds)
     domain = state_of(cloud).view(cloud).domains.get(user.domain_id) if user else None
-    if user is None or not good or not user.enabled or domain is None or not domain.enabled:
+    if user is None or domain is None or security.is_locked_out(cloud, user):
         raise unauthenticated()
-    hashed = hash_password(cloud, password)
+    security.note_login(cloud, user, good)
+    if not (good and user.enabled and domain.enabled):
+        raise unauthenticated()
+    security.require_changeable(cloud, user, password)
+    columns = _new_password(cloud, password, user.options, by_self=True)
     with cloud.db.begin() as tx:
-        rows.change(tx, User, user_id, {"password_hash": hashed})
+        security.remember(tx, cloud, user)
+        rows.change(tx, User, user_id, columns)
         revisions.revoke(tx, "user", user_id, cloud.clock.now())
 
 
@@ -174,6 +190,13 @@ def hash_password(cloud: Cloud, password: str | None) -> str | None:
     if len(password) > PASSWORD_MAX:
         raise BadRequest(f"The password length must be less than or equal to {PASSWORD_MAX}.")
     return passwords.make_hash(password, cloud.settings.bcrypt_rounds)
+
+
+def _new_password(cloud: Cloud, password: str | None, options: Mapping[str, Any], by_self: bool) -> dict[str, Any]:
+    """Return the columns of a user whose password is replaced."""
+    if password is not None:
+        security.require_form(cloud, password)
+    return {"password_hash": hash_password(cloud, password), **security.stamps(cloud, options, by_self)}
 
 
 def require_domain(tx: Connection, domain_id: str) -> Project:

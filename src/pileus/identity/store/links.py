@@ -100,3 +100,66 @@ def app_credential_rules(tx: Connection, id: str) -> list[AccessRule]:
 def forget_default_project(tx: Connection, project_id: str) -> None:
     """Have no user begin in a project any more."""
     tx.execute(update(t.users).where(t.users.c.default_project_id == project_id).values(default_project_id=None))
+
+
+def trust_roles(tx: Connection, trust_id: str) -> list[str]:
+    """Return the roles that a trust gives."""
+    return list(tx.execute(select(t.trust_roles.c.role_id).where(t.trust_roles.c.trust_id == trust_id)).scalars())
+
+
+def use_trust(tx: Connection, trust_id: str) -> bool:
+    """Take one of the uses that a trust has left; tell whether there was one."""
+    c = t.trusts.c
+    query = update(t.trusts).where(c.id == trust_id, c.remaining_uses > 0).values(remaining_uses=c.remaining_uses - 1)
+    return tx.execute(query).rowcount == 1
+
+
+def project_endpoint_ids(tx: Connection, project_id: str) -> list[str]:
+    """Return the endpoints that a project was given one by one."""
+    table = t.project_endpoints
+    return list(tx.execute(select(table.c.endpoint_id).where(table.c.project_id == project_id)).scalars())
+
+
+def endpoint_project_ids(tx: Connection, endpoint_id: str) -> list[str]:
+    """Return the projects that were given an endpoint."""
+    table = t.project_endpoints
+    return list(tx.execute(select(table.c.project_id).where(table.c.endpoint_id == endpoint_id)).scalars())
+
+
+def project_group_ids(tx: Connection, project_id: str) -> list[str]:
+    """Return the endpoint groups that a project was given."""
+    table = t.project_endpoint_groups
+    return list(tx.execute(select(table.c.group_id).where(table.c.project_id == project_id)).scalars())
+
+
+def group_project_ids(tx: Connection, group_id: str) -> list[str]:
+    """Return the projects that were given an endpoint group."""
+    table = t.project_endpoint_groups
+    return list(tx.execute(select(table.c.project_id).where(table.c.group_id == group_id)).scalars())
+
+
+def past_hashes(tx: Connection, user_id: str, count: int) -> list[str]:
+    """Return the hashes of a user's last passwords before the present one, the newest first."""
+    table = t.past_passwords
+    query = select(table.c.password_hash).where(table.c.user_id == user_id).order_by(table.c.id.desc()).limit(count)
+    return list(tx.execute(query).scalars())
+
+
+def keep_hash(tx: Connection, user_id: str, password_hash: str, now: float) -> None:
+    """Remember a password that is replaced."""
+    tx.execute(insert(t.past_passwords).values(user_id=user_id, password_hash=password_hash, set_at=now))
+
+
+def failures(tx: Connection, user_id: str) -> tuple[int, float]:
+    """Return how often in a row a login of a user failed, and when it last did."""
+    table = t.failed_logins
+    row = tx.execute(select(table.c.count, table.c.last_at).where(table.c.user_id == user_id)).first()
+    return (row.count, row.last_at) if row else (0, 0.0)  # type: ignore[return-value]
+
+
+def set_failures(tx: Connection, user_id: str, count: int, now: float) -> None:
+    """Write down how often in a row a login of a user failed."""
+    table = t.failed_logins
+    tx.execute(delete(table).where(table.c.user_id == user_id))
+    if count:
+        tx.execute(insert(table).values(user_id=user_id, count=count, last_at=now))

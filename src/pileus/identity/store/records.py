@@ -41,6 +41,8 @@ class User:
     options: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     created_at: float = 0.0
+    password_set_at: float | None = None
+    password_expires_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,98 @@ class AccessRule:
     method: str
 
 
+@dataclass(frozen=True)
+class Trust:
+    """One user (the trustor) lets another (the trustee) use roles of theirs on a project."""
+
+    id: str
+    trustor_user_id: str
+    trustee_user_id: str
+    project_id: str | None
+    impersonation: bool
+    expires_at: float | None = None
+    remaining_uses: int | None = None
+    redelegated_trust_id: str | None = None
+    redelegation_count: int = 0
+
+
+@dataclass(frozen=True)
+class EndpointGroup:
+    """All endpoints of some attributes."""
+
+    id: str
+    name: str
+    description: str | None = None
+    filters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy kept for services that ask for it; it does not rule this cloud."""
+
+    id: str
+    type: str
+    blob: Any
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DomainConfig:
+    """Options of one domain, by group; its id is the domain's."""
+
+    id: str
+    groups: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class RegisteredLimit:
+    """How much of a resource a project may use unless it has a limit of its own; region_id "" is every region."""
+
+    id: str
+    service_id: str
+    resource_name: str
+    default_limit: int
+    region_id: str = ""
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much of a resource one project or domain may use."""
+
+    id: str
+    registered_limit_id: str
+    resource_limit: int
+    project_id: str = ""
+    domain_id: str = ""
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A program that asks users for access by OAuth 1.0a."""
+
+    id: str
+    encrypted_secret: str
+    description: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OAuthToken:
+    """A consumer's request for access ("request"), or access given ("access")."""
+
+    id: str
+    kind: str
+    encrypted_secret: str
+    consumer_id: str
+    project_id: str
+    user_id: str = ""
+    verifier: str = ""
+    role_ids: list[str] = field(default_factory=list)
+    expires_at: float | None = None
+
+
 TABLES: dict[type[Any], Table] = {
     Project: tables.projects,
     User: tables.users,
@@ -163,4 +257,12 @@ TABLES: dict[type[Any], Table] = {
     Credential: tables.credentials,
     AppCredential: tables.app_credentials,
     AccessRule: tables.access_rules,
+    Trust: tables.trusts,
+    EndpointGroup: tables.endpoint_groups,
+    Policy: tables.policies,
+    DomainConfig: tables.domain_configs,
+    RegisteredLimit: tables.registered_limits,
+    Limit: tables.limits,
+    Consumer: tables.consumers,
+    OAuthToken: tables.oauth_tokens,
 }
