@@ -5,6 +5,7 @@ import re
 from pileus.compute.api import (
     aggregates,
     flavors,
+    hosts,
     hypervisors,
     images,
     keypairs,
@@ -31,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *flavors.routes,
     *services.routes,
     *hypervisors.routes,
+    *hosts.routes,
     *aggregates.routes,
     *keypairs.routes,
     *quotas.routes,

@@ -142,9 +142,10 @@ def _show(call: Call, found: Aggregate) -> dict[str, Any]:
 
 def _id(call: Call) -> int:
     text = call.path["aggregate_id"]
-    if not (text.isascii() and text.isdecimal()):
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
         raise BadRequest("Invalid input received: id must be an integer")
-    return min(int(text), MAX_INT)
+    return max(-1, min(int(text), MAX_INT))
 
 
 ONE = "/v2.1/os-aggregates/{aggregate_id}"

@@ -207,3 +207,11 @@ def servers_of(tx: Connection, names: Collection[str]) -> dict[str, list[tuple[s
     for host, server_id, name in tx.execute(query.order_by(servers.c.created_at, servers.c.id)):
         found[host].append((server_id, name))
     return found
+
+
+def usage_by_project(tx: Connection, name: str) -> dict[str, tuple[int, int, int]]:
+    """Return what the servers of each project take of a host: vCPUs, MiB of memory, GiB of disks."""
+    c = servers.c
+    query = select(c.project_id, func.sum(c.vcpus), func.sum(c.memory_mib), func.sum(c.disk_gib))
+    query = query.where(c.host == name, c.deleted_at.is_(None)).group_by(c.project_id)
+    return {project_id: (int(vcpus), int(memory), int(disk)) for project_id, vcpus, memory, disk in tx.execute(query)}
