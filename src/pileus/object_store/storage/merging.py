@@ -14,13 +14,17 @@ Stamped = dict[str, tuple[str, Timestamp]]
 def merge_object_rows(old: ObjectRow, new: ObjectRow) -> ObjectRow:
     """Return the newest of body, content type and metadata of two rows of one name."""
     body = max(old, new, key=lambda row: (row.data_at, row.deleted, row.etag, row.size_bytes))
-    typed = max(old, new, key=lambda row: (row.content_type_at or row.data_at, row.content_type))
+    typed = max(old, new, key=lambda row: (_typed_at(row), row.content_type))
     return replace(
         body,
         content_type=typed.content_type,
-        content_type_at=_later(typed.content_type_at or typed.data_at, body.data_at),
+        content_type_at=_later(_typed_at(typed), body.data_at),
         meta_at=_later(max(old.meta_at or old.data_at, new.meta_at or new.data_at), body.data_at),
     )
+
+
+def _typed_at(row: ObjectRow) -> Timestamp:
+    return max(row.content_type_at or row.data_at, row.data_at)
 
 
 def _later(moment: Timestamp, than: Timestamp) -> Timestamp | None:
