@@ -20,6 +20,7 @@ import openstack
 import yaml
 
 from pileus.cli.group import settings_of
+from pileus.kernel.settings import Settings
 
 SERVER, KEY = "demo-server", "demo-key"
 IMAGE, FLAVOR, NETWORK, PUBLIC = "cirros-pileus", "m1.nano", "private", "public"
