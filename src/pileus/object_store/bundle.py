@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pileus.identity.service import catalog
+from pileus.identity.service import catalog, roles
 from pileus.kernel.bundle import Bundle
-from pileus.kernel.context import Cloud
+from pileus.kernel.context import Cloud, Context
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
 from pileus.object_store.api import faults, front, routes, site
@@ -17,6 +17,7 @@ from pileus.object_store.state import ObjectStore
 from pileus.object_store.storage.embedded import embedded_cluster
 from pileus.object_store.tempauth import TempAuth, parse_users
 
+RESELLER_ROLE = "ResellerAdmin"
 LISTED = catalog.Listed(
     "object-store", "swift", "/object-store/v1/AUTH_$(project_id)s", "8080/v1/AUTH_$(project_id)s", "Object storage"
 )
@@ -36,6 +37,9 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
 def _bootstrap(cloud: Cloud) -> None:
     with cloud.db.begin() as tx:
         catalog.ensure_service(tx, cloud, LISTED)
+    admin = Context(cloud, system=True, roles=frozenset({"admin"}))
+    if not roles.list_(admin, {"name": RESELLER_ROLE}):
+        roles.create(admin, {"name": RESELLER_ROLE, "description": "May do everything in every account of the object store"})
 
 
 SERVICE = Service(

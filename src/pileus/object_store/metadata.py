@@ -70,7 +70,7 @@ def given(headers: Mapping[str, str], kind: str, others: tuple[str, ...] = ()) -
     for key, value in headers.items():
         if key.startswith(removal):
             plain = "x-" + key[len(removal) :]
-            if value and (plain.startswith(prefix) or plain in others) and plain not in headers:
+            if (plain.startswith(prefix) or plain in others) and plain not in headers:
                 found[plain.title()] = ""
         elif key.startswith(prefix) or key in others:
             found[key.title()] = value

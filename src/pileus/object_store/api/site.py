@@ -14,12 +14,17 @@ CROSSDOMAIN = (
     '<allow-access-from domain="*" secure="false" />\n'
     "</cross-domain-policy>"
 )
+VERSION = "2.38.0"  # the release of Swift whose API this is
 DIGESTS = ["sha1", "sha256", "sha512"]
 
 
 def info(call: Call) -> dict[str, Any]:
     """Tell what the object store can do, and within which limits."""
     store = call.cloud.part(ObjectStore)
+    return _core(store) | _features(store)
+
+
+def _core(store: ObjectStore) -> dict[str, Any]:
     limits = store.limits
     policies = [
         {"name": policy.name, "aliases": ", ".join([policy.name, *policy.aliases])}
@@ -27,50 +32,51 @@ def info(call: Call) -> dict[str, Any]:
         for policy in store.placement.cluster.policies
         if not policy.is_deprecated
     ]
+    core = {
+        "version": VERSION,
+        "max_file_size": limits.object_bytes_max,
+        "max_meta_name_length": limits.meta_name_length,
+        "max_meta_value_length": limits.meta_value_length,
+        "max_meta_count": limits.meta_count,
+        "max_meta_overall_size": limits.meta_overall_bytes,
+        "max_header_size": limits.header_bytes,
+        "max_object_name_length": limits.object_name_length,
+        "container_listing_limit": limits.listing,
+        "account_listing_limit": limits.listing,
+        "max_account_name_length": limits.account_name_length,
+        "max_container_name_length": limits.container_name_length,
+        "valid_api_versions": ["v1", "v1.0"],
+        "strict_cors_mode": True,
+        "allow_account_management": True,
+        "account_autocreate": True,
+        "policies": policies,
+    }
+    return {"swift": core}
+
+
+def _features(store: ObjectStore) -> dict[str, Any]:
+    limits = store.limits
+    segments = {"max_manifest_segments": limits.manifest_segments, "max_manifest_size": limits.manifest_bytes}
+    headers = {
+        "incoming_remove_headers": ["x-timestamp"],
+        "incoming_allow_headers": [],
+        "outgoing_remove_headers": ["x-object-meta-*"],
+        "outgoing_allow_headers": ["x-object-meta-public-*"],
+    }
+    unpacking = {
+        "max_containers_per_extraction": limits.bulk_containers,
+        "max_failed_extractions": limits.bulk_failures,
+    }
     return {
-        "swift": {
-            "version": "2.38.0",
-            "max_file_size": limits.object_bytes_max,
-            "max_meta_name_length": limits.meta_name_length,
-            "max_meta_value_length": limits.meta_value_length,
-            "max_meta_count": limits.meta_count,
-            "max_meta_overall_size": limits.meta_overall_bytes,
-            "max_header_size": limits.header_bytes,
-            "max_object_name_length": limits.object_name_length,
-            "container_listing_limit": limits.listing,
-            "account_listing_limit": limits.listing,
-            "max_account_name_length": limits.account_name_length,
-            "max_container_name_length": limits.container_name_length,
-            "valid_api_versions": ["v1", "v1.0"],
-            "strict_cors_mode": True,
-            "allow_account_management": True,
-            "account_autocreate": True,
-            "policies": policies,
-        },
         "account_quotas": {},
         "container_quotas": {},
-        "bulk_upload": {
-            "max_containers_per_extraction": limits.bulk_containers,
-            "max_failed_extractions": limits.bulk_failures,
-        },
+        "bulk_upload": unpacking,
         "bulk_delete": {"max_deletes_per_request": limits.bulk_deletes, "max_failed_deletes": limits.bulk_failures},
         "crossdomain": {},
         "dlo": {"max_segments": limits.listing_segments},
-        "slo": {
-            "max_manifest_segments": limits.manifest_segments,
-            "max_manifest_size": limits.manifest_bytes,
-            "min_segment_size": 1,
-            "allow_async_delete": False,
-        },
+        "slo": {**segments, "min_segment_size": 1, "allow_async_delete": False},
         "formpost": {"allowed_digests": DIGESTS},
-        "tempurl": {
-            "methods": ["GET", "HEAD", "PUT", "POST", "DELETE"],
-            "incoming_remove_headers": ["x-timestamp"],
-            "incoming_allow_headers": [],
-            "outgoing_remove_headers": ["x-object-meta-*"],
-            "outgoing_allow_headers": ["x-object-meta-public-*"],
-            "allowed_digests": DIGESTS,
-        },
+        "tempurl": {"methods": ["GET", "HEAD", "PUT", "POST", "DELETE"], "allowed_digests": DIGESTS, **headers},
         "staticweb": {},
         "symlink": {"symloop_max": limits.symlink_depth, "static_links": True},
         "versioned_writes": {"allowed_flags": ["x-versions-location", "x-history-location"]},

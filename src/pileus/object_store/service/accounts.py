@@ -76,7 +76,7 @@ def _given(req: Request, info: AccountInfo | None) -> dict[str, str]:
         if understood is None:
             raise Refused(400, f"X-Account-Access-Control invalid: {text}")
         found[ACL_STORED] = acl.format_account(understood) if understood else ""
-    elif req.headers.get("x-remove-account-access-control"):
+    elif "x-remove-account-access-control" in req.headers:
         found[ACL_STORED] = ""
     return found | quotas.account_headers(req)
 

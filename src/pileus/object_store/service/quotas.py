@@ -29,7 +29,7 @@ def account_headers(req: Request) -> dict[str, str]:
         removal = f"x-remove-{key[2:]}"
         if key in req.headers:
             found[stored] = req.headers[key]
-        elif req.headers.get(removal):
+        elif removal in req.headers:
             found[stored] = ""
     old = {key for key in (ACCOUNT_OLD, f"x-remove-{ACCOUNT_OLD[2:]}") if key in req.headers}
     if not found and not old:

@@ -70,7 +70,7 @@ def _legacy_headers(req: Request, info: ContainerInfo | None) -> dict[str, str]:
             if not target or "/" in target:
                 raise Refused(412, f"{key.title()} must be a container name")
             return {LOCATION: quote(target), MODE: mode}
-        if given == "" or headers.get(f"x-remove-{key[2:]}"):
+        if given == "" or f"x-remove-{key[2:]}" in headers:
             return {LOCATION: "", MODE: ""}
     return {}
 
