@@ -296,6 +296,35 @@ def test_quotas(demo, admin):
     demo.make("network")
 
 
+def test_a_subnet_tells_whether_its_network_is_external(demo, admin):
+    _, outer = admin.public()
+    _, inner = demo.network()
+    assert (outer["router:external"], inner["router:external"]) == (True, False)
+    assert demo.ids("subnets", "router:external=true") == [outer["id"]]
+    assert demo.ids("subnets", "router:external=false") == [inner["id"]]
+    assert "subnet-external-network" in [each["alias"] for each in demo.call("GET", "extensions")["extensions"]]
+
+
+def test_floating_ips_that_lead_nowhere_do_not_keep_a_network(demo, admin):
+    public, _ = admin.public()
+    fip = demo.make("floatingip", floating_network_id=public["id"])
+    admin.drop("network", public["id"])
+    assert demo.show("floatingip", fip["id"], 404) == "FloatingIPNotFound"
+    assert admin.ids("subnets") == admin.ids("ports") == []
+
+
+def test_floating_ips_in_use_keep_their_network(demo, admin):
+    public, _ = admin.public()
+    network, subnet = demo.network()
+    router = demo.make("router", external_gateway_info={"network_id": public["id"]})
+    demo.call("PUT", f"routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]})
+    port = demo.make("port", network_id=network["id"])
+    idle = demo.make("floatingip", floating_network_id=public["id"])
+    demo.make("floatingip", floating_network_id=public["id"], port_id=port["id"])
+    assert admin.drop("network", public["id"], 409) == "NetworkInUse"
+    assert demo.show("floatingip", idle["id"])["port_id"] is None
+
+
 def test_shared_and_external_networks(demo, admin, other):
     public, subnet = admin.public()
     shared = admin.make("network", shared=True)["id"]

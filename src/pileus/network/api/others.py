@@ -29,6 +29,7 @@ EXTENSIONS = {
     "standard-attr-description": "standard-attr-description", "standard-attr-revisions": "Resource revision numbers",
     "standard-attr-tag": "Tag support for resources with standard attribute", "standard-attr-timestamp": "Resource timestamps",
     "stateful-security-group": "Stateful security group",
+    "subnet-external-network": "Subnet belongs to an external network",
 }  # fmt: skip
 
 PLURALS = (

@@ -56,7 +56,8 @@ def subnets(ctx: Context) -> Callable[[Subnet], Json]:
             "network_id": s.network_id, "ip_version": s.ip_version, "cidr": s.cidr, "gateway_ip": s.gateway_ip,
             "enable_dhcp": s.enable_dhcp, "allocation_pools": [{"start": start, "end": end} for start, end in s.allocation_pools],
             "dns_nameservers": s.dns_nameservers, "host_routes": s.host_routes, "ipv6_ra_mode": s.ipv6_ra_mode,
-            "ipv6_address_mode": s.ipv6_address_mode, "subnetpool_id": None, "service_types": [], "tags": s.tags, **_end(s),
+            "ipv6_address_mode": s.ipv6_address_mode, "subnetpool_id": None, "service_types": [], "router:external": s.external,
+            "tags": s.tags, **_end(s),
         }  # fmt: skip
 
     return show

@@ -12,6 +12,7 @@ from pileus.network.service import access
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import networks as store
 from pileus.network.store import ports as ports_store
+from pileus.network.store import routers as routers_store
 from pileus.network.store import rows
 from pileus.network.store.records import Network
 from pileus.network.store.rows import Wanted
@@ -158,8 +159,16 @@ def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[s
             raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
 
 
+def give_back_idle(tx: Connection, network_id: str) -> None:
+    """Remove the floating IPs of an external network that lead nowhere, whosever they are: they do not keep it."""
+    f = tables.floating_ips.c
+    for fip in routers_store.floating_where(tx, f.floating_network_id == network_id, f.port_id.is_(None)):
+        rows.delete_row(tx, tables.floating_ips, fip.id)
+        ports_store.delete_port(tx, fip.floating_port_id)
+
+
 def remove(ctx: Context, id: str, revision: int | None = None) -> None:
-    """Remove a network with its subnets; the ports of its DHCP go with it.
+    """Remove a network with its subnets, its DHCP and the floating IPs that lead nowhere.
 
     :raises Conflict: when other ports are in it.
     """
@@ -171,6 +180,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         access.require(ctx, "network", "delete", id, target_of(network.project_id, network))
         access.check_revision(revision, network.revision_number)
         real = store.is_real(tx, id)
+        give_back_idle(tx, id)
         for port in ports_store.ports_where(tx, tables.ports.c.network_id == id):
             if port.device_owner not in ports_store.AUTO_DELETED:
                 text = f"Unable to complete operation on network {id}. There are one or more ports still in use on the network."

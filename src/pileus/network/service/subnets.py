@@ -81,8 +81,10 @@ def make(tx: Connection, cloud: Cloud, project_id: str, network: Network, attrib
         "allocation_pools": _pools(net, gateway, attributes.get("allocation_pools")),
         "dns_nameservers": attributes["dns_nameservers"] or [], "host_routes": attributes["host_routes"] or [],
     }  # fmt: skip
-    subnet = Subnet(**rows.insert_row(tx, tables.subnets, cloud.clock.now(), row))
-    if named := attributes.get("tags"):
+    named = tuple(sorted(set(attributes.get("tags") or ())))
+    written = rows.insert_row(tx, tables.subnets, cloud.clock.now(), row)
+    subnet = Subnet(**written, tags=named, external=network.external)
+    if named:
         rows.set_tags(tx, subnet.id, named)
     if allocation.by_itself(subnet):
         _add_automatic(tx, cloud, network, subnet)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Subnet, record
@@ -22,7 +22,15 @@ NETWORK = Kind(
         "subnets": lambda values: exists().where(subnets.c.network_id == networks.c.id, subnets.c.id.in_(values)),
     },
 )  # fmt: skip
-SUBNET = Kind("subnet", subnets)
+
+
+def _in_external(values: list[str]) -> Clause:
+    outer = exists().where(networks.c.id == subnets.c.network_id, networks.c.external.is_(True))
+    wanted = {rows.read_value(networks.c.external, "router:external", value) for value in values}
+    return or_(*(outer if external else ~outer for external in wanted))
+
+
+SUBNET = Kind("subnet", subnets, filters={"router:external": _in_external})
 
 FIRST_SEGMENT, LAST_SEGMENT = 1, 2**24 - 1
 
@@ -85,7 +93,13 @@ def subnets_by_id(tx: Connection, ids: Iterable[str]) -> dict[str, Subnet]:
 
 def _subnets(tx: Connection, found: Sequence[Row[Any]]) -> list[Subnet]:
     named = rows.tags_of(tx, [row.id for row in found])
-    return [record(Subnet, row, tags=named.get(row.id, ())) for row in found]
+    outer = _external_among(tx, {row.network_id for row in found})
+    return [record(Subnet, row, tags=named.get(row.id, ()), external=row.network_id in outer) for row in found]
+
+
+def _external_among(tx: Connection, network_ids: Iterable[str]) -> set[str]:
+    query = select(networks.c.id).where(networks.c.external.is_(True))
+    return {id for chunk in rows.chunks(network_ids) for id in tx.execute(query.where(networks.c.id.in_(chunk))).scalars()}
 
 
 def next_segment(tx: Connection) -> int:

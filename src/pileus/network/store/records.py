@@ -61,6 +61,7 @@ class Subnet(msgspec.Struct, frozen=True):
     created_at: float
     updated_at: float
     tags: tuple[str, ...] = ()
+    external: bool = False  # as its network is
 
 
 class Port(msgspec.Struct, frozen=True):
