@@ -4,7 +4,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pileus.identity.api import assignments, auth, catalog, credentials, domains, groups, oauth, projects, roles, trusts, users
+from pileus.identity.api import (
+    assignments,
+    auth,
+    catalog,
+    credentials,
+    domain_config,
+    domains,
+    endpoint_filter,
+    groups,
+    limits,
+    oauth,
+    policy_files,
+    projects,
+    roles,
+    trusts,
+    users,
+)
 from pileus.identity.loops import LOOPS
 from pileus.identity.policies import RULES
 from pileus.identity.service.bootstrap import bootstrap
@@ -16,7 +32,8 @@ from pileus.kernel.errors import Fault
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
 
-NOUNS = (auth, users, groups, projects, domains, roles, assignments, catalog, credentials, trusts, oauth)
+NOUNS = (auth, users, groups, projects, domains, roles, assignments, catalog, credentials)
+EXTENSIONS = (trusts, oauth, policy_files, endpoint_filter, domain_config, limits)
 RULE = re.compile(r"identity:\w+")
 
 
@@ -34,7 +51,7 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
 SERVICE = Service(
     name="identity",
     title="Identity",
-    routes=tuple(route for noun in NOUNS for route in noun.ROUTES),
+    routes=tuple(route for noun in (*NOUNS, *EXTENSIONS) for route in noun.ROUTES),
     fault_form=fault_form,
     classic_ports=(5000, 35357),
 )

@@ -76,7 +76,7 @@ def update(call: Call) -> Any:
 
 def delete(call: Call) -> Any:
     """Delete a project"""
-    projects.delete(call.ctx, call.path["project_id"])
+    domains.delete_project(call.ctx, call.path["project_id"])
 
 
 def list_tags(call: Call) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pileus.identity.api.parts import page, values, where
+from pileus.identity.schemas.fields import given
 from pileus.identity.schemas.roles import show_role
 from pileus.identity.schemas.trusts import TrustCreateBody, show_full_trust, show_trust
 from pileus.identity.service import trusts
@@ -17,7 +18,9 @@ def list_(call: Call) -> Any:
 
 def create(call: Call) -> Any:
     """Create a trust"""
-    return {"trust": show_full_trust(trusts.create(call.ctx, values(call, "trust", extra=False)), call.base_url)}
+    wanted = values(call, "trust", extra=False)
+    wanted["roles"] = [given(role) for role in wanted.get("roles", [])]
+    return {"trust": show_full_trust(trusts.create(call.ctx, wanted), call.base_url)}
 
 
 def show(call: Call) -> Any:

@@ -119,7 +119,7 @@ def show_app_credential(full: Full, base_url: str) -> dict[str, Any]:
         "user_id": found.user_id,
         "project_id": found.project_id,
         "system": None,
-        "expires_at": None if found.expires_at is None else to_iso_micro(found.expires_at),
+        "expires_at": None if found.expires_at is None else to_iso_micro(found.expires_at).rstrip("Z"),  # as Keystone does
         "unrestricted": found.unrestricted,
         "roles": [{"id": role.id, "name": role.name, "domain_id": role.domain_id or None} for role in full.roles],
         "links": self_link(base_url, f"users/{found.user_id}/application_credentials/{found.id}"),

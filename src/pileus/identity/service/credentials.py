@@ -157,6 +157,8 @@ def delete_ec2(ctx: Context, user_id: str, access: str) -> None:
 
 
 def _require_ec2(ctx: Context, tx: Connection, rule: str, user_id: str, access: str) -> Credential:
+    if rows.get(tx, Credential, ec2_id(access)) is None:  # told to anyone, as Keystone does
+        raise not_found("credential", access)
     found = _require(ctx, tx, rule, ec2_id(access))
     _user(tx, user_id)
     if found.type != "ec2":

@@ -11,7 +11,7 @@ from pileus.identity.service.words import domain_target, not_found, require_muta
 from pileus.identity.store import links, revisions, rows
 from pileus.identity.store.records import Group, Project, Role, User
 from pileus.kernel import ids
-from pileus.kernel.context import Context
+from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden
 
 
@@ -80,15 +80,38 @@ def delete(ctx: Context, domain_id: str) -> None:
         require_mutable("domain", domain)
         if domain.enabled:
             raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
-        for user in rows.find(tx, User, domain_id=domain_id):
-            users.remove(tx, ctx.cloud, user)
-        for group in rows.find(tx, Group, domain_id=domain_id):
-            groups.remove(tx, group)
-        below = effective.subtree(domain_id, rows.find(tx, Project, is_domain=False, domain_id=domain_id))
-        for project in reversed(below):
-            projects.remove(tx, ctx.cloud, project)
-        rows.drop(tx, Role, domain_id=domain_id)
-        projects.remove(tx, ctx.cloud, domain)
+        _remove(tx, ctx.cloud, domain)
+
+
+def delete_project(ctx: Context, project_id: str) -> None:
+    """Delete a project that has none below it, or a disabled domain under its name as a project.
+
+    :raises Forbidden: when it is an enabled domain, or has others below it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        project = projects.require(ctx, tx, "identity:delete_project", project_id)
+        require_mutable("project", project)
+        if not project.is_domain:
+            return projects.remove_leaf(tx, ctx.cloud, project)
+        if project.enabled:
+            raise Forbidden(
+                f"cannot delete an enabled project acting as a domain. Please disable the project {project_id} first."
+            )
+        _remove(tx, ctx.cloud, project)
+    return None
+
+
+def _remove(tx: Connection, cloud: Cloud, domain: Project) -> None:
+    """Delete a domain with all that is in it."""
+    for user in rows.find(tx, User, domain_id=domain.id):
+        users.remove(tx, cloud, user)
+    for group in rows.find(tx, Group, domain_id=domain.id):
+        groups.remove(tx, group)
+    below = effective.subtree(domain.id, rows.find(tx, Project, is_domain=False, domain_id=domain.id))
+    for project in reversed(below):
+        projects.remove(tx, cloud, project)
+    rows.drop(tx, Role, domain_id=domain.id)
+    projects.remove(tx, cloud, domain)
 
 
 def _require(ctx: Context, tx: Connection, rule: str, domain_id: str) -> Project:

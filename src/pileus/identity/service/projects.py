@@ -173,21 +173,17 @@ def _check_enabling(tx: Connection, project: Project, enabled: bool) -> None:
             raise Forbidden(f"Cannot disable project {project.id} since its subtree contains enabled projects.")
 
 
-def delete(ctx: Context, project_id: str) -> None:
-    """Delete a project that has none below it."""
-    with ctx.cloud.db.begin() as tx:
-        project = require(ctx, tx, "identity:delete_project", project_id)
-        require_mutable("project", project)
-        if project.is_domain:
-            raise Forbidden(
-                f"cannot delete an enabled project acting as a domain. Please disable the project {project_id} first."
-            )
-        if rows.find(tx, Project, parent_id=project_id):
-            raise Forbidden(
-                f"Cannot delete the project {project_id} since it is not a leaf in the hierarchy. "
-                "Use the cascade option if you want to delete a whole subtree."
-            )
-        remove(tx, ctx.cloud, project)
+def remove_leaf(tx: Connection, cloud: Cloud, project: Project) -> None:
+    """Delete a project that has none below it.
+
+    :raises Forbidden: when it has.
+    """
+    if rows.find(tx, Project, parent_id=project.id):
+        raise Forbidden(
+            f"Cannot delete the project {project.id} since it is not a leaf in the hierarchy. "
+            "Use the cascade option if you want to delete a whole subtree."
+        )
+    remove(tx, cloud, project)
 
 
 def remove(tx: Connection, cloud: Cloud, project: Project) -> None:
