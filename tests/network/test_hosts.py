@@ -67,6 +67,16 @@ def test_a_guest_is_wired(twice, town):
     assert floating_ips.show(town.ctx, town.fip.id).fip.status == "ACTIVE"
 
 
+def test_the_legs_of_a_router_that_is_down_are_active(twice):
+    ctx = twice.ctx("demo")
+    _, subnet = network_of(ctx, "10.0.0.0/24")
+    router = routers.create(ctx, [attributes_of(RouterCreate(admin_state_up=False))])[0]
+    leg = interfaces.add(ctx, router.id, subnet.id, None).port
+    twice.settle()
+    assert ports.show(ctx, leg.id).status == "ACTIVE"
+    assert not twice.network_host.routers[router.id].admin_up
+
+
 def test_whatever_is_destroyed_comes_back(twice, town):
     host = twice.network_host
     good = snapshot(host)

@@ -168,3 +168,11 @@ def test_after_a_purge_all_can_be_made_again(cloud: Cloud) -> None:
     assert not cloud.host.observe().damaged
     one, _ = cloud.guests()
     assert any(one.pings("198.51.100.7") for _ in range(3))
+
+
+def test_a_router_goes_even_after_its_networks(cloud: Cloud) -> None:
+    cloud.host.destroy_network(cloud.blue.id)
+    assert {kind for kind, _ in cloud.host.observe().damaged} == {"router", "port"}
+    cloud.host.destroy_router(cloud.router.id)
+    assert not cloud.host.observe().everything("router")
+    assert not names(f"{cloud.stage.prefix}-rtr-")

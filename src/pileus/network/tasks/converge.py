@@ -1,13 +1,12 @@
 """Makes hosts be as the rows say: one thing at once, or everything on a host by comparison with what is there."""
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
 from pileus.kernel.context import Cloud
-from pileus.network.driver import NetworkDriverError, NetworkHost, Observed, Spec, fingerprint
+from pileus.network.driver import NetworkDriverError, NetworkHost, Observed, PortSpec, Spec, fingerprint
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.tables import floating_ips, ports, routers
@@ -16,6 +15,8 @@ from pileus.network.tasks import specs
 log = logging.getLogger(__name__)
 
 ROLE = "network"
+
+_GROUPS = threading.Lock()  # from reading groups to making them so: an older reading must not undo a newer one
 
 
 def hosts(cloud: Cloud) -> Iterable[tuple[str, NetworkHost]]:
@@ -40,12 +41,13 @@ def network(cloud: Cloud, id: str) -> None:
 def group(cloud: Cloud, id: str) -> None:
     """Make a group so on every host that needs it."""
     for name, driver in hosts(cloud):
-        with cloud.db.read() as tx:
-            spec = specs.groups_on(tx, name, [id]).get(id)
-        if spec is None:
-            driver.destroy_groups([id])
-        else:
-            driver.ensure_groups([spec])
+        with _GROUPS:
+            with cloud.db.read() as tx:
+                spec = specs.groups_on(tx, name, [id]).get(id)
+            if spec is None:
+                driver.destroy_groups([id])
+            else:
+                driver.ensure_groups([spec])
 
 
 def port(cloud: Cloud, id: str) -> None:
@@ -56,18 +58,26 @@ def port(cloud: Cloud, id: str) -> None:
         spec = specs.ports_on(tx, home, [id]).get(id) if home else None
         if spec is not None:
             under = specs.networks_on(tx, cloud.settings, home, [spec.network_id])[spec.network_id]
-            named = {rule.remote_group_id for own in specs.groups_on(tx, home, spec.group_ids).values() for rule in own.rules}
-            groups = specs.groups_on(tx, home, {*spec.group_ids, *filter(None, named)})
     for name, driver in hosts(cloud):
         if name != home or spec is None:
             driver.destroy_port(id)
             continue
         driver.ensure_network(under)
-        driver.ensure_groups(groups.values())
+        _groups_of(cloud, home, driver, spec)
         driver.ensure_port(spec)
         note_ports(cloud, {id: spec.admin_up})
         if under.dhcp:
             note_dhcp(cloud, [spec.network_id])
+
+
+def _groups_of(cloud: Cloud, host: str, driver: NetworkHost, port: PortSpec) -> None:
+    """Have the groups of a port on its host, and those that their rules name."""
+    with _GROUPS:
+        with cloud.db.read() as tx:
+            own = specs.groups_on(tx, host, port.group_ids)
+            named = {rule.remote_group_id for group in own.values() for rule in group.rules if rule.remote_group_id}
+            own |= specs.groups_on(tx, host, named - set(own)) if named - set(own) else {}
+        driver.ensure_groups(own.values())
 
 
 def router(cloud: Cloud, id: str) -> None:
@@ -88,7 +98,7 @@ def router(cloud: Cloud, id: str) -> None:
 
 
 def _reached(spec: Any) -> set[str]:
-    return {leg.network_id for leg in (*spec.interfaces, *filter(None, [spec.gateway]))}
+    return {leg.network_id for leg in spec.legs}
 
 
 def note_ports(cloud: Cloud, up: Mapping[str, bool]) -> None:
@@ -106,12 +116,8 @@ def note_dhcp(cloud: Cloud, network_ids: Collection[str]) -> None:
 
 
 def note_routers(cloud: Cloud, made: Mapping[str, Any]) -> None:
-    """Note that the legs and floating addresses of routers work."""
-    legs = {
-        leg.port_id: "ACTIVE" if spec.admin_up else "DOWN"
-        for spec in made.values() for leg in (*spec.interfaces, *filter(None, [spec.gateway]))
-    }  # fmt: skip
-    _write_if(cloud, list(legs.items()))
+    """Note that the legs (be the router up or not) and floating addresses of routers have been made."""
+    _write_if(cloud, [(leg.port_id, "ACTIVE") for spec in made.values() for leg in spec.legs])
     with cloud.db.read() as tx:
         waiting = routers_store.floating_where(
             tx, floating_ips.c.router_id.in_(list(made)), floating_ips.c.port_id.is_not(None), floating_ips.c.status != "ACTIVE"
@@ -144,22 +150,27 @@ def everything(cloud: Cloud) -> None:
 def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
     seen = driver.observe()
     with cloud.db.read() as tx:
-        networks, groups, plugs, routes = _wanted(tx, cloud, name)
+        networks = specs.networks_on(tx, cloud.settings, name)
+        plugs, routes = specs.ports_on(tx, name), specs.routers_on(tx, name)
     _each("network", networks, seen.networks, driver.ensure_network)
-    stale = [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]
-    if stale:
-        _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
+    _groups_on(cloud, name, driver, seen)
     plugged = _each("port", plugs, seen.ports, driver.ensure_port)
     made = _each("router", routes, seen.routers, driver.ensure_router)
-    _destroy(driver, seen, {"router": set(routes), "port": set(plugs), "group": set(groups), "network": set(networks)})
+    _destroy(driver, seen, {"router": set(routes), "port": set(plugs), "network": set(networks)})
     note_ports(cloud, {id: plugs[id].admin_up for id in plugged})
     note_routers(cloud, {id: routes[id] for id in made})
     note_dhcp(cloud, [id for id, spec in networks.items() if spec.dhcp])
 
 
-def _wanted(tx: Connection, cloud: Cloud, name: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    networks = specs.networks_on(tx, cloud.settings, name)
-    return networks, specs.groups_on(tx, name), specs.ports_on(tx, name), specs.routers_on(tx, name)
+def _groups_on(cloud: Cloud, name: str, driver: NetworkHost, seen: Observed) -> None:
+    """Make the groups of a host that are not as wanted, and drop those that are not wanted."""
+    with _GROUPS:
+        with cloud.db.read() as tx:
+            groups = specs.groups_on(tx, name)
+        if stale := [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]:
+            _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
+        if unknown := seen.everything("group") - set(groups):
+            _try(f"groups on {name}", lambda: driver.destroy_groups(unknown))
 
 
 def _each(kind: str, wanted: Mapping[str, Spec], seen: Mapping[str, str], ensure: Callable[[Any], None]) -> list[str]:
@@ -176,8 +187,6 @@ def _destroy(driver: NetworkHost, seen: Observed, wanted: Mapping[str, set[str]]
         _try(f"router {id}", lambda id=id: driver.destroy_router(id))  # type: ignore[misc]
     for id in seen.everything("port") - wanted["port"]:
         _try(f"port {id}", lambda id=id: driver.destroy_port(id))  # type: ignore[misc]
-    if unknown := seen.everything("group") - wanted["group"]:
-        _try("groups", lambda: driver.destroy_groups(unknown))
     for id in seen.everything("network") - wanted["network"]:
         _try(f"network {id}", lambda id=id: driver.destroy_network(id))  # type: ignore[misc]
 

@@ -262,7 +262,8 @@ class LinuxNetworkHost:
         if isinstance(spec, NetworkSpec):
             return self._networks.is_whole(spec, links)
         if isinstance(spec, RouterSpec):
-            return self._routers.is_whole(spec, links)
+            reached = all(self._records.get(NetworkSpec, leg.network_id) for leg in spec.legs)
+            return reached and self._routers.is_whole(spec, links)
         if isinstance(spec, PortSpec):
             tap, master = links.get(spec.tap), links.get(bridge(spec.network_id))
             return tap is not None and master is not None and tap.master == master.index and tap.up == spec.admin_up

@@ -49,8 +49,8 @@ class Routers:
         self._advertiser(router_id).stop()
         if before:
             with Rtnl(self._site.namespace) as host:
-                for leg in self._legs(before):
-                    host.delete_link(leg.near)
+                for leg in before.legs:  # their networks may be gone already
+                    host.delete_link(_near(leg.port_id))
         self._site.destroy_inner(self._name(router_id))
         shutil.rmtree(self._directory(router_id), ignore_errors=True)
 
@@ -117,7 +117,7 @@ class Routers:
             every.append((spec.gateway.port_id, spec.gateway.network_id, spec.gateway.mac, True))
         return [
             Leg(
-                f"v-r{short(port_id)}",
+                _near(port_id),
                 router.leg_name(port_id, gateway),
                 network_id,
                 mac,
@@ -140,6 +140,10 @@ class Routers:
 
     def _name(self, router_id: str) -> str:
         return f"{self._site.prefix}-rtr-{router_id}"
+
+
+def _near(port_id: str) -> str:
+    return f"v-r{short(port_id)}"
 
 
 def _addresses(spec: RouterSpec) -> dict[str, list[str]]:
