@@ -8,6 +8,7 @@ import msgspec
 
 from pileus.kernel.http import Answer, Call, Route, Service
 
+METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")  # OpenAPI knows no others
 VARIABLE = re.compile(r"\{(\w+)(?::rest)?\}")
 
 
@@ -30,6 +31,8 @@ def document(service: Service) -> dict[str, Any]:
     by_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
     for route in service.routes:
+        if route.method not in METHODS:
+            continue
         path = VARIABLE.sub(r"{\1}", route.path)
         methods = paths.setdefault(path, {})
         described = _operation(service, route, by_type)
