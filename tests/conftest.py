@@ -24,6 +24,7 @@ from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import Worker
 from pileus.main import bootstrap, build_api, build_cloud, build_worker
 from pileus.network.drivers.fake import FakeNetworkHost
+from tests import engines
 
 READER = ("reader",)
 MEMBER = ("member", "reader")
@@ -84,7 +85,7 @@ class Lab:
         if token.startswith('{"persona"'):
             return self.ctx(**json.loads(token))
         try:
-            from pileus.identity.service import tokens  # noqa: PLC0415
+            from pileus.identity.service import tokens
         except ImportError:
             raise Unauthenticated("The request you have made requires authentication.") from None
         return tokens.authenticate(cloud, token, call)
@@ -92,7 +93,15 @@ class Lab:
 
 def make_settings(state_dir: Path, **changes) -> Settings:
     """Settings under which a cloud costs little."""
-    chosen = {"bcrypt_rounds": 4, "hypervisor": "fake", "network_driver": "fake", "host_name": "host1", "demo": False, **changes}
+    chosen = {
+        "database_url": engines.url_for(state_dir),
+        "bcrypt_rounds": 4,
+        "hypervisor": "fake",
+        "network_driver": "fake",
+        "host_name": "host1",
+        "demo": False,
+        **changes,
+    }
     return Settings(state_dir=str(state_dir), **chosen)
 
 
@@ -127,6 +136,7 @@ def lab(template_state, tmp_path) -> Lab:
     yield made
     made.app.close()
     made.cloud.db.dispose()
+    engines.drop(state_dir)
 
 
 @pytest.fixture(scope="session")
@@ -138,3 +148,4 @@ def lab_once(template_state, tmp_path_factory) -> Lab:
     yield made
     made.app.close()
     made.cloud.db.dispose()
+    engines.drop(state_dir)
