@@ -23,6 +23,7 @@ from pileus.object_store.timestamps import Timestamp
 T = TypeVar("T")
 TRIES = 8
 CUT_SHORT = 499
+WRITEBACK_BYTES = 8_388_608
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -157,7 +158,7 @@ class Incoming:
     def __init__(self, shelf: Shelf, partition: int, name: ObjectName, put: ObjectPut) -> None:
         self.shelf, self.name, self.put = shelf, name, put
         self.directory = shelf.directory(partition, name)
-        self.size_bytes = 0
+        self.size_bytes = self.sent_bytes = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.new: NewFile | None = None
         self.full = self.abandoned = False
@@ -173,6 +174,10 @@ class Incoming:
         self.size_bytes += len(data)
         if self.put.size_bytes is None or self.size_bytes <= self.put.size_bytes:
             self.new.write(data)
+            if self.size_bytes - self.sent_bytes >= WRITEBACK_BYTES:
+                # the kernel starts to write these pages, so that little is left for the fsync
+                os.posix_fadvise(self.new.descriptor, self.sent_bytes, self.size_bytes - self.sent_bytes, os.POSIX_FADV_DONTNEED)
+                self.sent_bytes = self.size_bytes
 
     def commit(self, footer: Mapping[str, str]) -> tuple[Written, Record | None]:
         """Make it the object; durable on return.  The record is None when it was refused."""

@@ -90,12 +90,13 @@ class LocalReader:
 
 
 class LocalWriter:
-    """A body on its way to the disk: kept in memory up to a batch, then written in a thread."""
+    """A body on its way to the disk: kept in memory up to a batch, which a thread writes while the next one comes in."""
 
     def __init__(self, server: "LocalObjects", incoming: Incoming) -> None:
         self.server, self.incoming = server, incoming
         self.batch: list[bytes] = []
         self.batch_bytes = 0
+        self.writing: asyncio.Task[None] | None = None
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -103,7 +104,15 @@ class LocalWriter:
         self.batch_bytes += len(data)
         if self.batch_bytes >= BATCH_BYTES:
             batch = self._take()
-            await self.server.carrier.run(lambda: self._try(lambda: self.incoming.write(batch)))
+            await self._written()
+            work = self.server.carrier.run(lambda: self._try(lambda: self.incoming.write(batch)))
+            self.writing = asyncio.create_task(work)
+
+    async def _written(self) -> None:
+        """Wait for the batch that a thread is writing.  :raises OSError: when it could not."""
+        if self.writing is not None:
+            writing, self.writing = self.writing, None
+            await writing
 
     def _take(self) -> bytes:
         batch = self.batch[0] if len(self.batch) == 1 else b"".join(self.batch)
@@ -139,6 +148,7 @@ class LocalWriter:
             return written, row, self.server.carrier.tell_here(put.updates, name, row, self.server.shelf.device)
 
         try:
+            await self._written()
             done = await self.server.carrier.run(lambda: self._try(work))
         finally:
             self.incoming.close()
@@ -152,6 +162,9 @@ class LocalWriter:
     async def abort(self) -> None:
         """Forget it."""
         self.batch = []
+        if self.writing is not None:
+            await asyncio.wait([self.writing])
+            self.writing.exception()
         self.incoming.close()
 
 

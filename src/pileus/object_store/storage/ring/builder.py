@@ -22,14 +22,12 @@ import msgspec
 
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
-from pileus.object_store.storage.ring.plan import Tier, children_of, required_overload, targets, tiers_of
+from pileus.object_store.storage.ring.mover import Mover
+from pileus.object_store.storage.ring.mover import RingError as RingError
+from pileus.object_store.storage.ring.plan import Tier, limits, required_overload, targets, tiers_of
 from pileus.object_store.storage.ring.table import NO_DEVICE, Table, pack_row, unpack_row
 
 SECONDS_PER_HOUR = 3600
-
-
-class RingError(Exception):
-    """The ring cannot be made, or changed, like this."""
 
 
 class Saved(msgspec.Struct, kw_only=True):
@@ -159,7 +157,8 @@ class Builder:
         self._resize()
         before = [array("H", row) for row in self.rows]
         gone = len(self.removed)
-        _Mover(self, live, random.Random(seed)).run()
+        plan = targets(live, self.replicas, self.overload)
+        Mover(self.rows, live, plan, self.parts, random.Random(seed)).run(self._movable())
         for device_id in self.removed:
             self.devices[device_id] = None
         self.removed = set()
@@ -172,6 +171,11 @@ class Builder:
         self.changed = False
         self.version += 1
         return Rebalanced(len(moved), self.balance(), self.dispersion(), gone)
+
+    def _movable(self) -> set[int]:
+        """Return the partitions that may be moved again."""
+        horizon = self.now() - self.min_part_hours * SECONDS_PER_HOUR
+        return {part for part, at in enumerate(self.moved_at) if at <= horizon}
 
     def _resize(self) -> None:
         """Give the rows the length that the replica count asks for; what is new has no device."""
@@ -211,7 +215,7 @@ class Builder:
         live = self.live()
         if not live:
             return Counter()
-        limits = _limits(live, self.replicas)
+        most = limits(live, self.replicas)
         found: Counter[Tier] = Counter()
         for part in range(self.parts):
             counts: Counter[Tier] = Counter()
@@ -219,7 +223,7 @@ class Builder:
                 node = self.devices[row[part]] if part < len(row) and row[part] != NO_DEVICE else None
                 if node:
                     counts.update(tiers_of(node))
-            found.update({tier: count - limits[tier] for tier, count in counts.items() if count > limits.get(tier, count)})
+            found.update({tier: count - most[tier] for tier, count in counts.items() if count > most.get(tier, count)})
         return found
 
     def dispersion(self) -> float:
@@ -308,123 +312,3 @@ def load_builder(path: str, now: Callable[[], float]) -> Builder:
         removed=set(saved.removed),
         changed=saved.changed,
     )
-
-
-def _limits(live: list[Node], replicas: float) -> dict[Tier, int]:
-    """Return the most replicas of a partition that a tier must hold when they are as far apart as can be."""
-    plan = targets(live, replicas, overload=1e9)
-    return {tier: -int(-(wanted - 1e-6) // 1) for tier, wanted in plan.items()}
-
-
-class _Mover:
-    """One rebalance: counts that follow every move."""
-
-    def __init__(self, builder: Builder, live: list[Node], chance: random.Random) -> None:
-        self.builder, self.chance = builder, chance
-        self.nodes = {node.id: node for node in live}
-        self.tiers = {node.id: tiers_of(node) for node in live}
-        self.children = children_of(live)
-        plan = targets(live, builder.replicas, builder.overload)
-        self.limits = {tier: -int(-(wanted - 1e-6) // 1) for tier, wanted in plan.items()}
-        self.hunger: Counter[Tier] = Counter()
-        held = builder.held()
-        for device_id, share in self._shares(plan).items():
-            for tier in ((), *self.tiers[device_id]):
-                self.hunger[tier] += share - held[device_id]
-
-    def _shares(self, plan: dict[Tier, float]) -> dict[int, int]:
-        """Return how many partitions each device is to hold, in whole numbers that add up."""
-        exact = {device_id: plan[tiers[3]] * self.builder.parts for device_id, tiers in self.tiers.items()}
-        shares = {device_id: int(share + 1e-6) for device_id, share in exact.items()}
-        left = sum(len(row) for row in self.builder.rows) - sum(shares.values())
-        held = self.builder.held()
-        by_rest = sorted(exact, key=lambda one: (shares[one] >= held[one], shares[one] - exact[one], one))
-        for device_id in by_rest[: max(left, 0)]:
-            shares[device_id] += 1
-        return shares
-
-    def run(self) -> None:
-        """Place, spread, balance."""
-        rows = self.builder.rows
-        touched: set[int] = set()
-        order = list(range(self.builder.parts))
-        self.chance.shuffle(order)
-        for part in order:
-            for row in rows:
-                if part < len(row) and row[part] not in self.nodes:
-                    self._place(row, part)
-                    touched.add(part)
-        horizon = self.builder.now() - self.builder.min_part_hours * SECONDS_PER_HOUR
-        movable = [part for part in order if part not in touched and self.builder.moved_at[part] <= horizon]
-        done = {part for part in movable if self._improve(part, crowded_only=True)}
-        for part in movable:
-            if part not in done:
-                self._improve(part, crowded_only=False)
-
-    def _others(self, part: int, but: array[int]) -> list[int]:
-        found = (row[part] for row in self.builder.rows if row is not but and part < len(row))
-        return [device_id for device_id in found if device_id in self.nodes]
-
-    def _place(self, row: array[int], part: int) -> None:
-        best = self._best(self._others(part, row))
-        self._count(best, -1)
-        row[part] = best
-
-    def _count(self, device_id: int, change: int) -> None:
-        for tier in ((), *self.tiers[device_id]):
-            self.hunger[tier] += change
-
-    def _best(self, others: list[int]) -> int:
-        """Return the device for one more replica beside others: the least crowded tier, then the hungriest."""
-        counts: Counter[Tier] = Counter(tier for other in others for tier in self.tiers[other])
-        fed: Counter[Tier] = Counter()
-        for other in others:
-            fed.update(dict.fromkeys(self.tiers[other], self.hunger[self.tiers[other][3]]))
-
-        def descend(parent: Tier) -> int | None:
-            below = self.children.get(parent)
-            if below is None:
-                device_id = int(parent[3])
-                return None if device_id in others else device_id
-
-            def rank(tier: Tier) -> tuple[bool, bool, int, int]:
-                hunger = self.hunger[tier] - fed[tier]
-                return counts[tier] >= self.limits[tier], hunger <= 0, counts[tier], -hunger
-
-            for tier in sorted(below, key=rank):
-                found = descend(tier)
-                if found is not None:
-                    return found
-            return None
-
-        best = descend(())
-        if best is None:
-            raise RingError("there are fewer devices than replicas")
-        return best
-
-    def _crowding(self, device_id: int, others: list[int]) -> int:
-        counts: Counter[Tier] = Counter(tier for other in others for tier in self.tiers[other])
-        return sum(counts[tier] + 1 > self.limits[tier] for tier in self.tiers[device_id])
-
-    def _improve(self, part: int, crowded_only: bool) -> bool:
-        """Move one replica of a partition to a better place, if there is one; tell whether it did."""
-        for row in self.builder.rows:
-            if part >= len(row):
-                continue
-            now_on = row[part]
-            others = self._others(part, row)
-            crowding = self._crowding(now_on, others)
-            if crowded_only and not crowding:
-                continue
-            if not crowded_only and self.hunger[self.tiers[now_on][3]] >= 0:
-                continue
-            best = self._best(others)
-            new_crowding = self._crowding(best, others)
-            hungry = self.hunger[self.tiers[best][3]] > 0
-            better = new_crowding < crowding if crowded_only else hungry and new_crowding <= crowding
-            if best != now_on and better:
-                self._count(now_on, 1)
-                self._count(best, -1)
-                row[part] = best
-                return True
-        return False

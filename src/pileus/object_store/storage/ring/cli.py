@@ -17,6 +17,7 @@ from pileus.kernel.clock import SystemClock
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
 from pileus.object_store.storage.ring.builder import Builder, RingError, load_builder
+from pileus.object_store.storage.ring.report import print_devices, show_builder
 from pileus.object_store.storage.ring.search import matching, parse_device, parse_search, show
 
 WARNING, ERROR = 1, 2
@@ -71,45 +72,14 @@ def ring(context: click.Context, builder_file: str) -> None:
     """Show a builder file, or do something with it."""
     context.obj = Place(builder_file)
     if context.invoked_subcommand is None:
-        show_builder(context.obj)
+        show_builder(context.obj.load(), context.obj.path, context.obj.ring_path)
 
 
 @ring.command()
 @click.pass_obj
 def default(place: Place) -> None:
     """Show the ring and its devices."""
-    show_builder(place)
-
-
-def show_builder(place: Place) -> None:
-    """Print the ring and its devices."""
-    builder = place.load()
-    nodes = builder.known()
-    regions, zones = {node.region for node in nodes}, {(node.region, node.zone) for node in nodes}
-    click.echo(f"{place.path}, build version {builder.version}")
-    click.echo(
-        f"{builder.parts} partitions, {builder.replicas:.6f} replicas, {len(regions)} regions, {len(zones)} zones, "
-        f"{len(nodes)} devices, {builder.balance() if builder.rows else 0:.2f} balance, {builder.dispersion():.2f} dispersion"
-    )
-    click.echo(f"The minimum number of hours before a partition can be reassigned is {builder.min_part_hours}")
-    click.echo(f"The overload factor is {builder.overload * 100:.2f}% ({builder.overload:.6f})")
-    state = "is up-to-date" if os.path.exists(place.ring_path) and not builder.changed else "is obsolete"
-    click.echo(f"Ring file {place.ring_path} {state if os.path.exists(place.ring_path) else 'not found'}")
-    _print_devices(builder, nodes)
-
-
-def _print_devices(builder: Builder, nodes: list[Node]) -> None:
-    held, wanted = builder.held(), builder.wanted()
-    click.echo("Devices:   id region zone ip address:port replication ip:port  name weight partitions balance flags meta")
-    for node in nodes:
-        share = wanted.get(node.id, 0)
-        balance = 100.0 * held[node.id] / share - 100.0 if share else (999.99 if held[node.id] else 0.0)
-        flags = "DEL" if node.id in builder.removed else ""
-        click.echo(
-            f"         {node.id:4d} {node.region:6d} {node.zone:4d} {node.ip}:{node.port} "
-            f"{node.replication_ip or node.ip}:{node.replication_port or node.port} {node.device:>5s} {node.weight:6.02f} "
-            f"{held[node.id]:10d} {balance:7.02f} {flags:>5s} {node.meta}"
-        )
+    show_builder(place.load(), place.path, place.ring_path)
 
 
 @ring.command()
@@ -188,7 +158,7 @@ def _found(builder: Builder, text: str | None, fields: dict[str, Any] | None = N
 def search(place: Place, /, value: str | None, **fields: Any) -> None:
     """Show the devices that match."""
     builder = place.load()
-    _print_devices(builder, _found(builder, value, fields))
+    print_devices(builder, _found(builder, value, fields))
 
 
 @ring.command("list_parts")

@@ -119,3 +119,9 @@ def required_overload(nodes: list[Node], replicas: float) -> float:
             weighted[tier] += shares[node.id]
     wanted = by_dispersion(nodes, replicas, weighted)
     return max([0.0, *(wanted[tiers_of(node)[3]] / shares[node.id] - 1 for node in nodes)])
+
+
+def limits(live: list[Node], replicas: float) -> dict[Tier, int]:
+    """Return the most replicas of a partition that a tier must hold when they are as far apart as can be."""
+    plan = targets(live, replicas, overload=1e9)
+    return {tier: -int(-(wanted - 1e-6) // 1) for tier, wanted in plan.items()}
