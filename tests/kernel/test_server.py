@@ -16,3 +16,10 @@ def test_an_unknown_path(lab):
 def test_metrics(lab):
     lab.anonymous.get("/health")
     assert b"pileus_http_requests_total" in lab.anonymous.get("/metrics").content
+
+
+def test_nul_is_refused_everywhere(lab):
+    client = lab.client("admin")
+    assert client.get("/identity/v3/users/a%00b").status_code == 404
+    assert client.get("/identity/v3/users?name=a%00b").status_code == 400
+    assert client.post("/identity/v3/projects", json={"project": {"name": "a\0b"}}).status_code == 400

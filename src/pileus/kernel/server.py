@@ -180,12 +180,25 @@ class Api:
     def _run(self, request: _Request, call: Call, raw: bytes) -> Reply:
         try:
             self._admit(request, call)
+            _refuse_nul(call, raw)
             call.raw = raw
             if not call.route.raw:
                 call.body = _decode_body(call.route, raw, request.service)
             return _encode(request, call, call.route.handler(call))
         except Fault as fault:
             return _encode_fault(request, fault)
+
+
+def _refuse_nul(call: Call, raw: bytes) -> None:
+    """Refuse the one character that PostgreSQL keeps in no text.
+
+    :raises NotFound: when it is in the path.
+    :raises BadRequest: when it is in the query or the body.
+    """
+    if any("\0" in value for value in call.path.values()):
+        raise NotFound("The resource could not be found.")
+    if any("\0" in key or "\0" in value for key, value in call.query.pairs) or (b"\\u0000" in raw and not call.route.raw):
+        raise BadRequest("The request contains the character NUL.")
 
 
 def _decode_body(route: Route, raw: bytes, service: Service) -> Any:
