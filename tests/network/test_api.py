@@ -236,8 +236,10 @@ def test_security_groups(demo, other):
     assert demo.make("security_group_rule", 400, **web | {"port_range_max": 79}) == "SecurityGroupInvalidPortRange"
     wrong = web | {"remote_ip_prefix": "2001:db8::/32"}
     assert demo.make("security_group_rule", 400, **wrong) == "SecurityGroupRuleParameterConflict"
-    demo.make("security_group_rule", **web | {"remote_group_id": default[0]["id"]})
-    assert demo.drop("security_group", default[0]["id"], 409) == "SecurityGroupInUse"
+    named = demo.make("security_group", name="named")["id"]
+    naming = demo.make("security_group_rule", **web | {"remote_group_id": named})["id"]
+    demo.drop("security_group", named)
+    assert demo.show("security_group_rule", naming, 404) == "SecurityGroupRuleNotFound"
     network, _ = demo.network()
     port = demo.make("port", network_id=network["id"], security_groups=[group["id"]])
     assert demo.drop("security_group", group["id"], 409) == "SecurityGroupInUse"
@@ -294,6 +296,33 @@ def test_quotas(demo, admin):
     assert demo.call("GET", f"quotas/{project}/details")["quota"]["network"] == {"limit": 1, "used": 1, "reserved": 0}
     admin.call("DELETE", f"quotas/{project}", status=204)
     demo.make("network")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "low", "high", "kind"),
+    [
+        ("tcp", -16, 80, "SecurityGroupInvalidPortValue"),
+        ("tcp", 80, 65536, "SecurityGroupInvalidPortValue"),
+        ("udp", 0, 80, "SecurityGroupInvalidPortValue"),
+        ("tcp", None, 6, "SecurityGroupInvalidPortRange"),
+        ("icmp", -1, 25, "SecurityGroupInvalidPortValue"),
+        ("icmp", 300, 1, "SecurityGroupInvalidIcmpValue"),
+        ("icmp", None, 6, "SecurityGroupMissingIcmpType"),
+    ],
+)
+def test_ports_of_rules(demo, protocol, low, high, kind):
+    group = demo.make("security_group", name="g")["id"]
+    rule = {"security_group_id": group, "direction": "ingress", "protocol": protocol}
+    assert demo.make("security_group_rule", 400, **rule, port_range_min=low, port_range_max=high) == kind
+
+
+def test_what_rules_and_groups_cannot_be(demo):
+    group = demo.make("security_group", name="g")["id"]
+    rule = {"security_group_id": group, "direction": "ingress"}
+    for remote in ("no-id", "e" * 32):
+        assert demo.make("security_group_rule", 404, **rule, remote_group_id=remote) == "SecurityGroupNotFound"
+    assert demo.make("security_group_rule", 404, security_group_id="no-id", direction="egress") == "SecurityGroupNotFound"
+    assert demo.change("security_group", group, 409, name="Default") == "SecurityGroupDefaultAlreadyExists"
 
 
 def test_a_subnet_tells_whether_its_network_is_external(demo, admin):

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 Name = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=255)]
 Id = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")]
+GroupId = Annotated[str, Meta(max_length=255)]  # of no form, as in neutron: what is no id is not found
 Project = Annotated[str, Meta(max_length=255)]
 Flag = bool | Literal["true", "True", "TRUE", "false", "False", "FALSE", 0, 1]
 Number = int | Annotated[str, Meta(pattern=r"^-?[0-9]{1,10}$")]
@@ -220,14 +221,14 @@ class GroupUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_default
 
 
 class RuleCreate(Struct, forbid_unknown_fields=True, kw_only=True):
-    security_group_id: Id
+    security_group_id: GroupId
     direction: Literal["ingress", "egress"]
     ethertype: Literal["IPv4", "IPv6", "ipv4", "ipv6"] | None = None
     protocol: str | int | None = None
     port_range_min: Number | None = None
     port_range_max: Number | None = None
     remote_ip_prefix: str | None = None
-    remote_group_id: Id | None = None
+    remote_group_id: GroupId | None = None
     remote_address_group_id: None = None
     description: Text = ""
     project_id: Project | None = None

@@ -1,11 +1,13 @@
 """Use cases of security groups and their rules."""
 
+import ipaddress
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
+from pileus.kernel.errors import BadRequest
 from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access
@@ -25,6 +27,7 @@ PROTOCOLS = {
 }  # fmt: skip
 WITH_PORTS = {6, 17, 33, 132, 136}
 ICMP = {1, 58}
+PORT_MAX = 65535
 ONLY_IPV6 = {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
 
 
@@ -95,8 +98,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     owned = [(access.project_for(ctx, attributes), attributes) for attributes, _ in many]
     for project_id, attributes in owned:
         ctx.require("create_security_group", target_of(project_id))
-        if attributes["name"].lower() == DEFAULT_NAME:
-            raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+        _check_name(attributes)
 
     def work(tx: Connection) -> list[Group]:
         made = []
@@ -113,8 +115,14 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     return access.transact(ctx.cloud, work)
 
 
+def _check_name(attributes: Attributes) -> None:
+    if str(attributes.get("name", "")).lower() == DEFAULT_NAME:
+        raise conflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
+
+
 def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> Group:
     """Change a group's name, description or statefulness."""
+    _check_name(attributes)
 
     def work(tx: Connection) -> Group:
         group = _find(ctx, tx, id, "update")
@@ -131,7 +139,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
 
 
 def remove(ctx: Context, id: str, revision: int | None = None) -> None:
-    """Remove a group.  :raises Conflict: when a port is in it, another group names it, or it is the default one."""
+    """Remove a group, and the rules of others that name it.  :raises Conflict: when a port is in it, or it is the default one."""
 
     def work(tx: Connection) -> None:
         group = _find(ctx, tx, id, "delete")
@@ -140,7 +148,11 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
             raise conflict("SecurityGroupInUse", f"Security Group {id} in use.")
         if store.is_default(tx, id) and not ctx.is_admin:
             raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
+        others = store.naming(tx, id)
         store.delete_group(tx, id)
+        for other in others:
+            rows.update_row(tx, tables.groups, ctx.cloud.clock.now(), other, {})
+            sync.touch_group(tx, ctx.cloud, other)
 
     access.transact(ctx.cloud, work)
 
@@ -218,6 +230,9 @@ def check_rule(rule: Attributes) -> None:
     """
     number = _protocol(rule)
     low, high = rule["port_range_min"], rule["port_range_max"]
+    for port in (low, high):
+        if port is not None and not 0 <= port <= PORT_MAX:
+            raise _bad_port(port)
     if rule["remote_ip_prefix"] and rule["remote_group_id"]:
         text = "Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
         raise invalid(text, "SecurityGroupMultipleRemoteEntites")
@@ -226,7 +241,7 @@ def check_rule(rule: Attributes) -> None:
         if net.version != (4 if rule["ethertype"] == "IPv4" else 6):
             text = f"Conflicting value ethertype {rule['ethertype']} for CIDR {rule['remote_ip_prefix']}"
             raise invalid(text, "SecurityGroupRuleParameterConflict")
-        rule["remote_ip_prefix"] = str(net)
+        rule["remote_ip_prefix"] = str(ipaddress.ip_interface(rule["remote_ip_prefix"]))  # host bits stay, as in neutron
     if low is None and high is None:
         return
     if number is None or rule["protocol"] == "ip":
@@ -236,8 +251,14 @@ def check_rule(rule: Attributes) -> None:
     elif number not in WITH_PORTS:
         text = f"Invalid protocol {rule['protocol']} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP."
         raise invalid(text, "SecurityGroupInvalidProtocolForPort")
-    elif low is None or high is None or not 1 <= low <= high <= 65535:
+    elif 0 in (low, high):
+        raise _bad_port(0)
+    elif low is None or high is None or low > high:
         raise invalid("For TCP/UDP protocols, port_range_min must be <= port_range_max", "SecurityGroupInvalidPortRange")
+
+
+def _bad_port(port: int) -> BadRequest:
+    return invalid(f"Invalid value for port {port}", "SecurityGroupInvalidPortValue")
 
 
 def _check_icmp(kind: int | None, code: int | None) -> None:

@@ -87,18 +87,21 @@ def set_default(tx: Connection, project_id: str, group_id: str) -> None:
 
 
 def delete_group(tx: Connection, id: str) -> None:
-    """Remove a group with its rules."""
+    """Remove a group with its rules, and those of others that name it."""
     tx.execute(delete(default_groups).where(default_groups.c.group_id == id))
-    tx.execute(delete(rules).where(rules.c.security_group_id == id))
+    tx.execute(delete(rules).where((rules.c.security_group_id == id) | (rules.c.remote_group_id == id)))
     rows.delete_row(tx, groups, id)
 
 
 def in_use(tx: Connection, id: str) -> bool:
-    """Tell whether a port is in the group, or another group's rule names it."""
-    if tx.execute(select(port_groups.c.port_id).where(port_groups.c.group_id == id).limit(1)).first():
-        return True
-    named = select(rules.c.id).where(rules.c.remote_group_id == id, rules.c.security_group_id != id)
-    return tx.execute(named.limit(1)).first() is not None
+    """Tell whether a port is in the group."""
+    return tx.execute(select(port_groups.c.port_id).where(port_groups.c.group_id == id).limit(1)).first() is not None
+
+
+def naming(tx: Connection, id: str) -> list[str]:
+    """Return the other groups whose rules name a group."""
+    query = select(rules.c.security_group_id).where(rules.c.remote_group_id == id, rules.c.security_group_id != id)
+    return list(tx.execute(query.distinct()).scalars())
 
 
 def is_real(tx: Connection, id: str) -> bool:

@@ -135,11 +135,16 @@ def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec
     return {id: GroupSpec(id, tuple(_rule(rule) for rule in group.rules), frozenset(members[id])) for id, group in found.items()}
 
 
+def _range(prefix: str | None) -> str | None:
+    """Return a rule's range without the host bits that the user may have given."""
+    return str(addressing.network(prefix)) if prefix else None
+
+
 def _rule(rule: Rule) -> GroupRule:
     return GroupRule(
         id=rule.id, direction="ingress" if rule.direction == "ingress" else "egress",
         ethertype="IPv6" if rule.ethertype == "IPv6" else "IPv4", protocol=rule.protocol, port_min=rule.port_range_min,
-        port_max=rule.port_range_max, remote_cidr=rule.remote_ip_prefix, remote_group_id=rule.remote_group_id,
+        port_max=rule.port_range_max, remote_cidr=_range(rule.remote_ip_prefix), remote_group_id=rule.remote_group_id,
     )  # fmt: skip
 
 
