@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.object_store.conftest import ACCOUNT, OTHER_ACCOUNT
+from tests.object_store.conftest import ACCOUNT, OTHER_ACCOUNT, make_shop
 
 
 def test_a_new_account_is_shown_as_empty(swift):
@@ -145,6 +145,23 @@ def test_quotas_of_the_newer_form(shop, swift):
     swift("PUT", "/c")
     assert swift("PUT", "/c/o", b"0").status_code == 201
     assert swift("PUT", "/c/p", b"0").status_code == 413
+
+
+def test_quotas_of_a_storage_policy(tmp_path):
+    shop = make_shop(tmp_path, policies=2)
+    swift, reseller = shop.client(), shop.client("reseller")
+    assert swift("POST", **{"X-Account-Quota-Bytes-Policy-Policy-1": "5"}).status_code == 403
+    assert reseller("POST", **{"X-Account-Quota-Bytes-Policy-Policy-1": "5"}).status_code == 204
+    assert swift("HEAD").headers["x-account-quota-bytes-policy-policy-1"] == "5"
+    for index in range(2):
+        swift("PUT", f"/{index}", X_Storage_Policy=f"Policy-{index}")
+    assert swift("PUT", "/0/o", b"0123456789").status_code == 201
+    assert swift("PUT", "/1/o", b"01234").status_code == 201
+    over = swift("PUT", "/1/p", b"0")
+    assert (over.status_code, over.text) == (413, "Upload exceeds policy quota.")
+    assert reseller("POST", **{"X-Remove-Account-Quota-Bytes-Policy-Policy-1": "x"}).status_code == 204
+    assert swift("PUT", "/1/p", b"0").status_code == 201
+    shop.app.close()
 
 
 def test_access_lists_of_an_account(shop, swift):

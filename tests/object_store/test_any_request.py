@@ -15,7 +15,8 @@ NAMES = st.sampled_from(
         "Destination-Account", "X-Object-Manifest", "X-Symlink-Target", "X-Symlink-Target-Etag", "X-Delete-At",
         "X-Delete-After",
         "X-Container-Read", "X-Container-Write", "X-Versions-Location", "X-Versions-Enabled",
-        "X-Object-Meta-A", "X-Container-Meta-Quota-Bytes", "X-Account-Access-Control", "X-If-Delete-At", "Content-Type", "X-Storage-Policy",
+        "X-Object-Meta-A", "X-Container-Meta-Quota-Bytes", "X-Account-Access-Control", "X-If-Delete-At", "Content-Type",
+        "X-Storage-Policy",
         "Origin", "X-Container-Meta-Web-Index", "X-Container-Meta-Web-Listings", "Referer",
         "X-Remove-Container-Meta-Web-Index",
     ]

@@ -144,5 +144,6 @@ class Reading:
         self.reader = await self.placement.other_replica(self.policy, self.name, wanted, start, length)
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Let go of it, at once: nobody opens its path late."""
+        self.reader.path = None
         await self.reader.close()

@@ -158,9 +158,8 @@ async def send(call: Call, found: Response) -> Answer | FileAnswer | StreamAnswe
         assert isinstance(body, bytes)
         return Answer(body, found.status, headers, content_type)
     if isinstance(body, FileSlice):
-        whole = body.length == body.size_bytes
-        length = None if whole else body.length
-        return FileAnswer(body.path, body.size_bytes, body.start, length, found.status, headers, content_type, found.close)
+        # with a length the kernel opens the path itself, before close; without one the server would open it later
+        return FileAnswer(body.path, body.size_bytes, body.start, body.length, found.status, headers, content_type, found.close)
     return StreamAnswer(_closing(body, found), found.length, found.status, headers, content_type)
 
 

@@ -8,7 +8,7 @@ from pileus.object_store.indexes import AccountInfo, ContainerInfo, ContainerPut
 from pileus.object_store.request import Refused, Request
 
 FRESH_MARKS = ("X-Container-Meta-Quota-Bytes", "X-Container-Meta-Quota-Count")
-FRESH_ACCOUNT_MARKS = ("X-Account-Meta-Quota-Bytes", "X-Account-Sysmeta-Quota-Bytes", "X-Account-Sysmeta-Quota-Count")
+FRESH_ACCOUNT_MARKS = ("X-Account-Meta-Quota-", "X-Account-Sysmeta-Quota-")
 READS = ("GET", "HEAD")
 
 
@@ -20,7 +20,7 @@ async def account_info(req: Request, account: str = "", *, fresh: bool = False) 
         return known
     answer = await req.store.placement.account(account)
     info = answer.info if answer.status == HTTPStatus.OK else None
-    if info is not None and not any(mark in info.metadata for mark in FRESH_ACCOUNT_MARKS):
+    if info is not None and not any(key.startswith(FRESH_ACCOUNT_MARKS) for key in info.metadata):
         req.store.remember(account, "", info, now)
     return info
 

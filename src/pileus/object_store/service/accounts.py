@@ -59,7 +59,7 @@ def _headers(req: Request, info: AccountInfo | None, owner: bool) -> dict[str, s
             found[prefix + "Container-Count"] = str(use.container_count)
             found[prefix + "Object-Count"] = str(use.object_count)
             found[prefix + "Bytes-Used"] = str(use.bytes_used)
-    found |= metadata.shown(info.metadata, owner) | quotas.shown(info.metadata)
+    found |= metadata.shown(info.metadata, owner) | quotas.shown(req, info.metadata)
     if owner and info.metadata.get(ACL_STORED):
         found[ACL_SHOWN] = info.metadata[ACL_STORED]
     return found

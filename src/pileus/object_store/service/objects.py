@@ -29,7 +29,7 @@ async def show(req: Request) -> Response:
     head = req.method == "HEAD"
     if version_id := req.query.get("version-id"):
         content = await version_ids.open_version(req, info, version_id, head=head)
-        return reading.answer(req, content, {"X-Object-Version-Id": version_id})
+        return await reading.answer(req, content, {"X-Object-Version-Id": version_id})
     links = req.query.get("symlink") != "get"
     whole = req.query.get("multipart-manifest") != "get"
     found = await reading.open_content(req, info, req.name, head=head, links=links, whole=whole)
@@ -38,7 +38,7 @@ async def show(req: Request) -> Response:
     more = symlinks.shown(found) if not links else {}
     if info.metadata.get(versions.HIDDEN):
         more |= _version_headers(req, found.location, more)
-    return reading.answer(req, found, more)
+    return await reading.answer(req, found, more)
 
 
 def _version_headers(req: Request, location: str, more: dict[str, str]) -> dict[str, str]:

@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 
 from pileus.object_store.caller import NOBODY
-from pileus.object_store.indexes import ContainerInfo
+from pileus.object_store.indexes import ContainerInfo, PolicyUse
 from pileus.object_store.request import Refused, Request
 from pileus.object_store.service import access
 
 BYTES, COUNT = "x-container-meta-quota-bytes", "x-container-meta-quota-count"
 ACCOUNT_OLD = "x-account-meta-quota-bytes"
-ACCOUNT_NEW = {"x-account-quota-bytes": "X-Account-Sysmeta-Quota-Bytes", "x-account-quota-count": "X-Account-Sysmeta-Quota-Count"}
+NEW, STORED = "x-account-quota-", "X-Account-Sysmeta-Quota-"
+WORDS = ("bytes", "count")
+
+
+def _new_headers(req: Request) -> dict[str, str]:
+    """Return the headers of quotas of the newer form by the names under which they are stored."""
+    names = {f"{NEW}{word}": f"{STORED}{word.title()}" for word in WORDS}
+    for policy in req.store.placement.cluster.policies:
+        for word in WORDS:
+            stored = f"{STORED}{word.title()}-Policy-{policy.index}"
+            names |= {f"{NEW}{word}-policy-{name.lower()}": stored for name in (policy.name, *policy.aliases)}
+    return names
 
 
 def check_container_headers(headers: Mapping[str, str]) -> None:
@@ -25,12 +36,12 @@ def account_headers(req: Request) -> dict[str, str]:
     :raises Refused: 400 when one is no number, 403 when the caller does not administer the object store.
     """
     found: dict[str, str] = {}
-    for key, stored in ACCOUNT_NEW.items():
-        removal = f"x-remove-{key[2:]}"
-        if key in req.headers:
-            found[stored] = req.headers[key]
-        elif removal in req.headers:
-            found[stored] = ""
+    if any("account-quota-" in key for key in req.headers):
+        for key, stored in _new_headers(req).items():
+            if key in req.headers:
+                found[stored] = req.headers[key]
+            elif f"x-remove-{key[2:]}" in req.headers:
+                found[stored] = ""
     old = {key for key in (ACCOUNT_OLD, f"x-remove-{ACCOUNT_OLD[2:]}") if key in req.headers}
     if not found and not old:
         return {}
@@ -41,9 +52,11 @@ def account_headers(req: Request) -> dict[str, str]:
     return found
 
 
-def shown(metadata: Mapping[str, str]) -> dict[str, str]:
+def shown(req: Request, metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the quotas of an account as headers."""
-    return {key.title(): metadata[stored] for key, stored in ACCOUNT_NEW.items() if metadata.get(stored)}
+    if not any(key.startswith(STORED) for key in metadata):
+        return {}
+    return {key.title(): metadata[stored] for key, stored in _new_headers(req).items() if metadata.get(stored)}
 
 
 async def check(req: Request, info: ContainerInfo, size_bytes: int | None) -> None:
@@ -60,12 +73,17 @@ async def check(req: Request, info: ContainerInfo, size_bytes: int | None) -> No
     account = await access.account_info(req, info.account)
     if account is None or (req.caller or NOBODY).administers(info.account):
         return
-    limit = account.metadata.get("X-Account-Sysmeta-Quota-Bytes") or account.metadata.get(ACCOUNT_OLD.title())
-    if limit and _is_number(limit) and account.bytes_used + more > int(limit):
-        raise Refused(413, "Upload exceeds quota.")
-    count = account.metadata.get("X-Account-Sysmeta-Quota-Count")
-    if count and _is_number(count) and account.object_count + 1 > int(count):
-        raise Refused(413, "Upload exceeds quota.")
+    use = account.by_policy.get(info.policy, PolicyUse())
+    for ending, used, objects in (
+        ("", account.bytes_used, account.object_count),
+        (f"-Policy-{info.policy}", use.bytes_used, use.object_count),
+    ):
+        limit = account.metadata.get(f"{STORED}Bytes{ending}") or account.metadata.get(ACCOUNT_OLD.title() + ending)
+        if limit and _is_number(limit) and used + more > int(limit):
+            raise Refused(413, "Upload exceeds policy quota." if ending else "Upload exceeds quota.")
+        count = account.metadata.get(f"{STORED}Count{ending}")
+        if count and _is_number(count) and objects + 1 > int(count):
+            raise Refused(413, "Upload exceeds policy quota." if ending else "Upload exceeds quota.")
 
 
 def _is_number(text: str) -> bool:

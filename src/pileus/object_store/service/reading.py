@@ -93,11 +93,19 @@ def _final_etag(content: Content) -> str:
     return content.metadata.etag
 
 
-def answer(req: Request, content: Content, more: dict[str, str] | None = None) -> Response:
+async def answer(req: Request, content: Content, more: dict[str, str] | None = None) -> Response:
     """Answer a GET or HEAD with a content: whole, in ranges, or not at all where conditions say so.
 
-    :raises Refused: 412 or 416.
+    :raises Refused: 412 or 416; the content is closed then.
     """
+    try:
+        return _answer(req, content, more)
+    except Refused:
+        await content.source.close()
+        raise
+
+
+def _answer(req: Request, content: Content, more: dict[str, str] | None) -> Response:
     meta = content.metadata
     headers = {
         "Content-Type": content.content_type,

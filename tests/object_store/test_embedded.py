@@ -1,0 +1,103 @@
+"""The proxy on a real directory, as it is embedded: bytes last, and nothing stays open."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from pileus.object_store.placement import Placement
+from pileus.object_store.storage.embedded import embedded_cluster
+from tests.object_store.conftest import make_shop
+
+SIZES = (0, 1, 65_535, 65_536, 65_537, 300_000, 3_000_001)
+
+
+def embedded(tmp_path):
+    shop = make_shop(tmp_path)
+    shop.store.placement = Placement(embedded_cluster(str(tmp_path / "objects"), shop.clock.now))
+    return shop
+
+
+@pytest.fixture
+def shop(tmp_path):
+    made = embedded(tmp_path)
+    yield made
+    made.app.close()
+    made.store.placement.cluster.carrier.close()
+
+
+def body_of(size):
+    return (hashlib.sha256(str(size).encode()).digest() * (size // 32 + 1))[:size]
+
+
+def open_bodies(folder):
+    """The bodies of objects in a folder that this process holds open."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except FileNotFoundError:
+            continue
+        if target.startswith(str(folder)) and target.removesuffix(" (deleted)").endswith(".data"):
+            found.append(target)
+    return found
+
+
+def test_bytes_of_all_sizes_last(tmp_path):
+    shop = embedded(tmp_path)
+    swift = shop.client()
+    swift("PUT", "/c", X_Container_Meta_A="b")
+    for size in SIZES:
+        assert swift("PUT", f"/c/{size}", body_of(size), X_Object_Meta_Size=str(size)).status_code == 201
+    shop.app.close()
+    shop.store.placement.cluster.carrier.close()
+    again = embedded(tmp_path)
+    swift = again.client()
+    for size in SIZES:
+        answer = swift("GET", f"/c/{size}")
+        assert answer.content == body_of(size)
+        assert answer.headers["x-object-meta-size"] == str(size)
+        if size > 1:
+            assert swift("GET", f"/c/{size}", Range=f"bytes=1-{size - 2}").content == body_of(size)[1:-1]
+            assert body_of(size)[-1:] in swift("GET", f"/c/{size}", Range="bytes=0-0,-1").content
+    listed = {row["name"]: row["bytes"] for row in swift("GET", "/c?format=json").json()}
+    assert listed == {str(size): size for size in SIZES}
+    assert swift("HEAD", "/c").headers["x-container-meta-a"] == "b"
+    again.app.close()
+    again.store.placement.cluster.carrier.close()
+
+
+def test_nothing_stays_open(shop, tmp_path):
+    _ask_in_all_ways(shop.client())
+    assert open_bodies(tmp_path) == []
+
+
+def _ask_in_all_ways(swift):
+    swift("PUT", "/c", X_Versions_Enabled="true")
+    swift("PUT", "/c/o", body_of(300_000))
+    swift("PUT", "/c/o", body_of(300_001))
+    for headers, status in (
+        ({}, 200),
+        ({"Range": "bytes=5-9"}, 206),
+        ({"Range": "bytes=5-9,11-12"}, 206),
+        ({"Range": "bytes=400000-"}, 416),
+        ({"If-Match": "x"}, 412),
+        ({"If-None-Match": "*"}, 304),
+    ):
+        assert swift("GET", "/c/o", **headers).status_code == status
+        assert swift("HEAD", "/c/o", **headers).status_code in (200, status)
+    assert swift("COPY", "/c/o", Destination="c/p").status_code == 201
+    assert swift("COPY", "/c/o", Destination="c/p", Range="bytes=400000-").status_code == 416
+    assert swift("PUT", "/c/o", body_of(70_000), ETag="0" * 32).status_code == 422
+
+
+def test_a_refused_upload_leaves_no_file(shop, tmp_path):
+    swift = shop.client()
+    swift("PUT", "/c")
+    before = sorted(path.name for path in (tmp_path / "objects").rglob("*.data"))
+    shop.limit(object_bytes_max=100_000)
+    assert swift("PUT", "/c/o", iter([body_of(90_000)] * 2)).status_code == 413
+    assert swift("PUT", "/c/o", body_of(90_000), ETag="0" * 32).status_code == 422
+    assert sorted(path.name for path in (tmp_path / "objects").rglob("*.data")) == before
+    assert swift("GET", "/c").status_code == 204
