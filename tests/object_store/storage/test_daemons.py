@@ -10,6 +10,7 @@ from pileus.object_store.storage.daemons.auditor import RECLAIM_SECONDS, IndexAu
 from pileus.object_store.storage.daemons.expirer import Expirer
 from pileus.object_store.storage.daemons.running import run_once
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
+from pileus.object_store.storage.embedded import embedded_daemons
 
 from .conftest import ACCOUNT, Store
 from .test_disk import data_file, files
@@ -115,3 +116,11 @@ def test_accounts_are_told_once(disk: Store, tmp_path: Path) -> None:
     assert (info.object_count, info.bytes_used) == (1, 3)
     progress = disk.run(run_once(updater, disk.clock.now))
     assert json.loads((tmp_path / "store/recon/container-updater.json").read_text())["counts"] == dict(progress.counts)
+
+
+def test_every_daemon_of_an_embedded_cluster_makes_its_pass(disk: Store) -> None:
+    disk.put("a", b"xyz")
+    for daemon, seconds in embedded_daemons(disk.cluster, disk.clock.now):
+        assert seconds > 0
+        assert disk.run(run_once(daemon, disk.clock.now)).name == daemon.name
+    assert disk.get("a") == b"xyz"

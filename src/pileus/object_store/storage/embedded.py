@@ -9,9 +9,14 @@ import msgspec
 
 from pileus.object_store.backend import Cluster, StoragePolicy
 from pileus.object_store.places import Node
+from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAuditor
+from pileus.object_store.storage.daemons.expirer import Expirer
+from pileus.object_store.storage.daemons.running import Daemon
+from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.layout import Device, Salt, sync_directory
 from pileus.object_store.storage.local import LocalCarrier
 
+EXPIRE_SECONDS, UPDATE_SECONDS, AUDIT_SECONDS = 30.0, 60.0, 86_400.0
 DEFAULT_POLICIES = (StoragePolicy(0, "Policy-0", is_default=True),)
 
 
@@ -43,6 +48,21 @@ def embedded_cluster(root: str, now: Callable[[], float], policies: tuple[Storag
     node = Node(id=0, device="d0")
     ring = SingleRing(node)
     return Cluster(ring, ring, {policy.index: ring for policy in policies}, policies, LocalCarrier({"d0": device}, now))
+
+
+def embedded_daemons(cluster: Cluster, now: Callable[[], float]) -> list[tuple[Daemon, float]]:
+    """Return the daemons of an embedded cluster, each with the seconds between its passes; all there is to replicate is one."""
+    carrier = cluster.carrier
+    if not isinstance(carrier, LocalCarrier):
+        raise TypeError("not an embedded cluster")
+    device, files = carrier.devices["d0"], carrier.files("d0")
+    return [
+        (Expirer(carrier, "d0", cluster.container_ring, now), EXPIRE_SECONDS),
+        (ObjectUpdater(device, carrier, cluster.container_ring, now), UPDATE_SECONDS),
+        (ContainerUpdater(files, carrier, cluster.account_ring, now), UPDATE_SECONDS),
+        (ObjectAuditor(device, now), AUDIT_SECONDS),
+        (IndexAuditor(files, now), AUDIT_SECONDS),
+    ]
 
 
 def _salt(root: str) -> Salt:

@@ -3,6 +3,8 @@
 They trust whoever reaches them, as Swift's do: their ports belong on a network of the cluster's own.
 """
 
+import glob
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -65,6 +67,8 @@ class BackendApp:
         try:
             if path == "healthcheck":
                 await _answer(send, HTTPStatus.OK, b"OK")
+            elif path == "recon":
+                await _answer(send, HTTPStatus.OK, msgspec.json.encode(self._figures()))
             elif self.extra and self.extra.answers(path):
                 await _answer_packed(send, await self.extra.call(path, header, body_of(receive)))
             elif path in ARGUMENTS and path.split("/")[0] in self.kinds:
@@ -79,6 +83,17 @@ class BackendApp:
             log.exception("backend call failed", call=path)
             with suppress(Exception):
                 await _answer(send, HTTPStatus.INTERNAL_SERVER_ERROR, b"")
+
+    def _figures(self) -> dict[str, dict[str, Any]]:
+        """Return the figures that daemons left of their last passes, by device and daemon, and the room that is left."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, device in self.carrier.devices.items():
+            space = os.statvfs(device.root)
+            found[name] = {"size_bytes": space.f_blocks * space.f_frsize, "free_bytes": space.f_bavail * space.f_frsize}
+            for path in glob.glob(f"{device.root}/recon/*.json"):
+                with open(path, "rb") as file:
+                    found[name][os.path.basename(path)[:-5]] = msgspec.json.decode(file.read())
+        return found
 
     async def _call(self, path: str, header: str, receive: Receive, send: Send) -> None:
         call = b"".join([piece async for piece in body_of(receive)]) if path in BODY_METHODS else from_header(header)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pileus.kernel.clock import FakeClock
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
-from pileus.object_store.storage.ring.builder import Builder, RingError, load_builder
+from pileus.object_store.storage.ring.builder import Builder, load_builder
+from pileus.object_store.storage.ring.mover import RingError
 from pileus.object_store.storage.ring.table import load_table
 
 

@@ -22,8 +22,7 @@ import msgspec
 
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
-from pileus.object_store.storage.ring.mover import Mover
-from pileus.object_store.storage.ring.mover import RingError as RingError
+from pileus.object_store.storage.ring.mover import Mover, RingError
 from pileus.object_store.storage.ring.plan import Tier, limits, required_overload, targets, tiers_of
 from pileus.object_store.storage.ring.table import NO_DEVICE, Table, pack_row, unpack_row
 

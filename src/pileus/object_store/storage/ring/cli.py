@@ -16,7 +16,8 @@ import msgspec
 from pileus.kernel.clock import SystemClock
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
-from pileus.object_store.storage.ring.builder import Builder, RingError, load_builder
+from pileus.object_store.storage.ring.builder import Builder, load_builder
+from pileus.object_store.storage.ring.mover import RingError
 from pileus.object_store.storage.ring.report import print_devices, show_builder
 from pileus.object_store.storage.ring.search import matching, parse_device, parse_search, show
 
