@@ -6,7 +6,7 @@ from typing import Any
 
 from pileus.identity.service import projects
 from pileus.image import store
-from pileus.image.api import data, discovery, images
+from pileus.image.api import data, discovery, images, metadefs
 from pileus.image.files import FileStore
 from pileus.image.policies import RULES
 from pileus.image.tasks import guest
@@ -44,7 +44,7 @@ def _admin_project_id(cloud: Cloud) -> str | None:
 SERVICE = Service(
     "image",
     "Image v2",
-    routes=(*discovery.ROUTES, *images.ROUTES, *data.ROUTES),
+    routes=(*discovery.ROUTES, *images.ROUTES, *data.ROUTES, *metadefs.ROUTES),
     fault_form=faults.glance,
     classic_ports=(9292,),
     body_fault=_body_fault,

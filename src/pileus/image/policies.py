@@ -10,6 +10,19 @@ READER_WHO_SEES = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or pr
 MEMBER_WHO_SEES = f"{ADMIN} or (role:member and (project_id:%(project_id)s or project_id:%(member_id)s {SEEN}))"
 READER_WHO_SHARES = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or project_id:%(member_id)s))"
 
+NAMESPACE_READER = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
+
+METADEF_READ = (
+    "get_metadef_namespaces", "get_metadef_namespace", "get_metadef_objects", "get_metadef_object", "get_metadef_properties",
+    "get_metadef_property", "get_metadef_tags", "get_metadef_tag", "list_metadef_resource_types", "get_metadef_resource_type",
+)  # fmt: skip
+METADEF_WRITE = (
+    "add_metadef_namespace", "modify_metadef_namespace", "delete_metadef_namespace",
+    "add_metadef_object", "modify_metadef_object", "delete_metadef_object",
+    "add_metadef_property", "modify_metadef_property", "remove_metadef_property",
+    "add_metadef_tag", "add_metadef_tags", "modify_metadef_tag", "delete_metadef_tag", "delete_metadef_tags",
+    "add_metadef_resource_type_association", "remove_metadef_resource_type_association",
+)  # fmt: skip
 IMAGE = "/v2/images/{image_id}"
 
 RULES = (
@@ -31,5 +44,6 @@ RULES = (
     Rule("delete_member", MEMBER, (f"DELETE {IMAGE}/members/{{member_id}}",)),
     Rule("tasks_api_access", ADMIN, ("GET /v2/tasks", "GET /v2/tasks/{task_id}", "DELETE /v2/tasks/{task_id}")),
     Rule("stores_info_detail", ADMIN, ("GET /v2/info/stores/detail",)),
-    Rule("get_metadef_namespaces", READER, ("GET /v2/metadefs/namespaces", "GET /v2/metadefs/resource_types")),
+    *(Rule(name, NAMESPACE_READER) for name in METADEF_READ),
+    *(Rule(name, ADMIN) for name in METADEF_WRITE),
 )

@@ -1,4 +1,4 @@
-"""The tables of images: what is known of them, their properties and tags, who shares them, and their imports."""
+"""The tables of images: what is known of them, their properties and tags, sharing, imports; and the metadata catalog."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
 
@@ -56,6 +56,29 @@ imports = Table(
     Column("status", String(16), nullable=False, doc="pending, processing, success or failure"),
     Column("input", Json, nullable=False),
     Column("message", Text, nullable=False, default=""),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)  # fmt: skip
+
+namespaces = Table(
+    "image_metadef_namespaces", metadata,
+    Column("id", String(36), primary_key=True),
+    Column("namespace", String(80), nullable=False, unique=True),
+    Column("display_name", String(80)),
+    Column("description", Text),
+    Column("visibility", String(16), nullable=False, doc="public or private"),
+    Column("protected", Boolean, nullable=False, default=False),
+    Column("owner", String(255), nullable=False, doc="a project's id"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)  # fmt: skip
+
+definitions = Table(
+    "image_metadef_definitions", metadata,
+    Column("namespace_id", String(36), primary_key=True),
+    Column("kind", String(16), primary_key=True, doc="object, property, tag or resource_type"),
+    Column("name", String(80), primary_key=True),
+    Column("body", Json, nullable=False, doc="its further attributes"),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
 )  # fmt: skip

@@ -1,9 +1,10 @@
-"""What this API is and can do: versions, schemas, stores, import methods, usage; and the metadata catalog, which is empty."""
+"""What this API is and can do: versions, schemas, stores, import methods, usage."""
 
 from typing import Any
 
 from pileus.image.files import STORE
 from pileus.image.schemas.documents import SCHEMAS
+from pileus.image.schemas.metadefs import METADEF_SCHEMAS
 from pileus.image.service import images, imports
 from pileus.kernel.errors import NotFound
 from pileus.kernel.http import Answer, Call, Route
@@ -68,27 +69,21 @@ def usage(call: Call) -> dict[str, Any]:
     return {"usage": {name: {"usage": value, "limit": -1} for name, value in images.usage(call.ctx).items()}}
 
 
-def namespaces(call: Call) -> dict[str, Any]:
-    """List the namespaces of the metadata catalog: none."""
-    call.ctx.require("get_metadef_namespaces")
-    at = "/v2/metadefs/namespaces"
-    return {"namespaces": [], "first": at, "schema": "/v2/schemas/metadefs/namespaces"}
-
-
-def resource_types(call: Call) -> dict[str, Any]:
-    """List the resource types of the metadata catalog: none."""
-    call.ctx.require("get_metadef_namespaces")
-    return {"resource_types": []}
+def metadef_schema(call: Call) -> dict[str, Any]:
+    """Show a JSON schema of the metadata catalog."""
+    found = METADEF_SCHEMAS.get(call.path["name"])
+    if found is None:
+        raise NotFound("The resource could not be found.")
+    return found
 
 
 ROUTES = (
     Route("GET", "/", choices, public=True, status=300),
     Route("GET", "/versions", versions, public=True),
     Route("GET", "/v2/schemas/{name}", schema, errors=(401, 404)),
+    Route("GET", "/v2/schemas/metadefs/{name}", metadef_schema, errors=(401, 404)),
     Route("GET", "/v2/info/import", import_methods, errors=(401,)),
     Route("GET", "/v2/info/stores", stores, errors=(401,)),
     Route("GET", "/v2/info/stores/detail", stores_detail, rule="stores_info_detail", errors=(401, 403)),
     Route("GET", "/v2/info/usage", usage, rule="get_images", errors=(401, 403)),
-    Route("GET", "/v2/metadefs/namespaces", namespaces, rule="get_metadef_namespaces", errors=(401, 403)),
-    Route("GET", "/v2/metadefs/resource_types", resource_types, rule="get_metadef_namespaces", errors=(401, 403)),
 )
