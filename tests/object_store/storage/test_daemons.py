@@ -8,6 +8,7 @@ from pileus.object_store.backend import ObjectDelete, ObjectPost
 from pileus.object_store.indexes import ContainerPut, Listing
 from pileus.object_store.storage.daemons.auditor import RECLAIM_SECONDS, IndexAuditor, ObjectAuditor
 from pileus.object_store.storage.daemons.expirer import Expirer
+from pileus.object_store.storage.daemons.reaper import AccountReaper
 from pileus.object_store.storage.daemons.running import run_once
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.embedded import embedded_daemons
@@ -116,6 +117,22 @@ def test_accounts_are_told_once(disk: Store, tmp_path: Path) -> None:
     assert (info.object_count, info.bytes_used) == (1, 3)
     progress = disk.run(run_once(updater, disk.clock.now))
     assert json.loads((tmp_path / "store/recon/container-updater.json").read_text())["counts"] == dict(progress.counts)
+
+
+def test_a_deleted_account_is_emptied_and_forgotten_in_time(disk: Store, tmp_path: Path) -> None:
+    for number in range(5):
+        disk.put(f"o{number}", b"x")
+    assert disk.run(disk.accounts.delete(0, ACCOUNT, disk.tick())).status == 204
+    files_of = disk.cluster.carrier.files("d0")  # type: ignore[attr-defined]
+    disk.tick()
+    reaper = AccountReaper(files_of, disk.cluster, disk.clock.now)
+    assert disk.run(reaper.run_once()) == {"objects": 5, "containers": 1}
+    assert disk.run(reaper.run_once()) == {}
+    assert disk.get("o1") is None
+    assert disk.run(disk.accounts.put(0, ACCOUNT, disk.tick(), {})).status == 403
+    disk.clock.advance(RECLAIM_SECONDS + 10)
+    assert disk.run(IndexAuditor(files_of, disk.clock.now).run_once())["removed"] == 2
+    assert disk.run(disk.accounts.put(0, ACCOUNT, disk.tick(), {})).status == 201
 
 
 def test_every_daemon_of_an_embedded_cluster_makes_its_pass(disk: Store) -> None:

@@ -11,6 +11,7 @@ from pileus.object_store.backend import Cluster, StoragePolicy
 from pileus.object_store.places import Node
 from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAuditor
 from pileus.object_store.storage.daemons.expirer import Expirer
+from pileus.object_store.storage.daemons.reaper import AccountReaper
 from pileus.object_store.storage.daemons.running import Daemon
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.layout import Device, Salt, sync_directory
@@ -60,6 +61,7 @@ def embedded_daemons(cluster: Cluster, now: Callable[[], float]) -> list[tuple[D
         (Expirer(carrier, "d0", cluster.container_ring, now), EXPIRE_SECONDS),
         (ObjectUpdater(device, carrier, cluster.container_ring, now), UPDATE_SECONDS),
         (ContainerUpdater(files, carrier, cluster.account_ring, now), UPDATE_SECONDS),
+        (AccountReaper(files, cluster, now), UPDATE_SECONDS),
         (ObjectAuditor(device, now), AUDIT_SECONDS),
         (IndexAuditor(files, now), AUDIT_SECONDS),
     ]

@@ -15,6 +15,7 @@ from pileus.object_store.backend import Cluster, StoragePolicy
 from pileus.object_store.places import Node
 from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAuditor
 from pileus.object_store.storage.daemons.expirer import Expirer
+from pileus.object_store.storage.daemons.reaper import AccountReaper
 from pileus.object_store.storage.daemons.replicators import IndexReplicator, ObjectReplicator, Place
 from pileus.object_store.storage.daemons.running import Daemon, run_forever
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
@@ -27,6 +28,7 @@ from pileus.object_store.storage.serve import serving
 from pileus.object_store.storage.server import KINDS, backend_app
 
 EXPIRER_DELAY_SECONDS = 3600.0
+REAPER_DELAY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,9 @@ def build_daemons(settings: NodeSettings, rings: Rings, carrier: LocalCarrier, r
         }
         if indexes:
             found += [(IndexReplicator(files, indexes, reach), often), (IndexAuditor(files, now), seldom)]
+        if "accounts" in indexes:
+            cluster = Cluster(rings.accounts, rings.containers, dict(rings.objects), (), remote)
+            found.append((AccountReaper(files, cluster, now, REAPER_DELAY_SECONDS), often))
         if "containers" in indexes:
             found.append((ContainerUpdater(files, remote, rings.accounts, now), often))
     return found

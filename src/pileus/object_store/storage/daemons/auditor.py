@@ -173,11 +173,13 @@ class IndexAuditor:
         try:
             file.check()
             file.flush()
+            whole = account_index.AccountIndex(file).whole()
+            empty = whole is not None and not any(containers for containers, _, _ in file.used().values())
         except sqlite3.OperationalError:
             return "busy"
         except sqlite3.DatabaseError:
             return self._quarantine(file.path, account_index.SHAPE.kind)
-        return self._reclaim(file, False, None)
+        return self._reclaim(file, bool(whole and whole.deleted and empty), whole.delete_at if whole else None)
 
     def _reclaim(self, file: IndexFile, deleted: bool, delete_at: Timestamp | None) -> str:
         oldest = Timestamp.of(self.now() - self.reclaim_seconds)
