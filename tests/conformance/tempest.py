@@ -38,7 +38,7 @@ RESULT = re.compile(
 OFF = {
     "service_available": ("cinder", "swift", "horizon"),
     "compute-feature-enabled": (
-        "resize", "cold_migration", "shelve", "shelve_migrate", "rescue", "stable_rescue", "live_migration", "vnc_console",
+        "cold_migration", "shelve_migrate", "stable_rescue", "live_migration", "vnc_console",
         "swap_volume", "volume_multiattach", "block_migration_for_live_migration",
     ),
     "image-feature-enabled": ("manage_locations",),

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.compute.driver import DiskFormat
-from pileus.image.service import images, snapshots
+from pileus.image.service import images, proxied, snapshots
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound
 from pileus.network.driver import NetworkDriverError
@@ -191,6 +191,19 @@ def fill_image(cloud: Cloud, image_id: str, disk_format: str, write: Callable[[s
 def drop_image(cloud: Cloud, image_id: str) -> None:
     """Forget a reserved image that could not be made."""
     snapshots.fail(cloud, image_id)
+
+
+def delete_image(cloud: Cloud, project_id: str, image_id: str) -> None:
+    """Delete an image that was made for a server and is of no more use.  May be repeated."""
+    with contextlib.suppress(NotFound, Forbidden):
+        images.delete(guests.acting_for(cloud, project_id), image_id)
+
+
+def rotate_backups(cloud: Cloud, project_id: str, server_id: str, backup_type: str, keep: int) -> None:
+    """Delete the oldest backups of a server and kind.  May be repeated."""
+    wanted = [("instance_uuid", server_id), ("image_type", "backup"), ("backup_type", backup_type), ("status", "active")]
+    for image in proxied.list_images(guests.acting_for(cloud, project_id), wanted, None, None)[keep:]:
+        delete_image(cloud, project_id, image.id)
 
 
 # ---- network

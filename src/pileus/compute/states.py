@@ -47,6 +47,9 @@ UNDER_WAY = {
     ("active", "rebuilding"): "REBUILD",
     ("stopped", "rebuilding"): "REBUILD",
     ("error", "rebuilding"): "REBUILD",
+    ("active", "resize_migrating"): "RESIZE",
+    ("stopped", "resize_migrating"): "RESIZE",
+    ("resized", "resize_reverting"): "REVERT_RESIZE",
 }
 STATUSES = {*STATUS.values(), *UNDER_WAY.values(), "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "UNKNOWN"}
 

@@ -156,6 +156,7 @@ def _revive(lab):
     lab.settle(60)
 
 
+FIRST = {"revertResize": ("resize", {"flavorRef": "1"}), "unrescue": ("rescue", None), "unshelve": ("shelve", None)}
 ACTS = {
     "create": (None, None, "ACTIVE"),
     "stop": ("os-stop", None, "SHUTOFF"),
@@ -164,6 +165,12 @@ ACTS = {
     "reboot": ("reboot", {"type": "HARD"}, "ACTIVE"),
     "rebuild": ("rebuild", {}, "ACTIVE"),
     "image": ("createImage", {"name": "shot"}, "ACTIVE"),
+    "resize": ("resize", {"flavorRef": "1"}, "VERIFY_RESIZE"),
+    "revert": ("revertResize", None, "ACTIVE"),
+    "rescue": ("rescue", None, "RESCUE"),
+    "unrescue": ("unrescue", None, "ACTIVE"),
+    "shelve": ("shelve", None, "SHELVED_OFFLOADED"),
+    "unshelve": ("unshelve", None, "ACTIVE"),
     "delete": ("forceDelete", None, None),
 }
 
@@ -177,6 +184,9 @@ def test_a_process_killed_at_any_step_finishes_its_work_when_it_comes_back(cloud
         if action:
             cloud.lab.settle()
             body = {"imageRef": cloud.image} if action == "rebuild" else argument
+            if action in FIRST:
+                cloud.act(id, *FIRST[action])
+                cloud.lab.settle()
             assert cloud.act(id, action, body).status_code in (202, 204, 200)
         died = _run_and_die(build_worker(cloud.lab.cloud), at, before_write)
         _revive(cloud.lab)
@@ -207,7 +217,7 @@ def test_every_step_bears_to_be_run_twice(template_state, tmp_path):
             cloud.act(id, "os-start")
         lab.settle()
         body = {"imageRef": cloud.image} if action == "rebuild" else argument
-        assert cloud.act(id, action, body).status_code == 202, action
+        assert cloud.act(id, action, body).status_code in (200, 202), action
         lab.settle()
         assert cloud.show(id)["status"] == status, action
     lab.hypervisor.fail_next("ensure", times=2, reason="told to fail")

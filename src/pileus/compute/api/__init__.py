@@ -45,9 +45,13 @@ ROUTES: tuple[Route, ...] = (
 
 OLDER = re.compile(r"/v2(?:\.1)?(?:/([0-9a-f]{32}))?(/.+)")
 
+NOWHERE = "/nowhere"
+
 
 def alias(path: str) -> tuple[str, str]:
     """Turn the URLs of older clients, /v2/... and /v2.1/PROJECT/..., into those of version 2.1 without a project."""
+    if path.endswith("/") and path.count("/") > 2:
+        return NOWHERE, ""  # one thing of many was meant, and none is named
     found = OLDER.fullmatch(path)
     return (f"/v2.1{found[2]}", found[1] or "") if found else (path, "")
 

@@ -12,9 +12,10 @@ from pileus.compute.api.server_bodies import given
 from pileus.compute.api.servers import view
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
-from pileus.compute.schemas.fields import Name
+from pileus.compute.schemas.fields import HostName, Name, NotNegative, read_int
 from pileus.compute.service import old_networks, servers
 from pileus.compute.service import server_actions as service
+from pileus.compute.service import server_shapes as shapes
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Answer, Call, Route
 from pileus.kernel.microversion import parse
@@ -91,6 +92,29 @@ class Resize(Struct, forbid_unknown_fields=True):
 
     flavor: Annotated[str, Meta(min_length=1)] | int = field(name="flavorRef")
     disk_config: schemas.DiskConfig | UnsetType = field(default=UNSET, name="OS-DCF:diskConfig")
+
+
+class Rescue(Struct, forbid_unknown_fields=True):
+    """How to rescue."""
+
+    admin_password: str | UnsetType = field(default=UNSET, name="adminPass")
+    image: str | UnsetType = field(default=UNSET, name="rescue_image_ref")
+
+
+class Unshelve(Struct, forbid_unknown_fields=True):
+    """Where to: a zone (2.77), a host (2.91)."""
+
+    zone: str | UnsetType | None = field(default=UNSET, name="availability_zone")
+    host: HostName | UnsetType = UNSET
+
+
+class Backup(Struct, forbid_unknown_fields=True):
+    """An image of a kind, of which so many are kept."""
+
+    name: Name
+    backup_type: str
+    rotation: NotNegative
+    metadata: schemas.Metadata | UnsetType = UNSET
 
 
 Handler = Callable[[Call, str, Any], Any]
@@ -183,8 +207,38 @@ def _console_output(call: Call, id: str, body: ConsoleOutput) -> Any:
 
 
 def _resize(call: Call, id: str, body: Resize) -> None:
-    service.require_flavor(call.ctx, id, bodies.id_of(str(body.flavor)))
-    service.refuse(call.ctx, id, "resize")
+    shapes.resize(call.ctx, id, bodies.id_of(str(body.flavor)), given(body.disk_config))
+
+
+def _confirm(call: Call, id: str, _: Any) -> Answer:
+    shapes.confirm_resize(call.ctx, id)
+    return Answer(None, status=204)
+
+
+def _rescue(call: Call, id: str, body: Rescue | None) -> Answer:
+    wanted = body or Rescue()
+    schemas.check_uuid("rescue_image_ref", wanted.image)
+    password = shapes.rescue(call.ctx, id, given(wanted.image), given(wanted.admin_password, ""))
+    return Answer({"adminPass": password}, status=200)
+
+
+def _unshelve(call: Call, id: str, body: Unshelve | None) -> None:
+    wanted = body or Unshelve()
+    if wanted.zone is not UNSET and not call.since("2.77"):
+        wanted = Unshelve()  # as nova, which took anything then
+    if wanted.host is not UNSET and not call.since("2.91"):
+        raise schemas.unexpected("host")
+    shapes.unshelve(call.ctx, id, given(wanted.zone), given(wanted.host))
+
+
+def _backup(call: Call, id: str, body: Backup) -> Any:
+    rotation = read_int(body.rotation)
+    facts = given(body.metadata, {})
+    image_id = shapes.create_backup(call.ctx, id, body.name, body.backup_type, rotation, facts)
+    if call.since("2.45"):
+        return {"image_id": image_id}
+    headers = {"Location": f"{call.root_url}/image/v2/images/{image_id}"} if rotation else {}
+    return Answer(None, headers=headers)
 
 
 def _group(add: bool) -> Handler:
@@ -238,20 +292,20 @@ ACTIONS: dict[str, Action] = {
     "os-getRDPConsole": Action(_old_console, OldConsole, until="2.5"),
     "os-getSerialConsole": Action(_old_console, OldConsole, until="2.5"),
     "resize": Action(_resize, Resize),
-    "confirmResize": _refused("confirmResize"),
-    "revertResize": _refused("revertResize"),
+    "confirmResize": Action(_confirm),
+    "revertResize": Action(lambda call, id, _: shapes.revert_resize(call.ctx, id)),
     "migrate": _refused("migrate"),
     "os-migrateLive": _refused("os-migrateLive", dict[str, Any]),
     "evacuate": _refused("evacuate", dict[str, Any]),
-    "shelve": _refused("shelve"),
+    "shelve": Action(lambda call, id, _: shapes.shelve(call.ctx, id)),
     "shelveOffload": _refused("shelveOffload"),
-    "unshelve": _refused("unshelve"),
-    "rescue": _refused("rescue", dict[str, Any] | None),
-    "unrescue": _refused("unrescue"),
+    "unshelve": Action(_unshelve, Unshelve | None),
+    "rescue": Action(_rescue, Rescue | None),
+    "unrescue": Action(lambda call, id, _: shapes.unrescue(call.ctx, id)),
     "restore": _refused("restore"),
-    "createBackup": _refused("createBackup", dict[str, Any]),
+    "createBackup": Action(_backup, Backup),
     "trigger_crash_dump": _refused("trigger_crash_dump", None, since="2.17"),
-    "injectNetworkInfo": _refused("injectNetworkInfo"),
+    "injectNetworkInfo": Action(lambda call, id, _: service.inject_network_info(call.ctx, id)),
     "addFixedIp": Action(_add_fixed_ip, AddFixedIp, until="2.43"),
     "removeFixedIp": Action(_remove_fixed_ip, RemoveIp, until="2.43"),
     "addFloatingIp": Action(_add_floating_ip, AddFloatingIp, until="2.43"),

@@ -6,15 +6,12 @@ from pileus.compute.api.queries import MOST, check_names, read_page
 from pileus.compute.schemas.quotas import show_usage
 from pileus.compute.service import usage
 from pileus.compute.service.usage import Report
-from pileus.kernel.errors import NotFound
 from pileus.kernel.http import Call, Route
 from pileus.kernel.paging import Page, next_link
 
 
 def index(call: Call) -> Any:
     check_names(call, "start", "end", "detailed", "limit", "marker")
-    if call.path_url.endswith("/"):
-        raise NotFound("The resource could not be found.")  # a project was meant, and none is named
     found, page = _report(call, None)
     shown = _show(call, found, call.query.get("detailed") == "1")
     return _with_link(call, {"tenant_usages": shown}, "tenant_usages_links", found, page)

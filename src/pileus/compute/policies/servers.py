@@ -71,6 +71,7 @@ RULES = (
     _action("os-unrescue", MEMBER, "unrescue"),
     _action("os-shelve:shelve", MEMBER, "shelve"),
     _action("os-shelve:unshelve", MEMBER, "unshelve"),
+    _action("os-shelve:unshelve_to_host", ADMIN, "unshelve"),
     _action("os-shelve:shelve_offload", ADMIN, "shelveOffload"),
     _action("os-security-groups:add", MEMBER, "addSecurityGroup"),
     _action("os-security-groups:remove", MEMBER, "removeSecurityGroup"),

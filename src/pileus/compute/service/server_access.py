@@ -55,6 +55,19 @@ def require_state(server: Server, action: str) -> None:
         raise Conflict(f"Cannot '{word}' instance {server.id} while it is in task_state {server.task_state}")
 
 
+def ready(ctx: Context, tx: Connection, id: str, rule: str, action: str) -> Server:
+    """Return a server on which an action may begin now.
+
+    :raises Conflict: when its state or lock is against it, or it is on no host.
+    """
+    server = find(ctx, tx, id, rule)
+    require_unlocked(ctx, server)
+    require_state(server, action)
+    if server.host is None:
+        raise Conflict(f"Instance {id} is not ready", kind="InstanceNotReady")
+    return server
+
+
 def asked(ctx: Context, action: str) -> Asked:
     """Return the entry in the log of actions for a request."""
     return Asked(action, ctx.request_id, ctx.user_id, ctx.project_id, ctx.cloud.clock.now())

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pileus.compute import neighbours
 from pileus.compute.driver import DriverError
 from pileus.compute.policies.servers import API, SERVERS
-from pileus.compute.service import flavors, quotas
+from pileus.compute.service import quotas
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_create import image_kept, make_hostname
 from pileus.compute.service.servers import Shown, gather, sight
@@ -22,7 +22,7 @@ from pileus.compute.tasks import guests
 from pileus.kernel import ids
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, Conflict, NotFound, NotImplementedHere, OverQuota
+from pileus.kernel.errors import BadRequest, Conflict, NotFound, OverQuota
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def change_power(ctx: Context, id: str, action: str) -> None:
     """
     kind = POWER[action]
     with ctx.cloud.db.begin() as tx:
-        server = _ready(ctx, tx, id, kind.rule, action)
+        server = access.ready(ctx, tx, id, kind.rule, action)
         access.begin(ctx, tx, server, action, "power", task_state=kind.task_state)
 
 
@@ -60,17 +60,8 @@ def reboot(ctx: Context, id: str, hard: bool) -> None:
     :raises Conflict: when the server's state or lock is against it.
     """
     with ctx.cloud.db.begin() as tx:
-        server = _ready(ctx, tx, id, SERVERS + "reboot", "reboot_hard" if hard else "reboot")
+        server = access.ready(ctx, tx, id, SERVERS + "reboot", "reboot_hard" if hard else "reboot")
         access.begin(ctx, tx, server, "reboot", "reboot", task_state="rebooting_hard" if hard else "rebooting")
-
-
-def _ready(ctx: Context, tx: Connection, id: str, rule: str, action: str) -> Server:
-    server = access.find(ctx, tx, id, rule)
-    access.require_unlocked(ctx, server)
-    access.require_state(server, action)
-    if server.host is None:
-        raise Conflict(f"Instance {id} is not ready", kind="InstanceNotReady")
-    return server
 
 
 def lock(ctx: Context, id: str, reason: str | None) -> None:
@@ -124,20 +115,21 @@ def create_image(ctx: Context, id: str, name: str, metadata: Mapping[str, str], 
     :raises Conflict: when the server's state or lock is against it.
     """
     with ctx.cloud.db.begin() as tx:
-        server = _ready(ctx, tx, id, SERVERS + "create_image", "createImage")
+        server = access.ready(ctx, tx, id, SERVERS + "create_image", "createImage")
         limit = quotas.limits_of(tx, server.project_id)["metadata_items"]
         if most is not None and 0 <= limit < len(metadata):
             raise OverQuota("Image metadata limit exceeded", kind="MetadataLimitExceeded")
-        root = server.disks[0]["size_gib"]
-        image_id = neighbours.reserve_image(tx, ctx, name, server.image, {**metadata, **_snapshot_facts(server)}, root)
-        memo = {"image_id": image_id, "disk_format": neighbours.snapshot_format(server.image)}
-        access.begin(ctx, tx, server, "createImage", "capture", memo, task_state="image_snapshot")
-    return image_id
+        aside = reserve_snapshot(tx, ctx, server, name, dict(metadata))
+        access.begin(ctx, tx, server, "createImage", "capture", task_state="image_snapshot", aside=aside)
+    return str(aside["image_id"])
 
 
-def _snapshot_facts(server: Server) -> dict[str, str]:
+def reserve_snapshot(tx: Connection, ctx: Context, server: Server, name: str, properties: dict[str, str]) -> dict[str, Any]:
+    """Write down an image that is about to be made of a server; returns what its row keeps aside meanwhile."""
     facts = {"instance_uuid": server.id, "user_id": server.user_id, "image_type": "snapshot"}
-    return facts | ({"base_image_ref": server.image_id} if server.image_id else {})
+    facts |= {"base_image_ref": server.image_id} if server.image_id else {}
+    image_id = neighbours.reserve_image(tx, ctx, name, server.image, facts | properties, server.disks[0]["size_gib"])
+    return {"image_id": image_id, "disk_format": neighbours.snapshot_format(server.image)}
 
 
 @dataclass(frozen=True)
@@ -163,11 +155,11 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
         raise BadRequest("Cannot find image for rebuild") from None
     password = wanted.admin_password or ids.secret(9)
     with ctx.cloud.db.begin() as tx:
-        server = _ready(ctx, tx, id, SERVERS + "rebuild", "rebuild")
+        server = access.ready(ctx, tx, id, SERVERS + "rebuild", "rebuild")
         if wanted.trusted_certificates:
             ctx.require(SERVERS + "rebuild:trusted_certs", {"project_id": server.project_id, "user_id": server.user_id})
         _require_room(ctx, tx, server, image, wanted)
-        values = {**wanted.values, "image_id": image.id, "image": image_kept(image)}
+        values = {**wanted.values, "image_id": image.id, "image": image_kept(image), "root_image_id": None}
         if "name" in values and "hostname" not in values:
             values["hostname"] = make_hostname(str(values["name"]), id)
         if wanted.key_name is not None:
@@ -241,20 +233,11 @@ REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
         "os-migrate-server:migrate_live", "os-migrateLive", BadRequest, "No valid host was found. Servers cannot be moved here.",
     ),
     "evacuate": ("os-evacuate", "evacuate", BadRequest, "No valid host was found. Servers cannot be moved here."),
-    "resize": ("servers:resize", "resize", BadRequest, "No valid host was found. Servers cannot be resized here."),
-    "confirmResize": ("servers:confirm_resize", "confirmResize", BadRequest, ""),
-    "revertResize": ("servers:revert_resize", "revertResize", BadRequest, ""),
-    "shelve": ("os-shelve:shelve", "shelve", NotImplementedHere, "Servers cannot be shelved here."),
     "shelveOffload": ("os-shelve:shelve_offload", "shelveOffload", BadRequest, ""),
-    "unshelve": ("os-shelve:unshelve", "unshelve", BadRequest, ""),
-    "rescue": ("os-rescue", "rescue", BadRequest, "The server cannot be rescued: this cloud has no rescue mode."),
-    "unrescue": ("os-unrescue", "unrescue", BadRequest, ""),
     "restore": ("os-deferred-delete:restore", "restore", BadRequest, ""),
-    "createBackup": ("os-create-backup", "createBackup", NotImplementedHere, "Backups are not made here; use createImage."),
     "trigger_crash_dump": (
         "servers:trigger_crash_dump", "trigger_crash_dump", BadRequest, "Triggering crash dump is not supported",
     ),
-    "injectNetworkInfo": ("os-admin-actions:inject_network_info", "", Conflict, "Nothing is ever injected into a guest here."),
 }  # fmt: skip
 
 
@@ -284,15 +267,9 @@ def show_rule(ctx: Context, id: str, rule: str) -> Server:
         return access.find(ctx, tx, id, rule)
 
 
-def require_flavor(ctx: Context, id: str, flavor_id: str) -> None:
-    """Check what a resize is asked to.
-
-    :raises BadRequest: when the flavor is not there, or is that of the server.
-    """
-    server = show_rule(ctx, id, SERVERS + "resize")
-    try:
-        flavors.get(ctx, flavor_id)
-    except NotFound as error:
-        raise BadRequest(error.message, kind=error.kind) from None
-    if server.flavor_id == flavor_id:
-        raise BadRequest("When resizing, instances must change flavor!", kind="CannotResizeToSameFlavor")
+def inject_network_info(ctx: Context, id: str) -> None:
+    """Accept the wish that a guest be told of its network: guests ask for that themselves here."""
+    with ctx.cloud.db.begin() as tx:
+        server = access.find(ctx, tx, id, API + "os-admin-actions:inject_network_info")
+        access.require_unlocked(ctx, server)
+        server_actions.add(tx, [id], access.asked(ctx, "injectNetworkInfo"))

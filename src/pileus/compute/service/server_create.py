@@ -216,6 +216,13 @@ def embed(flavor: Flavor) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def room_of(flavor: Flavor) -> dict[str, int]:
+    """Return what a server of a flavor takes of a host."""
+    swap_gib = -(-flavor.swap_mib // MIB_PER_GIB)
+    disk_gib = flavor.disk_gib + flavor.ephemeral_gib + swap_gib
+    return {"vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib, "disk_gib": disk_gib}
+
+
 def image_kept(image: ImageFacts) -> dict[str, Any]:
     """Return what is kept of an image with a server."""
     return {
@@ -227,12 +234,10 @@ def image_kept(image: ImageFacts) -> dict[str, Any]:
 def _common(ctx: Context, wanted: Wanted, flavor: Flavor, image: ImageFacts) -> dict[str, Any]:
     """The columns that all servers of one request share."""
     now = ctx.cloud.clock.now()
-    swap_gib = -(-flavor.swap_mib // MIB_PER_GIB)
     return {
         "project_id": ctx.project_id, "user_id": ctx.user_id, "description": wanted.description, "created_at": now,
         "updated_at": now, "vm_state": "building", "task_state": "scheduling", "flavor_id": flavor.flavor_id,
-        "flavor": embed(flavor), "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib,
-        "disk_gib": flavor.disk_gib + flavor.ephemeral_gib + swap_gib, "image_id": image.id, "image": image_kept(image),
+        "flavor": embed(flavor), **room_of(flavor), "image_id": image.id, "image": image_kept(image),
         "disks": disks_of(flavor, wanted), "security_groups": list(wanted.security_groups), "user_data": wanted.user_data,
         "metadata": dict(wanted.metadata), "personality": [list(pair) for pair in wanted.personality],
         "config_drive": wanted.config_drive or str(image.properties.get("img_config_drive", "")) == "mandatory",

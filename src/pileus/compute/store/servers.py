@@ -21,6 +21,7 @@ EPOCH = 0.0
 
 UNSHOWN = {
     "image", "disks", "nics", "security_groups", "key_type", "key_public", "password", "personality", "hints", "wanted_host",
+    "aside", "root_image_id",
 }  # fmt: skip
 SHOWN = [column for column in C if column.name not in {*UNSHOWN, "user_data"}]
 """What answers about a server hold: lists read no more, since user data and files can be large."""
@@ -202,7 +203,11 @@ def change_unmoved(tx: Connection, row: Any, **values: Any) -> bool:
 
 def images_used(tx: Connection) -> set[str]:
     """Return the images that servers are made of."""
-    return set(tx.execute(select(C.image_id).where(C.deleted_at.is_(None)).distinct()).scalars())
+    used: set[str] = set()
+    for column in (C.image_id, C.root_image_id):
+        used.update(tx.execute(select(column).where(C.deleted_at.is_(None), column.is_not(None)).distinct()).scalars())
+    rescued = select(C.aside).where(C.deleted_at.is_(None), C.vm_state == "rescued")
+    return used | {aside["rescue_image_id"] for aside in tx.execute(rescued).scalars() if aside}
 
 
 def lock_hosts(tx: Connection) -> None:

@@ -59,6 +59,8 @@ servers = Table(
     Column("fault", Json, doc="code, message, details, created_at"),
     Column("trusted_certificates", Json),
     Column("progress", Integer, nullable=False, default=0),
+    Column("aside", Json, doc="what is under way or can be taken back needs: an image, the flavor and state from before"),
+    Column("root_image_id", String(36), doc="whose content is below the root disk, where that is not the server's image"),
     Index("ix_servers_project_id_deleted_at", "project_id", "deleted_at"),
     Index("ix_servers_created_at", "created_at"),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """What a server's row means for its host: the guest's specification, and the calls that make it so."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,7 +15,9 @@ from pileus.kernel.context import Cloud
 
 log = logging.getLogger(__name__)
 
-POWER_OF: dict[str, Power] = {"active": "on", "paused": "paused", "suspended": "suspended", "stopped": "off", "building": "on"}
+POWER_OF: dict[str, Power] = {
+    "active": "on", "paused": "paused", "suspended": "suspended", "stopped": "off", "building": "on", "rescued": "on",
+}  # fmt: skip
 
 EVENTS = {
     "create": "compute__do_build_and_run_instance",
@@ -28,6 +31,14 @@ EVENTS = {
     "resume": "compute_resume_instance",
     "rebuild": "compute_rebuild_instance",
     "createImage": "compute_snapshot_instance",
+    "createBackup": "compute_backup_instance",
+    "resize": "compute_resize_instance",
+    "confirmResize": "compute_confirm_resize",
+    "revertResize": "compute_revert_resize",
+    "rescue": "compute_rescue_instance",
+    "unrescue": "compute_unrescue_instance",
+    "shelve": "compute_shelve_instance",
+    "unshelve": "compute_unshelve_instance",
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
 }
@@ -73,20 +84,31 @@ def make_spec(cloud: Cloud, server: Server, nics: list[neighbours.Nic], power: P
     return GuestSpec(
         id=server.id,
         name=f"instance-{server.id[:8]}",
-        vcpus=server.vcpus,
-        memory_mib=server.memory_mib,
-        disks=tuple(_disk(cloud, server, disk, number) for number, disk in enumerate(server.disks)),
+        vcpus=server.flavor["vcpus"],
+        memory_mib=server.flavor["ram"],
+        disks=_disks(cloud, server),
         nics=tuple(NicSpec(nic.port_id, nic.mac, nic.tap, nic.mtu) for nic in nics),
         config_drive=files,
         power=power,
     )
 
 
+def _disks(cloud: Cloud, server: Server) -> tuple[DiskSpec, ...]:
+    """Return the disks of a server; one that is being rescued boots from another one, before its own."""
+    own = tuple(_disk(cloud, server, disk, number) for number, disk in enumerate(server.disks))
+    rescue_image_id = (server.aside or {}).get("rescue_image_id")
+    if not rescue_image_id:
+        return own
+    path, form = neighbours.image_file(cloud, rescue_image_id)
+    rescue = DiskSpec(id="rescue", kind="image", source=path, source_format=form, boot_index=0)
+    return (rescue, *(replace(disk, boot_index=None) for disk in own))
+
+
 def _disk(cloud: Cloud, server: Server, wanted: dict[str, Any], number: int) -> DiskSpec:
     size = {"size_gib": wanted.get("size_gib", 0), "size_mib": wanted.get("size_mib", 0)}
     if wanted["kind"] == "blank":
         return DiskSpec(id=f"disk{number}", kind="blank", **size)
-    path, form = neighbours.image_file(cloud, server.image_id)
+    path, form = neighbours.image_file(cloud, server.root_image_id or server.image_id)
     named = (server.image.get("properties") or {}).get("hw_disk_bus")
     bus: Any = named if named in ("virtio", "scsi", "ide") else "virtio"
     return DiskSpec(id="root", kind="image", source=path, source_format=form, bus=bus, boot_index=0, **size)

@@ -68,5 +68,19 @@ def request_of(tx: Connection, server: Server, refused: Mapping[str, str]) -> sc
     return replace(bare, **more)
 
 
+def refusal_of_growth(tx: Connection, cloud: Cloud, server: Server, flavor: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+    """Return why a server cannot grow into another flavor on its host; "": it can.
+
+    :param more: vcpus, memory_mib and disk_gib that it takes in addition.
+    """
+    store.lock_hosts(tx)
+    properties = server.image.get("properties") or {}
+    request = scheduler.Request(
+        **more, only=frozenset({server.host or ""}), extra_specs=flavor.get("extra_specs") or {}, image_properties=properties
+    )
+    choice = scheduler.select(hosts.states(tx, cloud.clock.now()), request)
+    return "" if choice.hosts else choice.explain()
+
+
 def _ids(hint: Any) -> list[str]:
     return [str(id) for id in hint] if isinstance(hint, list) else [str(hint)]

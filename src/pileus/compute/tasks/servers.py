@@ -6,6 +6,8 @@
 
     power, reboot, rebuild, capture, mend --> (done)      any step --(row says deleting)--> destroy --> (done)
 
+`shapes` has further steps: those that change a server's form.
+
 Each step looks at the row first, and writes its result only where the row still says what it said.
 """
 
@@ -45,6 +47,16 @@ POWER: dict[str, tuple[Power, str]] = {
 }
 
 
+STEPS = {
+    "scheduling": "place", "spawning": "boot", "rebooting": "reboot", "rebooting_hard": "reboot", "rebuilding": "rebuild",
+    "image_snapshot": "capture", "image_backup": "capture", "resize_migrating": "resize", "resize_reverting": "revert",
+    "rescuing": "rescue", "unrescuing": "unrescue", "shelving": "shelve", "shelving_offloading": "offload",
+    "unshelving": "unshelve",
+}  # fmt: skip
+UNHARMED = {"image_snapshot", "image_backup", "unshelving"}
+"""Task states that leave the server as it was when they fail."""
+
+
 def go(tx: Connection, cloud: Cloud, server_id: str, memo: dict[str, Any] | None = None, step: str = "") -> None:
     """Have the work on a server begin, or look at its row again."""
     if not tasks.wake(tx, cloud, server_id):
@@ -52,7 +64,7 @@ def go(tx: Connection, cloud: Cloud, server_id: str, memo: dict[str, Any] | None
         tasks.start(tx, cloud, program, server_id, seconds, memo or {}, step)
 
 
-def _step(function: Callable[[Run, Server], Outcome]) -> Step:
+def step(function: Callable[[Run, Server], Outcome]) -> Step:
     """Declare a step that is about a server's row, and that a deletion pre-empts."""
 
     @wraps(function)
@@ -68,20 +80,16 @@ def _step(function: Callable[[Run, Server], Outcome]) -> Step:
     return program.step(run_it)
 
 
-@_step
+@step
 def begin(run: Run, server: Server) -> Outcome:
     """Find what is to be done."""
     task_state = server.task_state or ""
     if task_state in POWER:
         return Hop(power)
-    found: dict[str, Step] = {
-        "scheduling": place, "spawning": boot, "rebooting": reboot, "rebooting_hard": reboot, "rebuilding": rebuild,
-        "image_snapshot": capture,
-    }  # fmt: skip
-    return Hop(found.get(task_state, mend))
+    return Hop(program.steps[STEPS.get(task_state, "mend")])
 
 
-@_step
+@step
 def place(run: Run, server: Server) -> Outcome:
     """Claim room on a host, and tell the network where the ports will be."""
     if server.task_state != "scheduling":
@@ -100,7 +108,7 @@ def place(run: Run, server: Server) -> Outcome:
     return Hop(boot)
 
 
-@_step
+@step
 def boot(run: Run, server: Server) -> Outcome:
     """Have the host start the guest."""
     if server.task_state != "spawning":
@@ -117,7 +125,7 @@ def boot(run: Run, server: Server) -> Outcome:
 
 def _refused(run: Run, server: Server, why: str) -> Outcome:
     """Take everything back from a host that could not, and look for another."""
-    _undo(run.cloud, server)
+    undo(run.cloud, server)
     refused = {**server.wanted_host.get("refused", {}), str(server.host): why}
     values = {"host": None, "availability_zone": None, "task_state": "scheduling", "updated_at": run.cloud.clock.now()}
     with run.cloud.db.begin() as tx:
@@ -126,7 +134,7 @@ def _refused(run: Run, server: Server, why: str) -> Outcome:
     return Hop(place)
 
 
-def _undo(cloud: Cloud, server: Server) -> None:
+def undo(cloud: Cloud, server: Server) -> None:
     """Leave nothing of a server on its host.
 
     :raises DriverError: when the host cannot.
@@ -139,7 +147,7 @@ def _undo(cloud: Cloud, server: Server) -> None:
         return  # a host that has left has taken its guests along
 
 
-@_step
+@step
 def power(run: Run, server: Server) -> Outcome:
     """Start, stop, pause, suspend, and back."""
     if server.task_state not in POWER:
@@ -155,7 +163,7 @@ def power(run: Run, server: Server) -> Outcome:
     return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
 
 
-@_step
+@step
 def reboot(run: Run, server: Server) -> Outcome:
     """Start the guest again; hard also brings back one that is off, paused or gone."""
     if server.task_state not in ("rebooting", "rebooting_hard"):
@@ -174,7 +182,7 @@ def reboot(run: Run, server: Server) -> Outcome:
     return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
 
 
-@_step
+@step
 def rebuild(run: Run, server: Server) -> Outcome:
     """Throw the guest's disks away and make it anew, of the image that stands in the row now."""
     if server.task_state != "rebuilding":
@@ -187,27 +195,29 @@ def rebuild(run: Run, server: Server) -> Outcome:
             guests.ensure(run.cloud, server, "off")
     except FAILURES as error:
         return Fail(str(error))
-    values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now()}
+    values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now(), "aside": None}
     values |= {"vm_state": "stopped", "power_state": states.SHUTDOWN} if stopped else {}
     values = {"vm_state": "active", "power_state": states.RUNNING} | values
     return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
 
 
-@_step
+@step
 def capture(run: Run, server: Server) -> Outcome:
     """Make an image of the first disk; the image has its name and its row already."""
-    if server.task_state != "image_snapshot":
+    if server.task_state not in ("image_snapshot", "image_backup"):
         return Hop(begin)
-    image_id, disk_format = str(run.memo.get("image_id", "")), run.memo.get("disk_format", "qcow2")
+    image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
         neighbours.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
     except FAILURES as error:
         return Fail(str(error))
-    return Done() if guests.finish(run.cloud, server) else Hop(begin)
+    if "rotation" in server.aside:
+        neighbours.rotate_backups(run.cloud, server.project_id, server.id, server.aside["backup_type"], server.aside["rotation"])
+    return Done() if guests.finish(run.cloud, server, aside=None) else Hop(begin)
 
 
-@_step
+@step
 def mend(run: Run, server: Server) -> Outcome:
     """Make the guest as the row says where nothing is asked: its NICs, and its power after the host was away."""
     if server.task_state is not None:
@@ -229,10 +239,10 @@ def mend(run: Run, server: Server) -> Outcome:
     return Done()
 
 
-@_step
+@step
 def destroy(run: Run, server: Server) -> Outcome:
     """Leave nothing behind."""
-    _undo(run.cloud, server)
+    undo(run.cloud, server)
     now = run.cloud.clock.now()
     gone = {"deleted_at": now, "terminated_at": now, "updated_at": now, "vm_state": "deleted", "task_state": None}
     with run.cloud.db.begin() as tx:
@@ -241,10 +251,12 @@ def destroy(run: Run, server: Server) -> Outcome:
         neighbours.release(tx, run.cloud, server.id, server.nics)
         store.change(tx, server.id, power_state=states.NOSTATE, **gone)
         guests.log_event(tx, run.cloud, server)
+    if server.vm_state == "shelved_offloaded" and server.aside:
+        neighbours.delete_image(run.cloud, server.project_id, server.aside["image_id"])
     return Done()
 
 
-@_step
+@step
 def give_up(run: Run, server: Server) -> Outcome:
     """Show why it failed; of a server that never ran, leave nothing but its row."""
     if server.task_state == "deleting":
@@ -254,11 +266,11 @@ def give_up(run: Run, server: Server) -> Outcome:
         pass  # shown already; what is left is to take everything back
     elif not _show_fault(run.cloud, server, why):
         return Hop(begin, NO_DEADLINE)
-    if "image_id" in run.memo:
-        neighbours.drop_image(run.cloud, str(run.memo["image_id"]))
+    if server.aside and "image_id" in server.aside and server.vm_state != "shelved_offloaded":
+        neighbours.drop_image(run.cloud, server.aside["image_id"])
     if server.launched_at is not None:
         return Done()
-    _undo(run.cloud, server)
+    undo(run.cloud, server)
     with run.cloud.db.begin() as tx:
         now = store.get(tx, server.id)
         if now is not None and now.task_state is None:
@@ -272,8 +284,10 @@ def _show_fault(cloud: Cloud, server: Server, why: str) -> bool:
     with cloud.db.begin() as tx:
         now = cloud.clock.now()
         fault = {"code": 500, "message": why[:255], "details": why, "created_at": now}
-        vm_state = server.vm_state if server.task_state == "image_snapshot" else "error"
-        written = store.change_if(tx, server, vm_state=vm_state, task_state=None, fault=fault, updated_at=now)
+        before = (server.aside or {}).get("before", {}) if server.task_state == "resize_migrating" else {}
+        values = {"vm_state": "error", "aside": None, **before} if server.task_state not in UNHARMED else {}
+        values |= {} if server.task_state == "unshelving" else {"aside": None}
+        written = store.change_if(tx, server, task_state=None, fault=fault, updated_at=now, **values)
         if written:
             guests.log_event(tx, cloud, server, error=why)
     return written

@@ -1,0 +1,201 @@
+"""What changes a server's form: resize, rescue, shelve and their ways back; and backups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pileus.compute import neighbours, states
+from pileus.compute.policies.servers import API, SERVERS
+from pileus.compute.service import flavors, quotas
+from pileus.compute.service import server_access as access
+from pileus.compute.service.server_actions import reserve_snapshot
+from pileus.compute.service.server_create import embed, room_of
+from pileus.compute.store import hosts, server_actions
+from pileus.compute.store import servers as store
+from pileus.compute.store.flavors import Flavor
+from pileus.compute.store.servers import Server
+from pileus.compute.tasks import guests, placing
+from pileus.kernel import ids
+from pileus.kernel.context import Context
+from pileus.kernel.errors import BadRequest, NotFound
+
+ROOM = ("vcpus", "memory_mib", "disk_gib")
+
+
+def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> None:
+    """Give a server another flavor, which it keeps when the user confirms it.
+
+    :raises BadRequest: when the flavor is not there, is the same, has a smaller disk, or its host has no room for it.
+    :raises OverQuota: when the project has no room for it.
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.read() as tx:
+        access.find(ctx, tx, id, SERVERS + "resize")
+    flavor = _flavor(ctx, flavor_id)
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, SERVERS + "resize", "resize")
+        _require_fit(server, flavor)
+        before = {name: getattr(server, name) for name in (*ROOM, "flavor_id", "flavor", "disks")}
+        room = {name: max(before[name], wanted) for name, wanted in room_of(flavor).items()}
+        more = {name: room[name] - before[name] for name in ROOM}
+        quotas.require_room(tx, server.project_id, server.user_id, {"cores": more["vcpus"], "ram": more["memory_mib"]})
+        if why := placing.refusal_of_growth(tx, ctx.cloud, server, embed(flavor), more):
+            raise BadRequest(why, kind="NoValidHost")
+        values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(server.disks, flavor)}
+        values |= {"disk_config": disk_config} if disk_config else {}
+        aside = {"before": before, "vm_state": server.vm_state}
+        access.begin(ctx, tx, server, "resize", "resize", task_state="resize_migrating", aside=aside, **room, **values)
+
+
+def _flavor(ctx: Context, flavor_id: str) -> Flavor:
+    try:
+        found = flavors.get(ctx, flavor_id)
+    except NotFound as error:
+        raise BadRequest(error.message, kind=error.kind) from None
+    if found.disabled:
+        raise BadRequest(f"Flavor {flavor_id} could not be found.", kind="FlavorNotFound")
+    return found
+
+
+def _require_fit(server: Server, flavor: Flavor) -> None:
+    if server.flavor_id == flavor.flavor_id:
+        raise BadRequest("When resizing, instances must change flavor!", kind="CannotResizeToSameFlavor")
+    if server.flavor["disk"] and not flavor.disk_gib:
+        raise BadRequest("Resize to zero disk flavor is not allowed.", kind="CannotResizeDisk")
+    if flavor.disk_gib < server.flavor["disk"] or flavor.ephemeral_gib < server.flavor["ephemeral"]:
+        raise BadRequest("Resize error: Unable to resize disk down.", kind="CannotResizeDisk")
+    if int(server.image.get("min_ram") or 0) > flavor.memory_mib:
+        raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
+
+
+def _grown(disks: Sequence[Mapping[str, Any]], flavor: Flavor) -> list[dict[str, Any]]:
+    """Return a server's disks as another flavor has them: larger, never smaller, never fewer."""
+    root, *others = (dict(disk) for disk in disks)
+    if root["size_gib"]:
+        root["size_gib"] = max(root["size_gib"], flavor.disk_gib)
+    ephemeral = [disk for disk in others if not disk.get("swap")]
+    swap = [disk for disk in others if disk.get("swap")]
+    if flavor.ephemeral_gib and not ephemeral:
+        others.append({"kind": "blank", "size_gib": flavor.ephemeral_gib})
+    elif len(ephemeral) == 1:
+        ephemeral[0]["size_gib"] = max(ephemeral[0]["size_gib"], flavor.ephemeral_gib)
+    if flavor.swap_mib and not swap:
+        others.append({"kind": "blank", "size_mib": flavor.swap_mib, "swap": True})
+    elif len(swap) == 1:
+        swap[0]["size_mib"] = max(swap[0]["size_mib"], flavor.swap_mib)
+    return [root, *others]
+
+
+def confirm_resize(ctx: Context, id: str) -> None:
+    """Keep the flavor; what the old one took in addition is free again.
+
+    :raises BadRequest: when the server is not being resized; Conflict: when its state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, SERVERS + "confirm_resize", "confirmResize")
+        vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
+        values = {"vm_state": vm_state, "aside": None, "updated_at": ctx.cloud.clock.now()}
+        store.change_if(tx, server, **values, **_room_kept(server.flavor))
+        server_actions.add(tx, [id], access.asked(ctx, "confirmResize"))
+        guests.log_event(tx, ctx.cloud, server)
+
+
+def _room_kept(flavor: Mapping[str, Any]) -> dict[str, int]:
+    disk_gib = flavor["disk"] + flavor["ephemeral"] - (-flavor["swap"] // 1024)
+    return {"vcpus": flavor["vcpus"], "memory_mib": flavor["ram"], "disk_gib": disk_gib}
+
+
+def revert_resize(ctx: Context, id: str) -> None:
+    """Give a server its old flavor back.  Its disks stay as large as they are now, with what was written to them.
+
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, SERVERS + "revert_resize", "revertResize")
+        before = server.aside["before"]
+        values = {name: before[name] for name in ("flavor_id", "flavor", "vcpus", "memory_mib")}
+        aside = {"vm_state": server.aside["vm_state"]}
+        access.begin(ctx, tx, server, "revertResize", "revert", task_state="resize_reverting", aside=aside, **values)
+
+
+def rescue(ctx: Context, id: str, image_id: str | None, password: str) -> str:
+    """Start a server from another disk, to mend its own; returns the administrator's password.
+
+    :raises BadRequest: when the image is not there or cannot be booted.
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    if image_id is not None:
+        try:
+            neighbours.image_to_boot(ctx, image_id)
+        except NotFound:
+            raise BadRequest(f"Image {image_id} could not be found.", kind="ImageNotFound") from None
+    password = password or ids.secret(9)
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, API + "os-rescue", "rescue")
+        aside = {"rescue_image_id": image_id or server.root_image_id or server.image_id, "vm_state": server.vm_state}
+        memo = {"admin_password": password} if server.config_drive else {}
+        access.begin(ctx, tx, server, "rescue", "rescue", memo, task_state="rescuing", aside=aside)
+    return password
+
+
+def unrescue(ctx: Context, id: str) -> None:
+    """Start a server from its own disk again.
+
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, API + "os-unrescue", "unrescue")
+        access.begin(ctx, tx, server, "unrescue", "unrescue", task_state="unrescuing", aside=None)
+
+
+def shelve(ctx: Context, id: str) -> None:
+    """Put a server away: an image is made of its disk, and its host is free of it.
+
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, API + "os-shelve:shelve", "shelve")
+        aside = reserve_snapshot(tx, ctx, server, f"{server.name}-shelved", {})
+        access.begin(ctx, tx, server, "shelve", "shelve", task_state="shelving", aside=aside)
+
+
+def unshelve(ctx: Context, id: str, zone: str | None, host: str | None) -> None:
+    """Take a server from its shelf; the user may name another zone, an admin a host.
+
+    :raises BadRequest: when the zone or the host is not there.
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.find(ctx, tx, id, API + "os-shelve:unshelve")
+        if host:
+            ctx.require(API + "os-shelve:unshelve_to_host", {"project_id": server.project_id})
+        access.require_unlocked(ctx, server)
+        access.require_state(server, "unshelve")
+        _require_place(tx, zone, host)
+        values: dict[str, Any] = {"pinned_zone": zone} if zone else {}
+        values |= {"wanted_host": {"host": host}} if host else {"wanted_host": {}}
+        access.begin(ctx, tx, server, "unshelve", "unshelve", task_state="unshelving", **values)
+
+
+def _require_place(tx: Connection, zone: str | None, host: str | None) -> None:
+    known = {each.name: each.zone for each in hosts.list_hosts(tx)}
+    if host and host not in known:
+        raise BadRequest(f"Compute host {host} could not be found.", kind="ComputeHostNotFound")
+    if zone and zone not in known.values():
+        raise BadRequest(f"The requested availability zone is not available: {zone}")
+
+
+def create_backup(ctx: Context, id: str, name: str, backup_type: str, rotation: int, metadata: Mapping[str, str]) -> str:
+    """Have an image made of the root disk, and the oldest of its kind deleted; returns the image's id.
+
+    :param rotation: how many of its kind are kept.
+    :raises Conflict: when the server's state or lock is against it.
+    """
+    with ctx.cloud.db.begin() as tx:
+        server = access.ready(ctx, tx, id, API + "os-create-backup", "createBackup")
+        facts = {**metadata, "image_type": "backup", "backup_type": backup_type}
+        aside = reserve_snapshot(tx, ctx, server, name, facts)
+        plan = {**aside, "backup_type": backup_type, "rotation": rotation}
+        access.begin(ctx, tx, server, "createBackup", "capture", task_state="image_backup", aside=plan)
+    return str(aside["image_id"])
