@@ -62,7 +62,7 @@ class Timestamp(msgspec.Struct, frozen=True, order=True, array_like=True, gc=Fal
     @property
     def isoformat(self) -> str:
         """`2026-01-31T12:00:00.123450`, as listings show it."""
-        whole = datetime.fromtimestamp(self.ticks // TICKS_PER_SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        whole = datetime.fromtimestamp(self.ticks // TICKS_PER_SECOND, UTC).isoformat()[:19]
         return f"{whole}.{self.ticks % TICKS_PER_SECOND * 10:06d}"
 
     def after(self, other: "Timestamp") -> "Timestamp":

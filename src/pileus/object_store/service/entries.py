@@ -11,6 +11,7 @@ from pileus.object_store import names
 from pileus.object_store.indexes import ObjectEntry, Subdir
 from pileus.object_store.request import Request
 
+NO_FACTS: dict[str, str] = {}
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
@@ -29,7 +30,7 @@ def row(req: Request, entry: ObjectEntry | Subdir) -> dict[str, Any]:
     """Return one line of a listing."""
     if isinstance(entry, Subdir):
         return {"subdir": entry.name}
-    etag, facts = split_etag(entry.etag)
+    etag, facts = split_etag(entry.etag) if "; " in entry.etag else (entry.etag, NO_FACTS)
     found: dict[str, Any] = {
         "name": entry.name,
         "hash": etag,
@@ -37,6 +38,8 @@ def row(req: Request, entry: ObjectEntry | Subdir) -> dict[str, Any]:
         "content_type": entry.content_type,
         "last_modified": entry.modified_at.isoformat,
     }
+    if not facts:
+        return found
     if "slo_etag" in facts:
         found["slo_etag"] = f'"{facts["slo_etag"]}"'
     if target := facts.get("symlink_target"):
