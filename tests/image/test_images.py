@@ -301,3 +301,9 @@ def test_deactivate_and_reactivate(lab, make):
     assert lab.client("reader").post(f"{at}/actions/reactivate").status_code == 403
     assert client.post(f"{at}/actions/reactivate").status_code == 204
     assert client.get(f"{at}/file").content == b"data"
+
+
+def test_an_image_without_an_id_is_not_found(lab):
+    assert lab.client("demo").get("/image/v2/images/").status_code == 404
+    assert lab.client("demo").delete("/image/v2/images/").status_code == 404
+    assert lab.client("demo").get("/image/v2/images").status_code == 200

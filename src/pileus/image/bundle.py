@@ -28,6 +28,11 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
     return {FileStore: FileStore(Path(settings.state_dir) / "images")}
 
 
+def _alias(path: str) -> tuple[str, str]:
+    """Tell an image without an id, which there is none of, from the list of images."""
+    return ("/v2/no-image" if path == "/v2/images/" else path), ""
+
+
 def _bootstrap(cloud: Cloud) -> None:
     cloud.part(FileStore).prepare()
     if cloud.settings.demo:
@@ -48,6 +53,7 @@ SERVICE = Service(
     fault_form=faults.glance,
     classic_ports=(9292,),
     body_fault=_body_fault,
+    alias=_alias,
 )
 
 BUNDLE = Bundle(

@@ -91,7 +91,7 @@ def issue(
     """Make a token."""
     now = cloud.clock.now()
     body = Payload(
-        facts.user.id, methods, facts.scope, _scope_id(facts), now, expires_at, view.revision,
+        facts.user.id, methods, facts.scope, _scope_id(facts), round(now, 6), round(expires_at, 6), view.revision,
         payload.new_audit_id(ids.uuid()), chain_id, via,
     )  # fmt: skip
     text = state_of(cloud).token_keys.encrypt(payload.encode(body), now)
