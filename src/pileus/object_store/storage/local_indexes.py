@@ -26,7 +26,7 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 Tell = Callable[[Sequence[Target], str, ContainerRow], Awaitable[bool]]
 """Tells account servers about a container: (targets, account, row) -> all of them know."""
 
-OPEN_FILES_MAX = 256
+OPEN_FILES_MAX = 64
 
 
 class IndexFiles:
