@@ -39,6 +39,9 @@ def test_rules_of_security_groups(old):
     expected = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "group": {}, "ip_range": {"cidr": "10.0.0.0/8"}}
     shown = made.json()["security_group_rule"]
     assert {name: shown[name] for name in expected} == expected
+    kept = rule(ip_protocol="tcp", from_port=80, to_port=80, cidr="10.2.3.124/24").json()["security_group_rule"]
+    assert kept["ip_range"] == {"cidr": "10.2.3.124/24"}
+    assert old.delete(f"{ROOT}/os-security-group-rules/{kept['id']}").status_code == 202
     within = rule(ip_protocol="TCP", group_id=group_id).json()["security_group_rule"]
     assert (within["group"]["name"], within["ip_range"], within["to_port"]) == ("web", {}, 65535)
     assert len(old.get(f"{ROOT}/os-security-groups/{group_id}").json()["security_group"]["rules"]) == 2

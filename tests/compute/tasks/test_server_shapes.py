@@ -41,6 +41,10 @@ def test_a_resize_is_kept_when_it_is_confirmed(cloud):
     assert cloud.act(id, "os-stop").status_code == 409
     _act(cloud, id, "confirmResize")
     assert cloud.show(id)["status"] == "ACTIVE"
+    (move,) = cloud.admin.get(f"{ROOT}/os-migrations").json()["migrations"]
+    assert (move["instance_uuid"], move["status"], move["migration_type"]) == (id, "confirmed", "resize")
+    assert cloud.admin.get(f"{ROOT}/os-migrations?status=error").json()["migrations"] == []
+    assert cloud.admin.get(f"{ROOT}/os-migrations?marker={id}").status_code == 400
     assert cloud.act(id, "confirmResize").status_code == 409
     actions = cloud.demo.get(f"{ROOT}/servers/{id}/os-instance-actions").json()["instanceActions"]
     assert [each["action"] for each in actions] == ["confirmResize", "resize", "create"]

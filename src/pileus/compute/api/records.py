@@ -4,10 +4,13 @@ import datetime
 from typing import Any
 
 from pileus.compute.api.queries import check_names, read_page
+from pileus.compute.schemas.fields import show_time
 from pileus.compute.service import records
+from pileus.compute.store.migrations import Search
 from pileus.kernel import clock
 from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Call, Route
+from pileus.kernel.paging import Page, next_link
 
 MIGRATION_FILTERS = (
     "hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "limit", "marker", "changes-since",
@@ -15,24 +18,46 @@ MIGRATION_FILTERS = (
 )  # fmt: skip
 
 
+TYPE = "resize"
+
+
 def list_migrations(call: Call) -> Any:
     check_names(call, *MIGRATION_FILTERS, since="2.59")
+    page, since, before = Page(), None, None
     if call.since("2.59"):
         page = read_page(call)
-        if page.marker:
-            raise BadRequest(f"Marker {page.marker} could not be found.")
-        for name in ("changes-since", "changes-before"):
-            _check_time(call.query.get(name))
+        since, before = _time(call.query.get("changes-since")), _time(call.query.get("changes-before"))
     project_id = call.query.get("project_id")
     others = project_id not in (None, call.ctx.project_id) or call.ctx.is_admin
+    names = {"host": "host", "source_compute": "host", "instance_uuid": "server_id", "status": "status"}
+    names |= {"user_id": "user_id", "project_id": "project_id"} if call.since("2.80") else {}
+    exact = {column: value for name, column in names.items() if (value := call.query.get(name))}
+    if not others:
+        exact["project_id"] = call.ctx.project_id
     by_host = "host" in call.query or "source_compute" in call.query
-    return {"migrations": records.list_migrations(call.ctx, others, by_host)}
+    found = records.list_migrations(call.ctx, Search(exact, since, before, page.limit, page.marker), others, by_host)
+    kept = [_migration(call, row) for row in found if call.query.get("migration_type") in (None, "", TYPE)]
+    body: dict[str, Any] = {"migrations": kept}
+    if found and page.limit is not None and len(found) == page.limit:
+        body["migrations_links"] = [{"rel": "next", "href": next_link(call.path_url, call.query.pairs, found[-1].uuid)}]
+    return body
 
 
-def _check_time(text: str | None) -> None:
+def _migration(call: Call, row: Any) -> dict[str, Any]:
+    shown = {
+        "id": row.id, "instance_uuid": row.server_id, "status": row.status, "source_compute": row.host, "dest_compute": row.host,
+        "source_node": row.host, "dest_node": row.host, "dest_host": None, "old_instance_type_id": row.old_flavor,
+        "new_instance_type_id": row.new_flavor, "created_at": show_time(row.created_at), "updated_at": show_time(row.updated_at),
+    }  # fmt: skip
+    shown |= {"migration_type": TYPE} if call.since("2.23") else {}
+    shown |= {"uuid": row.uuid} if call.since("2.59") else {}
+    return shown | ({"user_id": row.user_id, "project_id": row.project_id} if call.since("2.80") else {})
+
+
+def _time(text: str | None) -> float | None:
     try:
-        clock.from_iso(text or "2000-01-01")
-    except ValueError:
+        return clock.from_iso(text) if text else None
+    except (ValueError, OverflowError):
         raise BadRequest(f"Invalid input for query parameters. Value: {text}. It is not a date-time.") from None
 
 

@@ -165,7 +165,7 @@ def _facts(wanted: WantedRule) -> dict[str, Any]:
     facts: dict[str, Any] = {"ethertype": "IPv4", "remote_group_id": wanted.group_id}
     if wanted.group_id is None:
         net = _net(wanted.cidr)
-        facts = {"ethertype": f"IPv{net.version}", "remote_ip_prefix": str(net)}
+        facts = {"ethertype": f"IPv{net.version}", "remote_ip_prefix": str(net)}  # host bits stay
     if not (protocol and low is not None and high is not None):
         if wanted.group_id is None:
             raise BadRequest("Not enough parameters to build a valid rule.")
@@ -173,15 +173,15 @@ def _facts(wanted: WantedRule) -> dict[str, Any]:
     return facts | _ports(protocol, low, high)
 
 
-def _net(cidr: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _net(cidr: Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
     text = unquote(str(cidr)) if cidr else EVERYWHERE
     try:
         if "/" not in text:
             raise ValueError
-        net = ipaddress.ip_network(text, strict=False)
+        net = ipaddress.ip_interface(text)
     except ValueError:
         raise BadRequest(f"Invalid cidr {text}.", kind="InvalidCidr") from None
-    if net.prefixlen == 0 and not text.startswith(("0.0.0.0/", "::/")):
+    if net.network.prefixlen == 0 and not text.startswith(("0.0.0.0/", "::/")):
         raise BadRequest(f"Bad prefix for network in cidr {text}")
     return net
 

@@ -1,8 +1,11 @@
-"""The cloud's records that are empty or fixed here: migrations, usage audits, extensions."""
+"""The cloud's records: migrations, and those that are empty or fixed here: usage audits, extensions."""
 
 from pileus.compute.policies.records import AUDIT, EXTENSIONS, MIGRATIONS
 from pileus.compute.store import hosts as store
+from pileus.compute.store import migrations
+from pileus.compute.store.migrations import Migration, Search
 from pileus.kernel.context import Context
+from pileus.kernel.errors import BadRequest
 
 ALIASES = {
     "os-aggregates": "Aggregates", "os-availability-zone": "AvailabilityZone", "os-config-drive": "ConfigDrive",
@@ -25,14 +28,21 @@ ALIASES = {
 }  # fmt: skip
 
 
-def list_migrations(ctx: Context, all_projects: bool, by_host: bool) -> list[dict[str, object]]:
-    """Return the moves of servers between hosts: none, as servers stay where they were placed."""
+def list_migrations(ctx: Context, what: Search, all_projects: bool, by_host: bool) -> list[Migration]:
+    """Return the changes of servers' flavors; between hosts servers do not move.
+
+    :raises BadRequest: when the marker is none of them.
+    """
     ctx.require(MIGRATIONS + "index")
     if all_projects:
         ctx.require(MIGRATIONS + "index:all_projects")
     if by_host:
         ctx.require(MIGRATIONS + "index:host")
-    return []
+    with ctx.cloud.db.read() as tx:
+        found = migrations.search(tx, what)
+    if found is None:
+        raise BadRequest(f"Marker {what.marker} could not be found.", kind="MarkerNotFound")
+    return found
 
 
 def list_extensions(ctx: Context) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pileus.compute.service import flavors, quotas
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_actions import reserve_snapshot
 from pileus.compute.service.server_create import embed, room_of
-from pileus.compute.store import hosts, server_actions
+from pileus.compute.store import hosts, migrations, server_actions
 from pileus.compute.store import servers as store
 from pileus.compute.store.flavors import Flavor
 from pileus.compute.store.servers import Server
@@ -44,6 +44,7 @@ def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> No
             raise BadRequest(why, kind="NoValidHost")
         values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(server.disks, flavor)}
         values |= {"disk_config": disk_config} if disk_config else {}
+        migrations.add(tx, server, ctx.user_id, flavor.id, ctx.cloud.clock.now())
         aside = {"before": before, "vm_state": server.vm_state}
         access.begin(ctx, tx, server, "resize", "resize", task_state="resize_migrating", aside=aside, **room, **values)
 
@@ -97,6 +98,7 @@ def confirm_resize(ctx: Context, id: str) -> None:
         vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
         values = {"vm_state": vm_state, "aside": None, "updated_at": ctx.cloud.clock.now()}
         store.change_if(tx, server, **values, **_room_kept(server.flavor))
+        migrations.note(tx, server, "confirmed", ctx.cloud.clock.now())
         server_actions.add(tx, [id], access.asked(ctx, "confirmResize"))
         guests.log_event(tx, ctx.cloud, server)
 
@@ -115,6 +117,7 @@ def revert_resize(ctx: Context, id: str) -> None:
         server = access.ready(ctx, tx, id, SERVERS + "revert_resize", "revertResize")
         before = server.aside["before"]
         values = {name: before[name] for name in ("flavor_id", "flavor", "vcpus", "memory_mib")}
+        migrations.note(tx, server, "reverting", ctx.cloud.clock.now())
         aside = {"vm_state": server.aside["vm_state"]}
         access.begin(ctx, tx, server, "revertResize", "revert", task_state="resize_reverting", aside=aside, **values)
 

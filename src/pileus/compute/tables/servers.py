@@ -1,4 +1,4 @@
-"""Servers, their tags, and the log of what was asked of them.
+"""Servers, their tags, the log of what was asked of them, and their changes of flavor.
 
 A server's row holds all that its guest needs to be built again: the flavor and the image's properties as they were, the
 disks and the ports in their order.  What a host has given out is the sum over these rows (`host`, `vcpus`, `memory_mib`,
@@ -83,4 +83,19 @@ server_actions = Table(
     Column("updated_at", Double, nullable=False),
     Column("message", String(255), doc="Error, where it went wrong"),
     Column("events", Json, nullable=False, doc="event, started_at, finished_at, result, host, details of each"),
+)  # fmt: skip
+
+migrations = Table(
+    "migrations", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("uuid", String(36), nullable=False, unique=True),
+    Column("server_id", String(36), ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("host", String(255), nullable=False, doc="where it was and is: so far servers only change their flavor"),
+    Column("old_flavor", Integer, nullable=False, doc="the flavor's number; 0: it was gone by then"),
+    Column("new_flavor", Integer, nullable=False),
+    Column("status", String(32), nullable=False, doc="migrating, finished, confirmed, reverting, reverted, error"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from pileus.compute import guest_data, neighbours
 from pileus.compute.driver import DiskSpec, GuestSpec, Hypervisor, NicSpec, Power
-from pileus.compute.store import server_actions
+from pileus.compute.store import migrations, server_actions
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.kernel.context import Cloud
@@ -142,5 +142,7 @@ def finish(cloud: Cloud, server: Server, **values: Any) -> bool:
     with cloud.db.begin() as tx:
         if not store.change_if(tx, server, task_state=None, updated_at=now, **values):
             return False
+        if status := migrations.AFTER.get(server.task_state):
+            migrations.note(tx, server, status, now)
         log_event(tx, cloud, server)
     return True

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
 from pileus.compute.driver import DriverError, Power
+from pileus.compute.store import migrations
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import guests, placing
@@ -289,6 +290,8 @@ def _show_fault(cloud: Cloud, server: Server, why: str) -> bool:
         values |= {} if server.task_state == "unshelving" else {"aside": None}
         written = store.change_if(tx, server, task_state=None, fault=fault, updated_at=now, **values)
         if written:
+            if server.task_state in migrations.AFTER:
+                migrations.note(tx, server, "error", now)
             guests.log_event(tx, cloud, server, error=why)
     return written
 
