@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus.object_store.bundle import LOOPS
 from pileus.object_store.placement import Placement
 from pileus.object_store.storage.embedded import embedded_cluster
 from tests.object_store.conftest import make_shop
@@ -15,7 +16,7 @@ SIZES = (0, 1, 65_535, 65_536, 65_537, 300_000, 3_000_001)
 
 def embedded(tmp_path):
     shop = make_shop(tmp_path)
-    shop.store.placement = Placement(embedded_cluster(str(tmp_path / "objects"), shop.clock.now))
+    shop.store._open = lambda now: Placement(embedded_cluster(str(tmp_path / "objects"), now))
     return shop
 
 
@@ -90,6 +91,19 @@ def _ask_in_all_ways(swift):
     assert swift("COPY", "/c/o", Destination="c/p").status_code == 201
     assert swift("COPY", "/c/o", Destination="c/p", Range="bytes=400000-").status_code == 416
     assert swift("PUT", "/c/o", body_of(70_000), ETag="0" * 32).status_code == 422
+
+
+def test_what_has_expired_is_cleared_away(shop, tmp_path):
+    swift = shop.client()
+    swift("PUT", "/c")
+    swift("PUT", "/c/o", body_of(70_000), X_Delete_After="10")
+    swift("PUT", "/c/kept", body_of(10))
+    shop.clock.advance(60)
+    for loop in LOOPS:
+        loop.run(shop.cloud)
+    assert swift("GET", "/c").text == "kept\n"
+    assert swift("GET", "/c/kept").content == body_of(10)
+    assert len(list((tmp_path / "objects").rglob("*.data"))) == 1
 
 
 def test_a_refused_upload_leaves_no_file(shop, tmp_path):

@@ -1,5 +1,7 @@
 """What the object store hands to main.py."""
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,24 @@ from pileus.identity.service import catalog, roles
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.http import Service
+from pileus.kernel.loops import Loop
 from pileus.kernel.settings import Settings
 from pileus.object_store.api import faults, front, routes, site
 from pileus.object_store.limits import limits_of
 from pileus.object_store.placement import Placement
 from pileus.object_store.policies import RULES
 from pileus.object_store.state import ObjectStore
-from pileus.object_store.storage.embedded import embedded_cluster
+from pileus.object_store.storage.daemons.running import run_once
+from pileus.object_store.storage.embedded import (
+    AUDIT_SECONDS,
+    EXPIRE_SECONDS,
+    UPDATE_SECONDS,
+    embedded_cluster,
+    embedded_daemons,
+)
 from pileus.object_store.tempauth import TempAuth, parse_users
+
+log = logging.getLogger(__name__)
 
 RESELLER_ROLE = "ResellerAdmin"
 LISTED = catalog.Listed(
@@ -42,6 +54,21 @@ def _bootstrap(cloud: Cloud) -> None:
         roles.create(admin, {"name": RESELLER_ROLE, "description": "May do everything in every account of the object store"})
 
 
+def _pass(cloud: Cloud, seconds: float) -> None:
+    """Let each daemon of the embedded device that works at an interval make one pass; one that fails stops no other."""
+    store = cloud.part(ObjectStore)
+    for daemon, interval in embedded_daemons(store.placement.cluster, store.now):
+        if interval == seconds:
+            try:
+                asyncio.run(run_once(daemon, store.now))
+            except Exception:
+                log.exception("a pass of %s failed", daemon.name)
+
+
+LOOPS = tuple(
+    Loop(f"object-{word}", seconds, lambda cloud, seconds=seconds: _pass(cloud, seconds))  # type: ignore[misc]
+    for word, seconds in (("expirer", EXPIRE_SECONDS), ("updaters", UPDATE_SECONDS), ("auditors", AUDIT_SECONDS))
+)
 SERVICE = Service(
     "object-store",
     "Object storage (Swift v1)",
@@ -53,4 +80,4 @@ SERVICE = Service(
     front=site.FRONT,
 )
 
-BUNDLE = Bundle("object_store", rules=RULES, services=(SERVICE,), parts=_parts, bootstrap=_bootstrap)
+BUNDLE = Bundle("object_store", rules=RULES, services=(SERVICE,), parts=_parts, bootstrap=_bootstrap, loops=LOOPS)

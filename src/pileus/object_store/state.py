@@ -3,7 +3,6 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from pileus.kernel.clock import Clock, SystemClock
@@ -28,14 +27,25 @@ class ObjectStore:
     ) -> None:
         self._open, self.limits, self.tempauth = open_placement, limits, tempauth
         self._clock: Clock = SystemClock()
+        self._placement: Placement | None = None
         self._last = ZERO
         self._known: OrderedDict[tuple[str, str], tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    @cached_property
+    @property
     def placement(self) -> Placement:
         """The cluster."""
-        return self._open(lambda: self._clock.now())  # noqa: PLW0108  # the clock may change
+        if self._placement is None:
+            with self._lock:
+                self._placement = self._placement or self._open_now()
+        return self._placement
+
+    def now(self) -> float:
+        """Return the time by the cloud's clock."""
+        return self._clock.now()
+
+    def _open_now(self) -> Placement:
+        return self._open(self.now)
 
     def next_timestamp(self, clock: Clock) -> Timestamp:
         """Return the time, later than any returned before."""
