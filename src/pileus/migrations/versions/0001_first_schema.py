@@ -263,6 +263,30 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_image_members_member_id"), "image_members", ["member_id"], unique=False)
     op.create_table(
+        "image_metadef_definitions",
+        sa.Column("namespace_id", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("body", Json(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace_id", "kind", "name", name=op.f("pk_image_metadef_definitions")),
+    )
+    op.create_table(
+        "image_metadef_namespaces",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("namespace", sa.String(length=80), nullable=False),
+        sa.Column("display_name", sa.String(length=80), nullable=True),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("visibility", sa.String(length=16), nullable=False),
+        sa.Column("protected", sa.Boolean(), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image_metadef_namespaces")),
+        sa.UniqueConstraint("namespace", name=op.f("uq_image_metadef_namespaces_namespace")),
+    )
+    op.create_table(
         "images",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=True),
@@ -512,6 +536,8 @@ def upgrade() -> None:
         sa.Column("fault", Json(), nullable=True),
         sa.Column("trusted_certificates", Json(), nullable=True),
         sa.Column("progress", sa.Integer(), nullable=False),
+        sa.Column("aside", Json(), nullable=True),
+        sa.Column("root_image_id", sa.String(length=36), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_servers")),
     )
     op.create_index("ix_servers_created_at", "servers", ["created_at"], unique=False)
@@ -874,6 +900,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_server_actions_server_id"), "server_actions", ["server_id"], unique=False)
     op.create_table(
+        "migrations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("server_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("old_flavor", sa.Integer(), nullable=False),
+        sa.Column("new_flavor", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["server_id"], ["servers.id"], name=op.f("fk_migrations_server_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_migrations")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
+    )
+    op.create_index(op.f("ix_migrations_server_id"), "migrations", ["server_id"], unique=False)
+    op.create_table(
         "server_tags",
         sa.Column("server_id", sa.String(length=36), nullable=False),
         sa.Column("tag", sa.String(length=60), nullable=False),
@@ -1026,6 +1070,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_subnets_network_id"), table_name="subnets")
     op.drop_table("subnets")
     op.drop_table("server_tags")
+    op.drop_index(op.f("ix_migrations_server_id"), table_name="migrations")
+    op.drop_table("migrations")
     op.drop_index(op.f("ix_server_actions_server_id"), table_name="server_actions")
     op.drop_table("server_actions")
     op.drop_index(op.f("ix_security_group_rules_security_group_id"), table_name="security_group_rules")
@@ -1104,6 +1150,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_images_owner"), table_name="images")
     op.drop_index("ix_images_created_at_id", table_name="images")
     op.drop_table("images")
+    op.drop_table("image_metadef_namespaces")
+    op.drop_table("image_metadef_definitions")
     op.drop_index(op.f("ix_image_members_member_id"), table_name="image_members")
     op.drop_table("image_members")
     op.drop_index(op.f("ix_image_imports_image_id"), table_name="image_imports")
