@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import struct
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from pileus.network.drivers.linux.netns import Namespace, names
 from pileus.network.drivers.linux.rtnl import Rtnl, Veth
 
 T = TypeVar("T")
+
+_IP_MTU_DISCOVER, _NEVER_FRAGMENT = 10, 2
 
 
 def run(namespace: Namespace, *command: str, timeout: float = 15) -> subprocess.CompletedProcess[str]:
@@ -59,6 +62,25 @@ class Guest:
 
 def pings(namespace: Namespace, address: str, *options: str) -> bool:
     return run(namespace, "busybox", "ping", "-c", "1", "-W", "1", *options, address).returncode == 0
+
+
+def pings_whole(namespace: Namespace, address: str, size_bytes: int, timeout: float = 1) -> bool:
+    """Whether an echo request of this size (with its IP header) comes back without having been cut into fragments."""
+    with namespace.entered():
+        client = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with client:
+        client.settimeout(timeout)
+        client.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _NEVER_FRAGMENT)
+        body = bytes(size_bytes - 28)
+        checksum = 0xFFFF - 0x0800 - 0x1234
+        try:
+            client.sendto(struct.pack("!BBHHH", 8, 0, checksum, 0x1234, 0) + body, (address, 0))
+            while True:
+                answer = client.recv(65536)
+                if answer[20] == 0 and len(answer) == size_bytes:
+                    return True
+        except OSError:
+            return False
 
 
 def connects(namespace: Namespace, address: str, port: int, timeout: float = 0.7) -> bool:

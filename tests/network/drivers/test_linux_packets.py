@@ -25,7 +25,7 @@ from pileus.network.driver import (
 from pileus.network.drivers.linux.metadata import Answer, MetadataListener, MetadataSource
 from pileus.network.drivers.linux.netns import Namespace
 from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id
-from tests.network.drivers.guests import Guest, connects, inside, listens, pings, run
+from tests.network.drivers.guests import Guest, connects, inside, listens, pings, pings_whole, run
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(60)]
 
@@ -100,6 +100,15 @@ def test_a_floating_address_takes_its_connections_with_it(cloud: Cloud) -> None:
         client.connect(("172.24.4.20", 80))
         cloud.host.ensure_router(replace(cloud.router, floating_ips=()))
         assert "172.24.4.20" not in run_conntrack(cloud, f"{cloud.stage.prefix}-rtr-{cloud.router.id}")
+
+
+def test_the_largest_packets_pass_whole_and_larger_ones_are_refused(cloud: Cloud) -> None:
+    one, _ = cloud.guests()
+    one.ip("link", "set", "eth0", "mtu", str(cloud.blue.mtu))
+    cloud.allow(ICMP)
+    assert pings_whole(cloud.stage.outside, "172.24.4.20", cloud.blue.mtu)
+    assert not pings_whole(cloud.stage.outside, "172.24.4.20", cloud.blue.mtu + 1)
+    assert pings_whole(one.namespace, "198.51.100.7", cloud.blue.mtu)
 
 
 def test_a_router_that_is_down_or_without_gateway_forwards_nothing_outside(cloud: Cloud) -> None:

@@ -16,10 +16,9 @@ Dated = Network | Subnet | Port | Router | FloatingIp | Group | Rule
 
 
 def _end(record: Dated) -> Json:
-    return {
-        "revision_number": record.revision_number, "created_at": to_iso(record.created_at),
-        "updated_at": to_iso(record.updated_at),
-    }  # fmt: skip
+    created = to_iso(record.created_at)
+    updated = created if record.updated_at == record.created_at else to_iso(record.updated_at)
+    return {"revision_number": record.revision_number, "created_at": created, "updated_at": updated}
 
 
 def networks(ctx: Context) -> Callable[[Network], Json]:
