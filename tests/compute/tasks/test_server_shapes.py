@@ -176,6 +176,13 @@ def test_a_server_that_is_away_is_deleted_with_its_image(cloud):
     assert set(_images(cloud)) == {"small"}
 
 
+def test_an_image_that_was_being_made_goes_with_its_server(cloud):
+    id = cloud.boot()
+    assert cloud.act(id, "createImage", {"name": "never"}).status_code == 202
+    assert cloud.delete(id).status_code == 204
+    assert set(_images(cloud)) == {"small"}
+
+
 def test_a_server_that_cannot_be_taken_back_stays_away(cloud):
     id = cloud.boot()
     _act(cloud, id, "shelve")

@@ -252,9 +252,17 @@ def destroy(run: Run, server: Server) -> Outcome:
         neighbours.release(tx, run.cloud, server.id, server.nics)
         store.change(tx, server.id, power_state=states.NOSTATE, **gone)
         guests.log_event(tx, run.cloud, server)
-    if server.vm_state == "shelved_offloaded" and server.aside:
-        neighbours.delete_image(run.cloud, server.project_id, server.aside["image_id"])
+    if image_id := (server.aside or {}).get("image_id"):
+        _forget_image(run.cloud, server, image_id)
     return Done()
+
+
+def _forget_image(cloud: Cloud, server: Server, image_id: str) -> None:
+    """Let go of an image that holds a server that is away, or that was just being made of it."""
+    if server.vm_state == "shelved_offloaded":
+        neighbours.delete_image(cloud, server.project_id, image_id)
+    else:
+        neighbours.drop_image(cloud, image_id)
 
 
 @step
