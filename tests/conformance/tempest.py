@@ -11,12 +11,15 @@ a regular expression, prints passed, failed and skipped by area with the first c
 import argparse
 import configparser
 import contextlib
+import functools
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -28,6 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
 NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
+FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
 SERVED = ("identity", "image", "compute", "network")
 READY_SECONDS = 120
 RESULT = re.compile(
@@ -61,7 +65,7 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tempest = _install()
-    with _cloud(work) as state_dir:
+    with _files(work), _cloud(work) as state_dir:
         _configure(tempest, work, _facts(state_dir), state_dir)
         code = _run(tempest, work, options)
     report(work / "output.txt")
@@ -95,12 +99,25 @@ def _install() -> Path:
 
 
 @contextlib.contextmanager
+def _files(work: Path):
+    """Serve the folder of the run over HTTP."""
+    host, _, port = FILES.partition(":")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(work))
+    with http.server.ThreadingHTTPServer((host, int(port)), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+@contextlib.contextmanager
 def _cloud(work: Path):
     """A fresh cloud with the real drivers; gone afterwards."""
     state_dir = work / "state"
     environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
     environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
-    environment |= COMPLIANCE
+    environment |= COMPLIANCE | {"PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1"}
 
     def pileus(*arguments: str) -> None:
         subprocess.run(
@@ -148,8 +165,8 @@ def _facts(state_dir: Path) -> dict[str, str]:
         "PUBLIC_NETWORK_ID": cloud.network.find_network("public").id,
         "FIXED_NETWORK_NAME": "private",
         "CIRROS_DISK_IMG": str(disk),
-        "HTTP_IMAGE_URL": f"http://{LISTEN}/none",
-        "HTTP_QCOW2_IMAGE_URL": f"http://{LISTEN}/none",
+        "HTTP_IMAGE_URL": f"http://{FILES}/guest.qcow2",
+        "HTTP_QCOW2_IMAGE_URL": f"http://{FILES}/guest.qcow2",
         "BACKEND_1": "a",
         "BACKEND_2": "b",
         "VENDOR_NAME": "Pileus",

@@ -29,7 +29,7 @@ def test_info(lab, make):
     client = lab.client("demo")
     make(b"x" * (3 << 20))
     make(None)
-    assert client.get("/image/v2/info/import").json()["import-methods"]["value"] == ["glance-direct"]
+    assert client.get("/image/v2/info/import").json()["import-methods"]["value"] == ["glance-direct", "web-download"]
     assert client.get("/image/v2/info/stores").json()["stores"][0]["id"] == "file"
     assert client.get("/image/v2/info/stores/detail").status_code == 403
     assert lab.client("admin").get("/image/v2/info/stores/detail").json()["stores"][0]["type"] == "file"

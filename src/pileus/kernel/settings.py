@@ -52,6 +52,9 @@ class Settings:
     password_change_on_first_use: bool = _setting(False, "a password set by somebody else is to be changed before its first use")
     # image
     image_bytes_max: int = _setting(1_099_511_627_776, "largest image taken", "bytes")
+    image_import_hosts: str = _setting(
+        "", "hosts, addresses and networks that images may be imported from although they are not public, with commas"
+    )
     # object store
     object_bytes_max: int = _setting(5_368_709_122, "largest object taken in one piece", "bytes")
     object_tempauth_users: str = _setting(

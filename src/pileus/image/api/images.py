@@ -12,6 +12,7 @@ from pileus.image.schemas.images import (
     ImportRequest,
     MemberCreate,
     MemberUpdate,
+    TaskCreate,
     show_image,
     show_member,
     show_task,
@@ -141,6 +142,17 @@ def list_tasks(call: Call) -> dict[str, Any]:
     return {"tasks": shown, "first": "/v2/tasks", "schema": "/v2/schemas/tasks"}
 
 
+def create_task(call: Call) -> dict[str, Any]:
+    """Make an image of what the web has, as a task."""
+    given = call.body.input
+    try:
+        wanted = msgspec.convert(given.image_properties, ImageCreate)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Invalid image_properties: {error}") from error
+    properties = {name: value for name, value in given.image_properties.items() if name not in patch.BASE and name != "id"}
+    return show_task(imports.create_task(call.ctx, wanted, properties, given.import_from), full=True)
+
+
 def show_one_task(call: Call) -> dict[str, Any]:
     """Show an import as a task."""
     return show_task(imports.get(call.ctx, call.path["task_id"]), full=True)
@@ -174,5 +186,6 @@ ROUTES = (
     ),
     Route("GET", AT + "/tasks", list_image_tasks, rule="get_image"),
     Route("GET", "/v2/tasks", list_tasks, rule="tasks_api_access"),
+    Route("POST", "/v2/tasks", create_task, body=TaskCreate, status=201, rule="tasks_api_access"),
     Route("GET", "/v2/tasks/{task_id}", show_one_task, rule="tasks_api_access"),
 )

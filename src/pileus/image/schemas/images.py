@@ -1,6 +1,6 @@
 """How an image is asked for and shown."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -10,9 +10,10 @@ from pileus.kernel.clock import to_iso
 
 
 class ImportMethod(Struct):
-    """How content is imported."""
+    """How content is imported; uri: where the method web-download finds it."""
 
     name: str
+    uri: str = ""
 
 
 class ImportRequest(Struct):
@@ -22,6 +23,21 @@ class ImportRequest(Struct):
     stores: list[str] = []
     all_stores: bool = False
     all_stores_must_succeed: bool = True
+
+
+class TaskInput(Struct):
+    """Where an image's content is, and what the image is to be."""
+
+    import_from: str
+    image_properties: dict[str, Any]
+    import_from_format: str = ""
+
+
+class TaskCreate(Struct):
+    """The body of POST /v2/tasks."""
+
+    type: Literal["import"]
+    input: TaskInput
 
 
 class MemberCreate(Struct):

@@ -1,17 +1,22 @@
-"""Import of staged content: importing -> active, or queued again with the reason in the task's record.
+"""Import of content that is staged or on the web: importing -> active, or queued again with the reason in the task's record.
 
+download: fetch it first, when it is on the web
 publish: hash and inspect what is staged, give it the image's name, say that the image is active
 x give_up
 """
+
+import fcntl
 
 from pileus.image import store
 from pileus.image.files import FileStore, digest, place
 from pileus.image.formats import Inspection, WrongFormat
 from pileus.image.records import facts_of
-from pileus.kernel.tasks import Done, Fail, Outcome, Program, Run
+from pileus.image.web import NotFetched, fetch
+from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Program, Run
 
 IMPORT = Program("image.import")
 DEADLINE_SECONDS = 6 * 3600.0
+BUSY_SECONDS = 5.0
 FAILED = "os_glance_failed_import"
 
 
@@ -47,6 +52,34 @@ def publish(run: Run) -> Outcome:
             files.remove(image_id)
     staged.unlink(missing_ok=True)
     return Done()
+
+
+@IMPORT.step
+def download(run: Run) -> Outcome:
+    """Fetch what is to be staged."""
+    cloud, image_id = run.cloud, run.memo["image"]
+    with cloud.db.begin() as tx:
+        image = store.get(tx, image_id)
+        if image is not None and image.status == "importing":
+            store.change_import(tx, run.memo["import"], "processing", "", cloud.clock.now())
+    if image is None or image.status != "importing":
+        return Done()
+    files, settings = cloud.part(FileStore), cloud.settings
+    staged, scratch = files.staged_path(image_id), files.scratch_path(image_id)
+    if staged.exists():  # it took longer than the lease of the step
+        return Hop(publish)
+    with open(scratch, "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Nap(BUSY_SECONDS)
+        try:
+            fetch(run.memo["uri"], scratch, settings.image_bytes_max, settings.image_import_hosts)
+        except NotFetched as error:
+            scratch.unlink(missing_ok=True)
+            return Fail(str(error))
+        scratch.rename(staged)
+    return Hop(publish)
 
 
 @IMPORT.on_fail
