@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -32,7 +33,7 @@ ROOT = HERE.parents[1]
 SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
 NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
 FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
-SERVED = ("identity", "image", "compute", "network")
+SERVED = ("identity", "image", "compute", "network", "object_storage")
 READY_SECONDS = 120
 RESULT = re.compile(
     r"^\{\d+\} (setUpClass \((?P<cls>[^)]*)\)|(?P<id>tempest\.\S+?)(\[.*?\])?) (\[[\d.]+s\] )?\.\.\. (?P<how>ok|FAILED|SKIPPED)"
@@ -40,7 +41,8 @@ RESULT = re.compile(
 
 # What this cloud does not serve yet; everything else stays as the template says.
 OFF = {
-    "service_available": ("cinder", "swift", "horizon"),
+    "service_available": ("cinder", "horizon"),
+    "object-storage-feature-enabled": ("container_sync",),
     "compute-feature-enabled": (
         "cold_migration", "shelve_migrate", "stable_rescue", "live_migration", "vnc_console",
         "swap_volume", "volume_multiattach", "block_migration_for_live_migration",
@@ -193,6 +195,8 @@ def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path
             config.set(section, option, value)
     config.set("identity", "uri_v3", f"http://{LISTEN}/identity/v3")
     config.set("network-feature-enabled", "api_extensions", facts["EXTENSIONS"])
+    with urllib.request.urlopen(f"http://{LISTEN}/info", timeout=10) as answer:
+        config.set("object-storage-feature-enabled", "discoverable_apis", ",".join(json.load(answer)))
     with open(workspace / "etc" / "tempest.conf", "w", encoding="utf-8") as file:
         config.write(file)
 

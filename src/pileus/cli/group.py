@@ -20,6 +20,10 @@ COMMANDS = {
     "doctor": "pileus.cli.doctor:doctor",
     "settings": "pileus.cli.settings:settings",
     "db": "pileus.cli.db:db",
+    "ring": "pileus.object_store.storage.ring.cli:ring",
+    "object-server": "pileus.object_store.storage.cli:object_server",
+    "container-server": "pileus.object_store.storage.cli:container_server",
+    "account-server": "pileus.object_store.storage.cli:account_server",
 }
 
 
