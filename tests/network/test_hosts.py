@@ -1,6 +1,7 @@
 """That hosts become what the rows say, and become so again whatever happens to them."""
 
 import shutil
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from pileus.network.driver import fingerprint
 from pileus.network.schemas.clean import attributes_of
 from pileus.network.schemas.requests import FloatingIpCreate, NetworkCreate, RouterCreate, SubnetCreate
 from pileus.network.service import floating_ips, groups, guests, interfaces, networks, ports, routers, subnets, wiring
+from pileus.network.tasks import converge
 from pileus.network.tasks.sync import reconcile
 from tests.conftest import make_lab
 
@@ -135,6 +137,28 @@ def test_a_rule_reaches_the_host_only_where_it_matters(twice, town):
     groups.remove_rule(town.ctx, rule.id)
     twice.settle()
     assert rule.id not in {each.id for each in twice.network_host.groups[used].rules}
+
+
+def test_an_older_reading_of_a_group_does_not_undo_a_newer_one(twice, town, monkeypatch):
+    host, used = twice.network_host, town.port.security_groups[0]
+    facts = {"description": "", "port_range_min": 22, "port_range_max": 22, "remote_ip_prefix": None, "remote_group_id": None}
+    rule = {"security_group_id": used, "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp"}
+    made = groups.create_rules(town.ctx, [(rule | facts, frozenset())])[0]
+    ensure, others = host.ensure_groups, []
+
+    def slowly(specs):
+        """The rows change, and another thread wants to follow, while this one is about to make what it has read."""
+        monkeypatch.setattr(host, "ensure_groups", ensure)
+        groups.remove_rule(town.ctx, made.id)
+        others.append(threading.Thread(target=converge.group, args=(twice.cloud, used)))
+        others[0].start()
+        others[0].join(0.2)
+        ensure(specs)
+
+    monkeypatch.setattr(host, "ensure_groups", slowly)
+    converge.port(twice.cloud, town.port.id)
+    others[0].join(10)
+    assert made.id not in {each.id for each in host.groups[used].rules}
 
 
 def test_unplug_and_release_leave_nothing(twice, town):
