@@ -307,3 +307,11 @@ def test_an_image_without_an_id_is_not_found(lab):
     assert lab.client("demo").get("/image/v2/images/").status_code == 404
     assert lab.client("demo").delete("/image/v2/images/").status_code == 404
     assert lab.client("demo").get("/image/v2/images").status_code == 200
+
+
+def test_who_asks_for_json_is_told_of_failures_in_json(lab):
+    client = lab.client("demo")
+    answer = client.get("/image/v2/images/nowhere", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["title"]) == (404, "404 Not Found", "Not Found")
+    assert "nowhere" in answer.json()["message"]
+    assert client.get("/image/v2/images/nowhere").text.startswith("<html>")

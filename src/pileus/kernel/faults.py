@@ -51,6 +51,17 @@ def glance(fault: Fault, status: int) -> Form:
     return page, {**fault.headers, "Content-Type": "text/html; charset=UTF-8"}
 
 
+def wants_json(accept: str) -> bool:
+    """Tell whether a client that would get a page of HTML (glance's form) asks for JSON and for nothing like HTML."""
+    return "application/json" in accept and "text/html" not in accept and "*/*" not in accept
+
+
+def glance_json(fault: Fault, status: int) -> Form:
+    """`{"message": ..., "code": "404 Not Found", "title": "Not Found"}`, glance's form for those who want JSON."""
+    body = {"message": fault.message or title(status), "code": f"{status} {title(status)}", "title": title(status)}
+    return body, {**fault.headers, "Content-Type": "application/json; charset=UTF-8"}
+
+
 def placement(fault: Fault, status: int) -> Form:
     """`{"errors": [{"status": 404, "title": ..., "detail": ..., "code": ...}]}`, the API working group's form."""
     code = fault.extra.get("code", "placement.undefined_code")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from pileus.kernel import ids, metrics, openapi
+from pileus.kernel import faults, ids, metrics, openapi
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthenticated
 from pileus.kernel.http import Answer, Call, FileAnswer, Query, Route, Service, StreamAnswer
@@ -275,7 +275,10 @@ def _encode(request: _Request, call: Call, found: Any) -> Reply:
 def _encode_fault(request: _Request, fault: Fault) -> Reply:
     service = request.service
     status = service.status_of(fault)
-    form, more = service.fault_form(fault, status)
+    chosen = service.fault_form
+    if chosen is faults.glance and faults.wants_json(request.headers.get("accept", "")):
+        chosen = faults.glance_json
+    form, more = chosen(fault, status)
     body = form.encode() if isinstance(form, str) else msgspec.json.encode(form)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **fault.headers, **more}
     if status == 401:
