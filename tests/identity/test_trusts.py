@@ -150,3 +150,10 @@ def test_giving_on(door, trust, eve, as_ann):
 def test_what_may_not_be_given_on_is_not(door, trust):
     middle = door.as_(door.by_password("bob", by(trust()["id"])).headers["X-Subject-Token"])
     trust(403, client=middle)
+
+
+def test_what_is_lent_makes_no_secret_that_lasts(door, trust, ann):
+    acting = door.as_(door.by_password("bob", by(trust()["id"])).headers["X-Subject-Token"])
+    at = f"/users/{ann['id']}"
+    assert acting.post(f"{at}/credentials/OS-EC2", json={"tenant_id": ann["project_id"]}).status_code == 403
+    assert acting.post(f"{at}/application_credentials", json={"application_credential": {"name": "x"}}).status_code == 403

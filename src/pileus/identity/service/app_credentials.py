@@ -53,7 +53,7 @@ def create(ctx: Context, user_id: str, values: Mapping[str, Any]) -> Full:
     :raises Conflict: when they have one of that name.
     """
     ctx.require("identity:create_application_credential", {"user_id": user_id})
-    tokens.refuse_restricted(ctx, RESTRICTED)
+    tokens.refuse_lent(ctx, RESTRICTED)
     given = dict(values)
     wanted, rules = given.pop("roles", None), given.pop("access_rules", None)
     secret = given.pop("secret", None) or ids.secret(64)
@@ -77,7 +77,7 @@ def delete(ctx: Context, credential_id: str) -> None:
     """Delete an application credential; its tokens become void."""
     with ctx.cloud.db.begin() as tx:
         _require(ctx, tx, "identity:delete_application_credential", credential_id)
-        tokens.refuse_restricted(ctx, RESTRICTED)
+        tokens.refuse_lent(ctx, RESTRICTED)
         rows.drop(tx, AppCredential, id=credential_id)
         revisions.bump(tx)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pileus.identity.payload import DIRECT
 from pileus.identity.service import tokens
 from pileus.identity.service.words import expecting, forbidden, not_found
 from pileus.identity.state import state_of
@@ -77,7 +78,7 @@ def create(ctx: Context, values: Mapping[str, Any]) -> Credential:
     blob = given.pop("blob")
     credential_id = ids.hex_id()
     if given["type"].lower() == "ec2":
-        tokens.refuse_restricted(ctx, RESTRICTED)
+        tokens.refuse_lent(ctx, RESTRICTED)
         facts = _read_ec2(blob)
         if not given.get("project_id"):
             raise expecting("project_id", "credential")
@@ -130,7 +131,7 @@ def list_ec2(ctx: Context, user_id: str) -> list[Ec2Key]:
 def create_ec2(ctx: Context, user_id: str, project_id: str) -> Ec2Key:
     """Make an EC2 key pair for a user in a project."""
     ctx.require("identity:ec2_create_credential", _target(user_id))
-    tokens.refuse_restricted(ctx, RESTRICTED)
+    tokens.refuse_lent(ctx, RESTRICTED)
     facts: dict[str, Any] = {"access": ids.hex_id(), "secret": ids.hex_id(), "trust_id": None}
     blob = _bound(ctx, facts, json.dumps(facts))
     with ctx.cloud.db.begin() as tx:
@@ -181,9 +182,9 @@ def _target(user_id: str) -> dict[str, Any]:
 
 
 def _in_reach(ctx: Context, project_id: str | None) -> bool:
-    """Tell whether a holder of an application credential, bound to its project, may touch this."""
+    """Tell whether a holder of an application credential or trust, bound to its project, may touch this."""
     token = tokens.token_of(ctx)
-    return token is None or token.facts.app_credential is None or project_id == ctx.project_id
+    return token is None or token.payload.via == DIRECT or project_id == ctx.project_id
 
 
 def _bound(ctx: Context, facts: dict[str, Any], blob: str) -> str:

@@ -336,3 +336,14 @@ def refuse_restricted(ctx: Context, action: str) -> None:
     token = token_of(ctx)
     if token and token.facts.app_credential and not token.facts.app_credential.unrestricted:
         raise forbidden(action)
+
+
+def refuse_lent(ctx: Context, action: str) -> None:
+    """Keep who acts by a trust or by OAuth from making secrets that would outlast what they were lent.
+
+    :raises Forbidden: when the caller is one, or holds a restricted application credential.
+    """
+    token = token_of(ctx)
+    if token and (token.facts.trust or token.facts.access_token):
+        raise forbidden(action)
+    refuse_restricted(ctx, action)
