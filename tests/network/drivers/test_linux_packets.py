@@ -263,7 +263,7 @@ def test_addresses_of_version_6_by_advertisement_and_by_dhcp(cloud: Cloud) -> No
 
 
 def test_metadata_knows_who_asks(cloud: Cloud) -> None:
-    def handler(source: MetadataSource, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def handler(source: MetadataSource, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         return 200, {}, f"{source.network_id} {source.router_id} {source.remote_ip} {path}".encode()
 
     listener = MetadataListener(handler)

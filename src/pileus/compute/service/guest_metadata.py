@@ -53,7 +53,7 @@ class MetadataService:
         self._kept: dict[tuple[str | None, str | None, str], _Kept] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, source: Source, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    def __call__(self, source: Source, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request.  A header X-Forwarded-For, which would name another guest, counts for nothing."""
         facts = self._facts(source)
         if facts is None:
@@ -140,6 +140,6 @@ def _content(facts: Facts, words: list[str]) -> Answer | None:
     return 200, TEXT, base64.b64decode(files[words[0]])
 
 
-def make_handler(cloud: Cloud) -> Callable[[Source, str, str, Mapping[str, str]], Answer]:
+def make_handler(cloud: Cloud) -> Callable[[Source, str, str, Mapping[str, str], bytes], Answer]:
     """Return what answers the guests' requests, for the network's metadata listener."""
     return MetadataService(cloud)

@@ -36,8 +36,8 @@ class MetadataSource:
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
-Handler = Callable[[MetadataSource, str, str, Mapping[str, str]], Answer]
-"""Called in a worker thread with source, method, path and headers (names in small letters)."""
+Handler = Callable[[MetadataSource, str, str, Mapping[str, str], bytes], Answer]
+"""Called in a worker thread with source, method, path, headers (names in small letters) and body."""
 
 
 class Endpoints:
@@ -142,19 +142,20 @@ class MetadataListener:
             if not length.isdecimal() or int(length) > BODY_BYTES or "transfer-encoding" in headers:
                 await _send(writer, (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {}, b""), method, keep=False)
                 return False
-            await reader.readexactly(int(length))
-            answer = await self._loop.run_in_executor(self._workers, self._answer, source, method, path, headers)
+            body = await reader.readexactly(int(length))
+            asked = (method, path, headers, body)
+            answer = await self._loop.run_in_executor(self._workers, self._answer, source, asked)
             keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
             await _send(writer, answer, method, keep)
             return keep
 
-    def _answer(self, source: MetadataSource, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def _answer(self, source: MetadataSource, asked: tuple[str, str, Mapping[str, str], bytes]) -> Answer:
         try:
-            return self._handler(source, method, path, headers)
+            return self._handler(source, *asked)
         except Exception:  # the boundary to a guest: whatever the handler did, it gets an answer
             import structlog  # noqa: PLC0415 - only when something went wrong
 
-            structlog.get_logger(__name__).exception("metadata handler failed", path=path, remote_ip=source.remote_ip)
+            structlog.get_logger(__name__).exception("metadata handler failed", path=asked[1], remote_ip=source.remote_ip)
             return HTTPStatus.INTERNAL_SERVER_ERROR, {}, b""
 
 
