@@ -790,6 +790,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("trust_id", "role_id", name=op.f("pk_identity_trust_roles")),
     )
     op.create_table(
+        "migrations",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("server_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("old_flavor", sa.Integer(), nullable=False),
+        sa.Column("new_flavor", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["server_id"], ["servers.id"], name=op.f("fk_migrations_server_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_migrations")),
+        sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
+    )
+    op.create_index(op.f("ix_migrations_server_id"), "migrations", ["server_id"], unique=False)
+    op.create_table(
         "network_segments",
         sa.Column("segmentation_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("network_id", sa.String(length=36), nullable=False),
@@ -899,24 +917,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server_actions")),
     )
     op.create_index(op.f("ix_server_actions_server_id"), "server_actions", ["server_id"], unique=False)
-    op.create_table(
-        "migrations",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("uuid", sa.String(length=36), nullable=False),
-        sa.Column("server_id", sa.String(length=36), nullable=False),
-        sa.Column("project_id", sa.String(length=64), nullable=False),
-        sa.Column("user_id", sa.String(length=64), nullable=False),
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("old_flavor", sa.Integer(), nullable=False),
-        sa.Column("new_flavor", sa.Integer(), nullable=False),
-        sa.Column("status", sa.String(length=32), nullable=False),
-        sa.Column("created_at", sa.Double(), nullable=False),
-        sa.Column("updated_at", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["server_id"], ["servers.id"], name=op.f("fk_migrations_server_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_migrations")),
-        sa.UniqueConstraint("uuid", name=op.f("uq_migrations_uuid")),
-    )
-    op.create_index(op.f("ix_migrations_server_id"), "migrations", ["server_id"], unique=False)
     op.create_table(
         "server_tags",
         sa.Column("server_id", sa.String(length=36), nullable=False),
@@ -1070,8 +1070,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_subnets_network_id"), table_name="subnets")
     op.drop_table("subnets")
     op.drop_table("server_tags")
-    op.drop_index(op.f("ix_migrations_server_id"), table_name="migrations")
-    op.drop_table("migrations")
     op.drop_index(op.f("ix_server_actions_server_id"), table_name="server_actions")
     op.drop_table("server_actions")
     op.drop_index(op.f("ix_security_group_rules_security_group_id"), table_name="security_group_rules")
@@ -1088,6 +1086,8 @@ def downgrade() -> None:
     op.drop_table("placement_allocations")
     op.drop_index(op.f("ix_network_segments_network_id"), table_name="network_segments")
     op.drop_table("network_segments")
+    op.drop_index(op.f("ix_migrations_server_id"), table_name="migrations")
+    op.drop_table("migrations")
     op.drop_table("identity_trust_roles")
     op.drop_table("identity_project_tags")
     op.drop_table("identity_project_endpoint_groups")

@@ -12,7 +12,7 @@ from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Port, Subnet
-from pileus.network.tasks import converge
+from pileus.network.tasks import converge, sync
 from pileus.network.tasks.specs import tap_name
 
 
@@ -46,6 +46,9 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
         raise missing("port", port_id)
     if port.host_id != host:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port_id, {"host_id": host, "status": "BUILD"})
+        sync.touch(tx, cloud, "network", port.network_id)
+        for group_id in port.security_groups:
+            sync.touch(tx, cloud, "group", group_id)
 
 
 def unbind_in(tx: Connection, cloud: Cloud, port_id: str) -> None:
@@ -87,7 +90,7 @@ def plug(cloud: Cloud, port_id: str) -> None:
 
     :raises NetworkDriverError: with what the host answered.
     """
-    converge.port(cloud, port_id)
+    converge.plug(cloud, port_id)
 
 
 def unplug(cloud: Cloud, port_id: str) -> None:

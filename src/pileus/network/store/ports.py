@@ -165,3 +165,17 @@ def port_of_address(tx: Connection, network_ids: Collection[str], ip: str) -> Po
 def in_subnet(subnet_id: str) -> Clause:
     """Return the condition that a port has an address in a subnet."""
     return ports.c.id.in_(select(addresses.c.port_id).where(addresses.c.subnet_id == subnet_id))
+
+
+def has_neighbours(tx: Connection, port: Port) -> bool:
+    """Tell whether its host has another active port in its network, and one in each of its groups."""
+    if not port.host_id:
+        return False
+    active = (ports.c.host_id == port.host_id) & (ports.c.status == "ACTIVE") & (ports.c.id != port.id)
+    network = select(exists().where(active & (ports.c.network_id == port.network_id)))
+    if not tx.execute(network).scalar():
+        return False
+    wanted = set(port.security_groups)
+    held = select(port_groups.c.group_id).distinct().join(ports, ports.c.id == port_groups.c.port_id)
+    held = held.where(port_groups.c.group_id.in_(wanted), active)
+    return not wanted or set(tx.execute(held).scalars()) == wanted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pileus.kernel.context import Cloud
-from pileus.network.driver import NetworkDriverError, NetworkHost, Observed, PortSpec, Spec, fingerprint
+from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError, Observed, PortSpec, Spec, fingerprint
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.tables import floating_ips, ports, routers
@@ -68,6 +68,26 @@ def port(cloud: Cloud, id: str) -> None:
         note_ports(cloud, {id: spec.admin_up})
         if under.dhcp:
             note_dhcp(cloud, [spec.network_id])
+
+
+def plug(cloud: Cloud, id: str) -> None:
+    """Make a port so on the host that it is bound to.
+
+    Where another port of its network and of each of its groups is active there, they are there too, and hear of this port
+    by tasks of their own, one for many ports: to build them anew for each of n ports would cost the square of n.
+    """
+    with cloud.db.read() as tx:
+        found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
+        ready = found is not None and ports_store.has_neighbours(tx, found)
+    if found is None or not ready:
+        port(cloud, id)
+        return
+    try:
+        cloud.bus.host(found.host_id, ROLE).ensure_port(specs.port_spec(found))
+    except NotOnHostError:
+        port(cloud, id)
+    else:
+        _write_if(cloud, [(id, "ACTIVE" if found.admin_state_up else "DOWN")])
 
 
 def _groups_of(cloud: Cloud, host: str, driver: NetworkHost, port: PortSpec) -> None:
