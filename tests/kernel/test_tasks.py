@@ -1,6 +1,7 @@
 """The task engine alone."""
 
 import threading
+import time
 
 import pytest
 
@@ -227,3 +228,41 @@ def test_a_pool_runs_many_tasks_once_each(lab):
     finally:
         pool.stop()
     assert sorted(seen) == sorted(f"t{number}" for number in range(50))
+
+
+def test_a_step_that_takes_its_time_is_not_run_beside_itself(lab):
+    program, started, go_on, ran = Program("p"), threading.Event(), threading.Event(), []
+
+    @program.step
+    def slow(run: Run):
+        ran.append(run.id)
+        started.set()
+        assert go_on.wait(20)
+        return Done()
+
+    begin(lab, program, deadline_seconds=tasks.NO_DEADLINE)
+    pool = WorkerPool(lab.cloud, Worker(lab.cloud, [program]), 2)
+    pool.start(drop_leases=True)
+    try:
+        assert started.wait(10)
+        for _ in range(6):
+            lab.clock.advance(tasks.LEASE_SECONDS / 3)
+            lab.cloud.bus.wake()
+            time.sleep(0.05)
+    finally:
+        go_on.set()
+        pool.stop()
+    assert ran == ["t1"]
+
+
+def test_a_lost_lease_is_not_renewed(lab):
+    program = Program("p")
+    program.step(lambda run: Done())
+    begin(lab, program)
+    worker = Worker(lab.cloud, [program])
+    ((id, lease),) = worker.lease(1)
+    lab.clock.advance(tasks.LEASE_SECONDS + 1)
+    assert worker.lease(1) != []
+    worker.renew([(id, lease)])
+    lab.clock.advance(tasks.LEASE_SECONDS + 1)
+    assert worker.lease(1) != []

@@ -87,7 +87,7 @@ def require_room(limit: Mapping[str, int], used: Mapping[str, int], wanted: Mapp
     """
     over = exceeded(limit, used, wanted)
     if over:
-        raise OverQuota(_explain(over, limit, used, wanted), kind="OverQuota", extra={"over": over})
+        raise OverQuota(_explain(over, limit, used, wanted), kind="OverQuota")
 
 
 def _explain(over: Iterable[str], limit: Mapping[str, int], used: Mapping[str, int], wanted: Mapping[str, int]) -> str:

@@ -8,7 +8,8 @@ and says what comes next:
     Fail(reason)   no use in trying again: run the program's fail step now
     Done()         forget the task
 
-A worker leases a task for LEASE_SECONDS, runs steps until a nap, and writes down where it is after each one.  If the
+A worker leases a task for LEASE_SECONDS (and holds it for as long as it lives), runs steps until a nap, and writes down where
+it is after each one.  If the
 worker dies, the lease runs out (or is dropped at the next start) and the last step runs again.  An exception is retried
 with growing delays; when the deadline passes, the program's fail step runs and finds the last error in `run.error`.
 
@@ -223,6 +224,13 @@ class Worker:
             tx.execute(update(tasks).where(tasks.c.id.in_(found)).values(lease=lease, leased_until=now + LEASE_SECONDS))
         return [(id, lease) for id in found]
 
+    def renew(self, held: Iterable[tuple[str, str]]) -> None:
+        """Hold leased tasks for longer: their steps take their time.  One that was lost stays lost."""
+        until = self._cloud.clock.now() + LEASE_SECONDS
+        with self._cloud.db.begin() as tx:
+            for id, lease in held:
+                tx.execute(update(tasks).where(tasks.c.id == id, tasks.c.lease == lease).values(leased_until=until))
+
     def next_due_seconds(self) -> float:
         """Return how long until a task that nobody leases is due, POLL_SECONDS at most."""
         now = self._cloud.clock.now()
@@ -325,6 +333,8 @@ class WorkerPool:
         self._free = threading.Semaphore(threads)
         self._stop = threading.Event()
         self._leaser = threading.Thread(target=self._run, name="leaser", daemon=True)
+        self._running: dict[str, str] = {}
+        self._renewed_at = cloud.clock.now()
 
     def start(self, *, drop_leases: bool) -> None:
         """Begin to work.
@@ -352,7 +362,9 @@ class WorkerPool:
                 self._stop.wait(POLL_SECONDS)
 
     def _lease_and_submit(self) -> None:
-        self._free.acquire()
+        self._renew()
+        if not self._free.acquire(timeout=POLL_SECONDS):
+            return
         slots = 1
         while slots < self._threads and self._free.acquire(blocking=False):
             slots += 1
@@ -363,9 +375,16 @@ class WorkerPool:
             raise
         self._free.release(slots - len(leased)) if slots > len(leased) else None
         for id, lease in leased:
+            self._running[id] = lease
             self._pool.submit(self._run_one, id, lease)
         if not leased:
             self._cloud.bus.wait(self._worker.next_due_seconds())
+
+    def _renew(self) -> None:
+        now = self._cloud.clock.now()
+        if now - self._renewed_at > LEASE_SECONDS / 4:
+            self._renewed_at = now
+            self._worker.renew(list(self._running.items()))
 
     def _run_one(self, id: str, lease: str) -> None:
         try:
@@ -373,4 +392,5 @@ class WorkerPool:
         except Exception:
             log.exception("task %s broke off", id)
         finally:
+            self._running.pop(id, None)
             self._free.release()
