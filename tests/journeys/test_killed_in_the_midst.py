@@ -1,4 +1,4 @@
-"""The control plane is killed in the midst of creates and deletes: the next start finishes or undoes them, and nothing is left."""
+"""The control plane is killed in the midst of creates and deletes: the next start ends or undoes them, and nothing is left."""
 
 import subprocess
 import time
