@@ -14,7 +14,7 @@ from pileus.image.tasks.imports import IMPORT
 from pileus.image.tasks.sweep import SWEEP
 from pileus.kernel import faults
 from pileus.kernel.bundle import Bundle
-from pileus.kernel.context import Cloud, Context
+from pileus.kernel.context import Cloud, cloud_itself
 from pileus.kernel.errors import BadRequest, Fault
 from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
@@ -41,8 +41,7 @@ def _bootstrap(cloud: Cloud) -> None:
 
 def _admin_project_id(cloud: Cloud) -> str | None:
     """Return the project that owns what the cloud itself brings along."""
-    cloud_itself = Context(cloud, system=True).elevated()
-    found = projects.list_(cloud_itself, {"name": "admin", "domain_id": "default"})
+    found = projects.list_(cloud_itself(cloud), {"name": "admin", "domain_id": "default"})
     return found[0].id if found else None
 
 

@@ -111,10 +111,7 @@ class Context:
             raise hidden
         raise Forbidden(f"Policy doesn't allow {rule} to be performed.", kind="PolicyNotAuthorized")
 
-    def elevated(self) -> "Context":
-        """Return this caller with the rights of an admin, for what the cloud itself does on their behalf."""
-        rights = frozenset({"admin", "manager", "member", "reader", "service"})
-        return Context(**{**self.__dict__, "roles": rights} if "credentials" not in self.__dict__ else self._plain(rights))
 
-    def _plain(self, roles: frozenset[str]) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "credentials"} | {"roles": roles}
+def cloud_itself(cloud: Cloud, project_id: str = "") -> Context:
+    """Return the cloud as its own caller, with an admin's rights: of the system, or in a project.  For bootstrap."""
+    return Context(cloud, project_id=project_id, system=not project_id, roles=frozenset({"admin", "manager", "member", "reader"}))

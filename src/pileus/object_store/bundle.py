@@ -8,7 +8,7 @@ from typing import Any
 
 from pileus.identity.service import catalog, roles
 from pileus.kernel.bundle import Bundle
-from pileus.kernel.context import Cloud, Context
+from pileus.kernel.context import Cloud, cloud_itself
 from pileus.kernel.http import Service
 from pileus.kernel.loops import Loop
 from pileus.kernel.settings import Settings
@@ -49,7 +49,7 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
 def _bootstrap(cloud: Cloud) -> None:
     with cloud.db.begin() as tx:
         catalog.ensure_service(tx, cloud, LISTED)
-    admin = Context(cloud, system=True, roles=frozenset({"admin"}))
+    admin = cloud_itself(cloud)
     if not roles.list_(admin, {"name": RESELLER_ROLE}):
         roles.create(admin, {"name": RESELLER_ROLE, "description": "May do everything in every account of the object store"})
 

@@ -256,11 +256,6 @@ def refuse(ctx: Context, id: str, action: str) -> None:
     raise kind(why)
 
 
-def require_topology(ctx: Context, id: str) -> None:
-    """Check that the caller may see a server's NUMA topology; there is none to see."""
-    show_rule(ctx, id, "compute:server:topology:index")
-
-
 def show_rule(ctx: Context, id: str, rule: str) -> Server:
     """Return a server's row, under a rule of its own."""
     with ctx.cloud.db.read() as tx:

@@ -81,12 +81,6 @@ def find(tx: Connection, flavor_id: str, project_id: str | None) -> Flavor | Non
     return Flavor(**row._mapping) if row else None
 
 
-def find_many(tx: Connection, flavor_ids: set[str]) -> dict[str, Flavor]:
-    """Return flavors by the id that callers know."""
-    rows = tx.execute(select(*COLUMNS).where(flavors.c.flavor_id.in_(flavor_ids)))
-    return {row.flavor_id: Flavor(**row._mapping) for row in rows}
-
-
 def list_flavors(tx: Connection, wanted: Filters, sort: tuple[str, bool] = ("flavorid", False)) -> list[Flavor]:
     """Return flavors in an order.  There are never more than a few hundred, so pages are cut from the whole."""
     query = select(*COLUMNS)

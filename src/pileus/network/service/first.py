@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from pileus.identity.service import projects
-from pileus.kernel.context import Cloud, Context
+from pileus.kernel.context import Cloud, Context, cloud_itself
 from pileus.kernel.errors import Unavailable
 from pileus.network import addressing
 from pileus.network.service import access, guests, interfaces, networks, routers, subnets
@@ -25,11 +25,10 @@ def bootstrap(cloud: Cloud) -> None:
 
 
 def _context(cloud: Cloud, name: str) -> Context:
-    roles = frozenset({"admin", "manager", "member", "reader"})
-    found = projects.list_(Context(cloud, system=True, roles=roles), {"name": name, "domain_id": "default"})
+    found = projects.list_(cloud_itself(cloud), {"name": name, "domain_id": "default"})
     if not found:
         raise Unavailable(f"There is no project {name} in the domain Default yet: identity makes it first.")
-    return Context(cloud, project_id=found[0].id, roles=roles)
+    return cloud_itself(cloud, found[0].id)
 
 
 def _find(tx: Connection, name: str, project_id: str) -> Network | None:

@@ -16,7 +16,6 @@ from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, networks, ports, routers, subnets
 from pileus.network.service import groups as groups_service
 from pileus.network.service import interfaces as interfaces_service
-from pileus.network.service.access import target_of
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
@@ -281,9 +280,3 @@ def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collectio
     ports.write_change(tx, cloud, port, {})
     for id in set(port.security_groups) - set(group_ids):
         sync.touch_group(tx, cloud, id)
-
-
-def visible_network(tx: Connection, ctx: Context, id: str) -> Network | None:
-    """Return a network if the project of the caller sees it."""
-    network = networks_store.find_network(tx, id)
-    return network if network and ctx.can("get_network", target_of(network.project_id, network)) else None

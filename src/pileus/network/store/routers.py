@@ -116,12 +116,6 @@ def set_floating_status(tx: Connection, ids: Collection[str], status: str) -> No
         tx.execute(query.values(status=status))
 
 
-def network_of_gateway(tx: Connection, router_id: str) -> str | None:
-    """Return the external network of a router."""
-    query = select(ports.c.network_id).where(ports.c.device_id == router_id, ports.c.device_owner == GATEWAY)
-    return tx.execute(query).scalars().first()
-
-
 def external_default(tx: Connection) -> str | None:
     """Return the external network that is the default one."""
     query = select(networks.c.id).where(networks.c.external.is_(True), networks.c.is_default.is_(True))

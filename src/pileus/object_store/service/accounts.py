@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from pileus.object_store import acl, listing, metadata
 from pileus.object_store.caller import NOBODY
-from pileus.object_store.indexes import AccountInfo, ContainerEntry, Listing, PolicyUse
+from pileus.object_store.indexes import AccountInfo, ContainerEntry, PolicyUse
 from pileus.object_store.request import TEXT, Refused, Request, Response
 from pileus.object_store.service import access, quotas
 
@@ -132,9 +132,3 @@ async def delete(req: Request) -> Response:
     if not written.ok:
         raise Refused(int(written.status))
     return Response(204, {"Content-Type": TEXT})
-
-
-async def names_of(req: Request, page: Listing) -> list[str]:
-    """Return names of containers of the account, for what acts on all of them."""
-    answer = await req.store.placement.account(req.account, page)
-    return [entry.name for entry in answer.entries]

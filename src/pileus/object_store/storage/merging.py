@@ -66,11 +66,6 @@ def live_headers(stamped: Stamped) -> dict[str, str]:
     return {name: value for name, (value, _) in stamped.items() if value}
 
 
-def expire_headers(stamped: Stamped, before: Timestamp) -> Stamped:
-    """Return the headers without removals older than a time."""
-    return {name: (value, at) for name, (value, at) in stamped.items() if value or at >= before}
-
-
 def posted_headers(stored: Mapping[str, str], posted: Mapping[str, str]) -> dict[str, str]:
     """Return an object's headers once a POST has replaced what a POST replaces."""
     kept = {
