@@ -210,8 +210,7 @@ def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
         chosen = work / "ids.txt"
         chosen.write_text("".join(f"{line.split('[')[0]}\n" for line in wanted))
         command += ["--load-list", str(_full_ids(tempest, work, chosen))]
-    paths = [str(tempest), *([str(_ping(work))] if shutil.which("ping") is None else []), os.environ["PATH"]]
-    environment = {**os.environ, "PATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PATH": f"{tempest}{os.pathsep}{os.environ['PATH']}"}
     with open(work / "output.txt", "w", encoding="utf-8") as out:
         process = subprocess.Popen(
             command, cwd=work / "workspace", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -222,15 +221,6 @@ def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
             if RESULT.match(line):
                 print(line, end="", flush=True)
         return process.wait()
-
-
-def _ping(work: Path) -> Path:
-    """Make a program called ping for tempest; returns its folder."""
-    program = work / "bin" / "ping"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "ping.py"} "$@"\n')
-    program.chmod(0o755)
-    return program.parent
 
 
 def _is_served(line: str, options: argparse.Namespace) -> bool:
