@@ -24,6 +24,7 @@ from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import Worker
 from pileus.main import bootstrap, build_api, build_cloud, build_worker
 from pileus.network.drivers.fake import FakeNetworkHost
+from pileus.volume.drivers.fake import FakeBackend
 from tests import engines
 
 READER = ("reader",)
@@ -51,6 +52,7 @@ class Lab:
     clock: FakeClock
     hypervisor: FakeHypervisor
     network_host: FakeNetworkHost
+    volumes: FakeBackend
     worker: Worker
     app: Api
     clients: list[TestClient] = field(default_factory=list)
@@ -98,6 +100,7 @@ def make_settings(state_dir: Path, **changes) -> Settings:
         "bcrypt_rounds": 4,
         "hypervisor": "fake",
         "network_driver": "fake",
+        "volume_backends": "fake,more=fake",
         "host_name": "host1",
         "demo": False,
         **changes,
@@ -109,9 +112,14 @@ def make_lab(state_dir: Path, repeats: int = 1, **settings) -> Lab:
     """A cloud on the database that lies in state_dir."""
     chosen = make_settings(state_dir, **settings)
     clock, hypervisor, network_host = FakeClock(), FakeHypervisor(), FakeNetworkHost()
-    bus = LocalBus({"host1": {"hypervisor": hypervisor, "network": network_host}})
+    volumes, more_volumes = FakeBackend(), FakeBackend()
+    bus = LocalBus({
+        "host1": {"hypervisor": hypervisor, "network": network_host},
+        "host1@fake": {"volume": volumes},
+        "host1@more": {"volume": more_volumes},
+    })  # fmt: skip
     cloud = build_cloud(chosen, Database(chosen.database), clock, bus)
-    lab = Lab(cloud, clock, hypervisor, network_host, build_worker(cloud, repeats), None)  # type: ignore[arg-type]
+    lab = Lab(cloud, clock, hypervisor, network_host, volumes, build_worker(cloud, repeats), None)  # type: ignore[arg-type]
     lab.app = build_api(cloud, lab.authenticate)
     return lab
 

@@ -11,6 +11,7 @@ from typing import Any
 from pileus.compute.service import guest_metadata
 from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
+from pileus.volume.drivers import backends
 
 
 class HostUnusable(Exception):
@@ -32,7 +33,7 @@ class Hosts:
         from pileus.network.drivers.linux.metadata import MetadataListener  # noqa: PLC0415
 
         handler = guest_metadata.make_handler(cloud)
-        for drivers in self.roles.values():
+        for drivers in (found for found in self.roles.values() if "network" in found):
             listener = MetadataListener(handler)
             drivers["network"].serve_metadata(listener)
             self.closers.insert(0, listener.close)  # the last to close: a network host takes its sockets back first
@@ -57,6 +58,7 @@ def build(settings: Settings) -> Hosts:
     roles[settings.host]["network"] = network
     for name in names[1:]:
         roles[name]["network"] = _fake_network()
+    roles |= {f"{settings.host}@{name}": {"volume": backend} for name, backend in _backends(settings).items()}
     closers = [driver.close for drivers in roles.values() for driver in drivers.values()]
     return Hosts(roles, closers)
 
@@ -65,10 +67,14 @@ def purge(settings: Settings) -> None:
     """Destroy every guest and every network that the cloud of these settings made on this machine."""
     hosts = build(settings)
     try:
-        for drivers in hosts.roles.values():
+        for drivers in (found for found in hosts.roles.values() if "hypervisor" in found):
             for guest_id in drivers["hypervisor"].observe_all():
                 drivers["hypervisor"].destroy(guest_id)
             drivers["network"].purge()
+        for drivers in (found for found in hosts.roles.values() if "volume" in found):
+            for volume in drivers["volume"].observe_all().values():
+                for connector_id in volume.connections:
+                    drivers["volume"].disconnect(volume.id, connector_id)
     finally:
         hosts.close()
 
@@ -99,6 +105,15 @@ def _fake_network() -> Any:
     from pileus.network.drivers.fake import FakeNetworkHost  # noqa: PLC0415
 
     return FakeNetworkHost()
+
+
+def _backends(settings: Settings) -> dict[str, Any]:
+    """Build the volume back ends by name."""
+    try:
+        named = backends.read(settings.volume_backends)
+    except ValueError as error:
+        raise HostUnusable(f"Setting volume_backends: {error}.") from None
+    return {each.name: backends.build(each, Path(settings.state_dir), settings.name) for each in named}
 
 
 def _network(settings: Settings) -> Any:

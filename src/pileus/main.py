@@ -23,8 +23,9 @@ from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import Worker
 from pileus.network.bundle import BUNDLE as NETWORK
 from pileus.object_store.bundle import BUNDLE as OBJECT_STORE
+from pileus.volume.bundle import BUNDLE as VOLUME
 
-BUNDLES: tuple[Bundle, ...] = (IDENTITY, OBJECT_STORE, IMAGE, NETWORK, COMPUTE)  # lower services first
+BUNDLES: tuple[Bundle, ...] = (IDENTITY, OBJECT_STORE, IMAGE, NETWORK, VOLUME, COMPUTE)  # lower services first
 
 
 def build_cloud(settings: Settings, db: Database, clock: Clock, bus: Bus) -> Cloud:

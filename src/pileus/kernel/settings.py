@@ -60,6 +60,14 @@ class Settings:
     object_tempauth_users: str = _setting(
         "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
     )
+    # volume
+    volume_backends: str = _setting(
+        "fake",
+        "back ends for volumes, with commas: NAME, NAME=KIND or NAME=KIND:WHERE; kinds: file, iscsi, lvm, nfs, rbd, fake",
+    )
+    volume_wipe: str = _setting("punch", "what deleting does to a volume's data: none, zero, shred or punch (holes)")
+    volume_overcommit_ratio: float = _setting(20.0, "thin volumes may grow to this many times what a back end has")
+    volume_attach_timeout_seconds: int = _setting(180, "until an attachment that is not completed is taken back", "seconds")
     # network
     network_driver: str = _setting("linux", "linux or fake")
     public_cidr: str = _setting("172.24.4.0/24", "addresses of the first external network, reachable from the machine")

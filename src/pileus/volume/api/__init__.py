@@ -1,0 +1,29 @@
+"""HTTP in and out: each noun's routes, put together to one API.  Routes are written without the project: /v3/volumes."""
+
+import re
+
+from pileus.kernel import faults
+from pileus.kernel.http import Route, Service
+from pileus.kernel.microversion import Microversions
+from pileus.volume.api import versions
+
+ROUTES: tuple[Route, ...] = (*versions.routes,)
+
+WITH_PROJECT = re.compile(r"/v3/([0-9a-f]{32})(/.*)")
+
+
+def alias(path: str) -> tuple[str, str]:
+    """Turn /v3/PROJECT/... into /v3/... and the project that the caller's token has to be of."""
+    found = WITH_PROJECT.fullmatch(path)
+    return (f"/v3{found[2]}", found[1]) if found else (path, "")
+
+
+SERVICE = Service(
+    "volume",
+    "Block storage",
+    ROUTES,
+    faults.nova,
+    Microversions("volume", (3, 0), (3, 71)),
+    classic_ports=(8776,),
+    alias=alias,
+)

@@ -1,0 +1,1 @@
+"""The use cases: functions of a Context, a module a noun.  Other services enter here only."""
