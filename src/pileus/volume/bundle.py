@@ -5,6 +5,7 @@ from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
 from pileus.volume.api import SERVICE
 from pileus.volume.policies import RULES
+from pileus.volume.service import types
 
 LISTED = tuple(
     catalog.Listed(type, name, "/volume/v3/$(project_id)s", "8776/v3/$(project_id)s", "Block storage")
@@ -17,6 +18,7 @@ def bootstrap(cloud: Cloud) -> None:
     with cloud.db.begin() as tx:
         for listed in LISTED:
             catalog.ensure_service(tx, cloud, listed)
+    types.bootstrap(cloud)
 
 
 BUNDLE = Bundle("volume", rules=RULES, services=(SERVICE,), bootstrap=bootstrap)
