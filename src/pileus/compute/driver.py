@@ -13,8 +13,8 @@ the wires of a guest's NICs (the network driver makes the taps, in its own names
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 Power = Literal["on", "off", "paused", "suspended"]
 SeenPower = Literal["on", "off", "paused", "suspended", "crashed"]
@@ -28,17 +28,34 @@ class DriverError(Exception):
     """The host could not do it.  The message has the true reason, in the words of whoever refused."""
 
 
+LIMITS = frozenset(
+    f"{which}_{what}_sec{peak}"
+    for which in ("total", "read", "write")
+    for what in ("bytes", "iops")
+    for peak in ("", "_max", "_max_length")
+) | {"size_iops_sec"}
+
+
 @dataclass(frozen=True, slots=True)
 class DiskSpec:
-    """A disk of a guest, in the guest's own directory.
+    """A disk of a guest: a file in the guest's own directory, or a volume that a back end serves.
 
     `image` is a copy-on-write layer over a read-only base file; `blank` starts as zeroes.  The size is
     `size_gib` and `size_mib` together; an image of size 0 is as large as its base.  A disk grows, never shrinks.
-    A disk that the spec of a guest no longer names is deleted when the guest is next started from off.
+    Such a disk that the spec of a guest no longer names is deleted when the guest is next started from off.
+
+    `volume` is reached over `connection` (`driver_volume_type` nbd, iscsi, rbd, file or fake, and `data`: see Connection in
+    pileus.volume.driver); `id` is the volume's id, `size_gib` what its back end has made it (0: whatever it is), `luks_key`
+    (hex) opens what is in it.  A volume is plugged, unplugged and let grow while the guest runs, and is never written to or
+    deleted here.
+
+    `device` is the name that was asked for (/dev/vdc): volumes get their places on the bus in that order.  `serial` is what
+    the guest sees as the disk's; a volume without one has its id.  `limits` are named as in LIMITS (bytes or operations a
+    second, peaks, and how many seconds a peak may last).
     """
 
     id: str
-    kind: Literal["image", "blank"]
+    kind: Literal["image", "blank", "volume"]
     size_gib: int = 0
     size_mib: int = 0
     source: str = ""
@@ -46,6 +63,11 @@ class DiskSpec:
     bus: Literal["virtio", "scsi", "ide"] = "virtio"
     serial: str = ""
     boot_index: int | None = None
+    connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    read_only: bool = False
+    device: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    luks_key: str = field(default="", repr=False)
 
     @property
     def size_bytes(self) -> int:
@@ -98,6 +120,7 @@ class GuestState:
 
     `started_seconds` is the start of its process on the clock that began with the host's boot; None without a process.
     `why` says why a guest stopped, where that is known.  `vnc` and `serial` are the paths of unix sockets of its consoles.
+    `disks` are the ids of the volumes that the guest has: those that are plugged in now, or that it will be started with.
     """
 
     id: str
@@ -107,6 +130,7 @@ class GuestState:
     why: str = ""
     vnc: str = ""
     serial: str = ""
+    disks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +155,11 @@ class Hypervisor(Protocol):
     """One host.  Safe to call from many threads; calls for the same guest wait for each other."""
 
     def ensure(self, spec: GuestSpec) -> None:
-        """Make the guest be as the spec says: create, start, stop, pause, suspend it, plug and unplug its NICs.
+        """Make the guest be as the spec says: create, start, stop, pause, suspend it, plug and unplug NICs and volumes.
 
-        A guest that runs is never restarted: vCPUs, memory, disks and the config drive follow at its next start.
+        A guest that runs is never restarted: vCPUs, memory, other disks and the config drive follow at its next start.
+        A volume that the guest does not let go of in time (or cannot, because it is paused or suspended) stays plugged in
+        and is an error.  A volume added to a suspended guest is plugged in when it goes on.
 
         :raises DriverError: when the host cannot; what was half done is finished or undone by the next call.
         """
@@ -188,3 +214,17 @@ class Hypervisor(Protocol):
 
     def close(self) -> None:
         """Let go of the guests, which run on."""
+
+
+class DiskSwapper(Protocol):
+    """An optional ability: move a running guest from one volume to another under its feet."""
+
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+        """Copy a volume of a guest that runs to another one, and let the guest go on with that.
+
+        The guest sees no change.  Takes as long as the copy does; called again, it goes on with a copy that is under way, and
+        does nothing when the guest has the new volume already.  From then on the specs of the guest name the new volume.
+
+        :raises DriverError: when the guest does not run or has no such volume, or the copy fails; then it goes on with the
+            old volume.
+        """

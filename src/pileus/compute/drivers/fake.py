@@ -6,15 +6,29 @@ they are told to (`crash`, `shut_down`).  Every method can be made slow or made 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 
-from pileus.compute.driver import DiskFormat, DriverError, GuestSpec, GuestState, HostResources, SeenPower
+from pileus.compute.driver import LIMITS, DiskFormat, DiskSpec, DriverError, GuestSpec, GuestState, HostResources, SeenPower
 
 METHODS = frozenset(
-    {"ensure", "observe", "observe_all", "destroy", "reboot", "console_log", "screenshot", "capture", "resources"}
+    {
+        "ensure",
+        "observe",
+        "observe_all",
+        "destroy",
+        "reboot",
+        "console_log",
+        "screenshot",
+        "capture",
+        "resources",
+        "plug",
+        "unplug",
+        "swap_disk",
+    }
 )
+CONNECTIONS = frozenset({"nbd", "iscsi", "rbd", "file", "fake"})
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
@@ -45,10 +59,15 @@ class FakeGuest:
     why: str = ""
     console: str = ""
     starts: int = 0
+    volumes: dict[str, DiskSpec] = field(default_factory=dict)
 
 
 class FakeHypervisor:
-    """One host, in memory.  `guests` may be looked at and changed by tests."""
+    """One host, in memory.  `guests` may be looked at and changed by tests.
+
+    Guests whose ids are in `deaf` do not let go of their volumes.  `plug` and `unplug` of a volume can be made slow and made to
+    fail like the methods; so can the connection to a volume that is not there (`unreachable`, ids of volumes).
+    """
 
     def __init__(
         self,
@@ -58,6 +77,8 @@ class FakeHypervisor:
     ) -> None:
         self.guests: dict[str, FakeGuest] = {}
         self.host = resources
+        self.deaf: set[str] = set()
+        self.unreachable: set[str] = set()
         self.delays_seconds: dict[str, float] = {}
         self.hook: Callable[[str, str], None] | None = None
         self._failures: dict[str, tuple[int, str]] = {}
@@ -92,6 +113,7 @@ class FakeHypervisor:
                 raise DriverError(f"guest {spec.id} is off: only a guest that runs can be suspended")
             if guest is None:
                 guest = self.guests[spec.id] = FakeGuest(spec, "off")
+            self._exchange_volumes(guest, spec)
             if spec.power in ("on", "paused") and guest.power not in ("on", "paused"):
                 self._start(guest, spec)
             elif spec.power in ("off", "suspended"):
@@ -145,6 +167,22 @@ class FakeHypervisor:
                 raise DriverError(f"guest {guest_id} has no disk")
         Path(target_path).write_bytes(bytes(512) if disk_format == "raw" else empty_qcow2())
 
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+        self._arrive("swap_disk", guest_id)
+        with self._lock:
+            guest = self._guest(guest_id)
+            if new.id in guest.volumes and old_disk_id not in guest.volumes:
+                return
+            if guest.power not in ("on", "paused"):
+                raise DriverError(f"guest {guest_id} does not run: its volumes cannot be swapped")
+            if old_disk_id not in guest.volumes:
+                raise DriverError(f"guest {guest_id} has no volume {old_disk_id}")
+            self._reach(new)
+            guest.volumes = {new.id if key == old_disk_id else key: disk for key, disk in guest.volumes.items()}
+            guest.volumes[new.id] = new
+            disks = tuple(new if disk.id == old_disk_id else disk for disk in guest.spec.disks)
+            guest.spec = replace(guest.spec, disks=disks)
+
     def resources(self) -> HostResources:
         self._arrive("resources", "")
         return self.host
@@ -174,6 +212,34 @@ class FakeHypervisor:
                     self._failures[method] = (times - 1, reason)
             raise DriverError(reason)
 
+    def _exchange_volumes(self, guest: FakeGuest, spec: GuestSpec) -> None:
+        """Unplug and plug volumes, each whole or not at all, as QEMU does."""
+        wanted = {disk.id: disk for disk in spec.disks if disk.kind == "volume"}
+        for disk in wanted.values():
+            if unknown := set(disk.limits) - LIMITS:
+                raise DriverError(f"there is no limit {min(unknown)}")
+        runs = guest.power in ("on", "paused", "suspended") and spec.power != "off"
+        for disk_id in [disk_id for disk_id in guest.volumes if disk_id not in wanted]:
+            if runs:
+                self._arrive("unplug", spec.id)
+            if runs and (guest.power != "on" or spec.id in self.deaf):
+                raise DriverError(f"the guest did not let go of volume {disk_id}")
+            del guest.volumes[disk_id]
+        if guest.power == "suspended" and spec.power == "suspended":
+            return
+        for disk_id, disk in wanted.items():
+            if disk_id not in guest.volumes and spec.power in ("on", "paused"):
+                self._arrive("plug", spec.id)
+                self._reach(disk)
+            guest.volumes[disk_id] = disk
+
+    def _reach(self, disk: DiskSpec) -> None:
+        kind = disk.connection.get("driver_volume_type")
+        if kind not in CONNECTIONS:
+            raise DriverError(f"volume {disk.id} cannot be reached over {kind!r}")
+        if disk.id in self.unreachable:
+            raise DriverError(f"volume {disk.id} cannot be reached: connection refused")
+
     def _guest(self, guest_id: str) -> FakeGuest:
         if guest_id not in self.guests:
             raise DriverError(f"no guest {guest_id}")
@@ -196,7 +262,7 @@ class FakeHypervisor:
 
 def _state(guest: FakeGuest) -> GuestState:
     taps = tuple(nic.tap for nic in guest.spec.nics)
-    return GuestState(guest.spec.id, guest.power, taps, guest.started_seconds, guest.why)
+    return GuestState(guest.spec.id, guest.power, taps, guest.started_seconds, guest.why, disks=tuple(guest.volumes))
 
 
 def empty_qcow2() -> bytes:
