@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.identity.keys import BadToken
+from pileus.kernel.keyring import BadToken
 
 VERSION = 1
 METHODS = ("password", "token", "application_credential", "oauth1")

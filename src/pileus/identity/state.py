@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.identity.keys import KeyRing
 from pileus.identity.store import links, revisions, rows
 from pileus.identity.store.records import Project, Role
 from pileus.kernel.context import Cloud
+from pileus.kernel.keyring import KeyRing
 from pileus.kernel.settings import Settings
 
 ENTRIES_MAX = 20_000

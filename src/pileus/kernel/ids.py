@@ -35,3 +35,8 @@ def is_uuid(text: str) -> bool:
         return str(_uuid.UUID(text)).replace("-", "") == text.replace("-", "").lower()
     except (ValueError, AttributeError, TypeError):
         return False
+
+
+def hex_secret(byte_count: int = 32) -> str:
+    """Return a new secret as hexadecimal digits, two a byte."""
+    return secrets.token_hex(byte_count)

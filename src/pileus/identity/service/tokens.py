@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.identity import effective, paths, payload
-from pileus.identity.keys import BadToken
 from pileus.identity.payload import DIRECT, Payload, Via
 from pileus.identity.service.words import forbidden, unauthenticated
 from pileus.identity.state import View, state_of
@@ -21,6 +20,7 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import Forbidden, NotFound, Unauthenticated
 from pileus.kernel.http import Call
+from pileus.kernel.keyring import BadToken
 
 EXPIRED_WINDOW_SECONDS = 172_800
 ROLE_LIMIT_SYSTEM = "all"
