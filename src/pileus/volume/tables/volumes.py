@@ -102,14 +102,14 @@ attachments = Table(
     Column("host", String(255), doc="the name of the attached host"),
     Column("mountpoint", String(255)),
     Column("mode", String(2), nullable=False, default="rw", doc="rw, ro"),
-    Column("status", String(32), nullable=False, doc="reserved, attaching, attached, detaching, error_attaching"),
-    Column("before", String(32), nullable=False, default="", doc="the volume's status to go back to"),
+    Column("status", String(32), nullable=False, doc="reserved, attaching, attached, detaching, exported"),
+    Column("claim", Boolean, nullable=False, default=False, doc="of the older actions: to be attached yet, not shown"),
     Column("of_cloud", Boolean, nullable=False, default=False, doc="made by the cloud's own compute, which alone ends it"),
     Column("connector", Json, doc="what is known of the attached host"),
     Column("connection", Json, doc="how the host reaches the volume: driver_volume_type and data"),
     Column("created_at", Double, nullable=False),
     Column("attached_at", Double),
-    Column("expires_at", Double, doc="when what is under way is taken back; None: it is attached"),
+    Column("expires_at", Double, index=True, doc="when what is under way is taken back; None: never"),
     Index("ix_volume_attachments_volume_id_server_id", "volume_id", "server_id"),
 )  # fmt: skip
 
