@@ -1,11 +1,20 @@
 """What volume hands to main.py."""
 
+from pathlib import Path
+
 from pileus.identity.service import catalog
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
+from pileus.kernel.loops import Loop
+from pileus.volume import messages
 from pileus.volume.api import SERVICE
+from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
 from pileus.volume.service import types
+from pileus.volume.store import services
+from pileus.volume.tasks import snapshots as snapshot_work
+from pileus.volume.tasks import volumes as volume_work
+from pileus.volume.tasks.backends import Gauges
 
 LISTED = tuple(
     catalog.Listed(type, name, "/volume/v3/$(project_id)s", "8776/v3/$(project_id)s", "Block storage")
@@ -18,7 +27,19 @@ def bootstrap(cloud: Cloud) -> None:
     with cloud.db.begin() as tx:
         for listed in LISTED:
             catalog.ensure_service(tx, cloud, listed)
+        for host in cloud.bus.hosts("volume"):
+            services.ensure(tx, "cinder-volume", host, cloud.clock.now())
+        for binary in ("cinder-scheduler", "cinder-backup"):
+            services.ensure(tx, binary, cloud.settings.host, cloud.clock.now())
     types.bootstrap(cloud)
 
 
-BUNDLE = Bundle("volume", rules=RULES, services=(SERVICE,), bootstrap=bootstrap)
+BUNDLE = Bundle(
+    "volume",
+    rules=RULES,
+    services=(SERVICE,),
+    programs=(volume_work.program, snapshot_work.program),
+    loops=(Loop("volume.messages", 3600.0, messages.expire),),
+    parts=lambda settings: {Gauges: Gauges(), VolumeKeys: VolumeKeys(Path(settings.state_dir))},
+    bootstrap=bootstrap,
+)
