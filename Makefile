@@ -54,7 +54,7 @@ docs-check: docs
 bench: ready ## measure the cloud (ARGS: for benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-tempest: ready ## run OpenStack's own tests against the running cloud (ARGS: lists or names of tests)
+tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke|interop-2022.11|all..., REGEX=tempest.api.volume)
 	@$(BIN)/python tests/conformance/tempest.py $(ARGS)
 
 image: ready ## build the guest image alone: build/guest.qcow2

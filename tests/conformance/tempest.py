@@ -3,9 +3,10 @@
 Starts a fresh cloud of its own beside any other, fills tempest's configuration in, runs a list of tests or those that match
 a regular expression, prints passed, failed and skipped by area with the first cause of each failure, and keeps the logs.
 
-    make tempest                          the smoke tests of what is served
+    make tempest                          the smoke tests
     make tempest REGEX=tempest.api.network
-    make tempest LIST=path/to/ids.txt
+    make tempest LIST=interop-2022.11     a list of tests/conformance/lists, or the path of a file of ids
+    make tempest LIST=all ARGS=--write-reference
 """
 
 import argparse
@@ -15,17 +16,16 @@ import functools
 import http.server
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import openstack
+import report
 import yaml
 
 HERE = Path(__file__).parent
@@ -33,19 +33,16 @@ ROOT = HERE.parents[1]
 SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
 NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
 FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
-SERVED = ("identity", "image", "compute", "network", "object_storage")
+BACKENDS = "a=file,b=file"
 READY_SECONDS = 120
-RESULT = re.compile(
-    r"^\{\d+\} (setUpClass \((?P<cls>[^)]*)\)|(?P<id>tempest\.\S+?)(\[.*?\])?) (\[[\d.]+s\] )?\.\.\. (?P<how>ok|FAILED|SKIPPED)"
-)
-
+SUITE = "47.0.0"
 # What this cloud does not serve yet; everything else stays as the template says.
 OFF = {
-    "service_available": ("cinder", "horizon"),
+    "service_available": ("horizon",),
     "object-storage-feature-enabled": ("container_sync",),
     "compute-feature-enabled": (
-        "cold_migration", "shelve_migrate", "stable_rescue", "live_migration", "vnc_console",
-        "swap_volume", "volume_multiattach", "block_migration_for_live_migration",
+        "cold_migration", "shelve_migrate", "stable_rescue", "live_migration",
+        "block_migration_for_live_migration",
     ),
     "image-feature-enabled": ("manage_locations",),
 }  # fmt: skip
@@ -55,7 +52,6 @@ COMPLIANCE = {
 }  # fmt: skip
 ON_VALUES = {
     "compute": {"min_compute_nodes": "1", "max_microversion": "2.96"},
-    "enforce_scope": {"cinder": "False"},
     "scenario": {"dhcp_client": "udhcpc"},
 }
 
@@ -67,23 +63,38 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tempest = _install()
+    started = time.monotonic()
     with _files(work), _cloud(work) as state_dir:
         _configure(tempest, work, _facts(state_dir), state_dir)
         code = _run(tempest, work, options)
-    report(work / "output.txt")
+    results = report.read((work / "output.txt").read_text(errors="replace"))
+    report.show(results)
+    if options.write_reference:
+        _write_reference(results, options, time.monotonic() - started)
     print(f"Logs: {work}")
     return code
 
 
+def _write_reference(results: list[report.Result], options: argparse.Namespace, seconds: float) -> None:
+    said = subprocess.run(["git", "log", "-1", "--format=%h"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    facts = (
+        ("suite", f"tempest {SUITE}, " + (f"tests that match `{options.regex}`" if options.regex else f"list `{options.list}`")),
+        ("cloud", f"Pileus at {said.strip()}, embedded, emulated guests"),
+        ("date", time.strftime("%Y-%m-%d", time.gmtime())),
+        ("time", f"{seconds / 60:.0f} minutes, {options.workers} at once"),
+    )
+    report.write(results, ROOT / "docs" / "reference" / "conformance.md", facts)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", default=os.environ.get("LIST") or str(HERE / "lists" / "tempest-47.0.0-smoke.txt"))
+    parser.add_argument("--list", default=os.environ.get("LIST") or "smoke", help="a list's name, or a file of ids")
     parser.add_argument("--regex", default=os.environ.get("REGEX"))
     parser.add_argument("--workers", default="2")
     parser.add_argument(
         "--keep", type=Path, default=Path(os.environ.get("KEEP", f"/tmp/pileus-tempest-{SLOT}")), help="folder of the logs"
     )
-    parser.add_argument("--all-services", action="store_true", help="do not leave out tests of services that are not served")
+    parser.add_argument("--write-reference", action="store_true", help="write docs/reference/conformance.md from this run")
     return parser.parse_args()
 
 
@@ -119,7 +130,7 @@ def _cloud(work: Path):
     state_dir = work / "state"
     environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
     environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
-    environment |= COMPLIANCE | {"PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1"}
+    environment |= COMPLIANCE | {"PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1", "PILEUS_VOLUME_BACKENDS": BACKENDS}
 
     def pileus(*arguments: str) -> None:
         subprocess.run(
@@ -206,7 +217,9 @@ def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
     if options.regex:
         command += ["--regex", options.regex]
     else:
-        wanted = [line for line in Path(options.list).read_text().splitlines() if line.strip() and _is_served(line, options)]
+        kept = HERE / "lists" / f"{options.list}.txt"
+        file = kept if kept.exists() else Path(options.list)
+        wanted = [line for line in file.read_text().splitlines() if line.strip()]
         chosen = work / "ids.txt"
         chosen.write_text("".join(f"{line.split('[')[0]}\n" for line in wanted))
         command += ["--load-list", str(_full_ids(tempest, work, chosen))]
@@ -218,14 +231,9 @@ def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
         assert process.stdout
         for line in process.stdout:
             out.write(line)
-            if RESULT.match(line):
+            if report.RESULT.match(line):
                 print(line, end="", flush=True)
         return process.wait()
-
-
-def _is_served(line: str, options: argparse.Namespace) -> bool:
-    parts = line.split(".")
-    return options.all_services or parts[1] == "scenario" or parts[2] in SERVED
 
 
 def _full_ids(tempest: Path, work: Path, chosen: Path) -> Path:
@@ -242,39 +250,6 @@ def _full_ids(tempest: Path, work: Path, chosen: Path) -> Path:
             print(f"tempest does not know {name}")
     full.write_text("".join(f"{known[name]}\n" for name in names if name in known))
     return full
-
-
-def report(output: Path) -> None:
-    """Print the figures by area and the first cause of each failure."""
-    areas: dict[str, Counter[str]] = defaultdict(Counter)
-    failed = []
-    text = output.read_text(errors="replace")
-    for line in text.splitlines():
-        if found := RESULT.match(line):
-            test = found["id"] or found["cls"]
-            areas[".".join(test.split(".")[1:3])][found["how"]] += 1
-            if found["how"] == "FAILED":
-                failed.append(test)
-    print("\narea                      passed failed skipped")
-    for area, count in sorted(areas.items()):
-        print(f"{area:<25} {count['ok']:>6} {count['FAILED']:>6} {count['SKIPPED']:>7}")
-    total = sum(areas.values(), Counter())
-    print(f"{'all':<25} {total['ok']:>6} {total['FAILED']:>6} {total['SKIPPED']:>7}")
-    for test in failed:
-        print(f"\nFAILED {test}\n    {first_cause(text, test)}")
-
-
-def first_cause(text: str, test: str) -> str:
-    """Return the last line of the traceback that tempest printed below a failure."""
-    at = text.find(f"{test}")
-    found = re.search(r"Captured traceback:\n~+\n(.*?)(?:\nCaptured |\n\n\n|\n\{\d+\} )", text[at:], re.DOTALL)
-    if not found:
-        return "(no traceback)"
-    lines = [line.strip() for line in found[1].splitlines() if line.strip()]
-    errors = [
-        line for line in lines if re.match(r"[\w.]+(Error|Exception|Timeout|Fault|Failure|Conflict|NotFound|Forbidden)\b", line)
-    ]
-    return " | ".join((errors or lines)[-1:] + [line for line in lines if line.startswith("Details:")][:1])[:600]
 
 
 if __name__ == "__main__":

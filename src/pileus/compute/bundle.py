@@ -26,7 +26,7 @@ def subscribe(events: Events) -> None:
 BUNDLE = Bundle(
     "compute",
     rules=policies.RULES,
-    services=(api.COMPUTE, PLACEMENT),
+    services=(api.COMPUTE, PLACEMENT, api.consoles.PAGES),
     programs=(shapes.program,),
     loops=(hosts.REFRESH, *watch.LOOPS),
     parts=lambda settings: {watch.Watch: watch.Watch()},

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from pileus.guest.build import build
-from pileus.guest.packages import MissingPackages, fetch
+from pileus.guest.packages import MissingPackages, fetch, fetch_novnc
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,12 +18,15 @@ def main(argv: list[str] | None = None) -> int:
     make.add_argument("out", type=Path, help="the image to write")
     make.add_argument("--kernel-dir", type=Path, help="also write vmlinuz and initrd into this folder")
     make.add_argument("--packages-dir", type=Path, help="where unpacked Debian packages are kept (default: the user's cache)")
-    get = commands.add_parser("fetch", help="download what the build takes apart but never installs")
+    get = commands.add_parser(
+        "fetch", help="download what is taken apart but never installed: for the guest image and the page of the consoles"
+    )
     get.add_argument("--packages-dir", type=Path)
     args = parser.parse_args(argv)
     try:
         if args.command == "fetch":
             fetch(args.packages_dir, progress=say)
+            fetch_novnc(args.packages_dir, progress=say)
             return 0
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="pileus-guest-") as work:

@@ -1,7 +1,7 @@
 """Files of Debian packages on this host: where they are, and which package to name when one is not there.
 
-Two packages are taken apart and need not be installed: the kernel (installing it would touch the host's boot loader) and
-busybox-static (it conflicts with busybox). When the host has them installed, those files are used; otherwise the package is
+Three packages are taken apart and need not be installed: the kernel (installing it would touch the host's boot loader),
+busybox-static (it conflicts with busybox), and novnc, the page of the consoles (it would bring nodejs and numpy along). When the host has them installed, those files are used; otherwise the package is
 downloaded by apt, as any user, and unpacked into a cache folder.
 """
 
@@ -17,6 +17,7 @@ Progress = Callable[[str], None]
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 BUSYBOX_PACKAGE = "busybox-static"
+NOVNC_PACKAGE = "novnc"
 SEARCH_PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Programs and files of the host, by the Debian package that holds them.
 TOOLS = {
@@ -125,6 +126,27 @@ def fetch(packages_dir: Path | None, progress: Progress) -> tuple[Kernel, Path]:
             {KERNEL_PACKAGE if kernel is None else BUSYBOX_PACKAGE}, "the package does not hold what was expected"
         )
     return kernel, busybox
+
+
+def fetch_novnc(packages_dir: Path | None, progress: Progress) -> Path:
+    """Return the folder of noVNC's pages, downloading and unpacking its package if need be.
+
+    :raises MissingPackages: when apt cannot download it.
+    """
+    cache = packages_dir or default_packages_dir()
+    found = find_novnc(cache)
+    if found is None:
+        unpack(NOVNC_PACKAGE, cache, progress)
+        found = find_novnc(cache)
+    if found is None:
+        raise MissingPackages({NOVNC_PACKAGE}, "the package does not hold what was expected")
+    return found
+
+
+def find_novnc(cache: Path | None = None) -> Path | None:
+    """Return the folder of noVNC's pages, installed or in the cache."""
+    folders = (Path("/usr/share/novnc"), (cache or default_packages_dir()) / "usr/share/novnc")
+    return next((folder for folder in folders if (folder / "vnc_lite.html").is_file()), None)
 
 
 def find_kernel(root: Path) -> Kernel | None:

@@ -13,6 +13,7 @@ from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Fault
 from pileus.kernel.microversion import Microversions, Version
 from pileus.kernel.microversion import parse as parse_version
+from pileus.kernel.sockets import SocketHandler
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class Service:
     :param make_id: makes the ids of its requests; None: the kernel's own.
     :param alias: turns a path of an older form into one of the routes' and the project that it names ("": none), which
         must be that of the token.
+    :param sockets: what serves WebSockets, by path under the service's root.
     :param front: routes that clients look for at the root of the one base URL, whatever service serves them.
     """
 
@@ -193,6 +195,7 @@ class Service:
     make_id: Callable[[Cloud], str] | None = None
     alias: Callable[[str], tuple[str, str]] | None = None
     front: tuple[Route, ...] = ()
+    sockets: Mapping[str, SocketHandler] = field(default_factory=dict)
 
     def status_of(self, fault: Fault) -> int:
         """Return the status that this API gives a fault."""

@@ -22,6 +22,7 @@ from pileus.kernel.errors import BadRequest, Fault, MethodNotAllowed, NotFound, 
 from pileus.kernel.http import Answer, Call, FileAnswer, Query, Route, Service, StreamAnswer
 from pileus.kernel.microversion import Version
 from pileus.kernel.router import Router
+from pileus.kernel.sockets import Socket
 
 log = logging.getLogger("pileus.api")
 
@@ -82,6 +83,8 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await _lifespan(receive, send)
+        if scope["type"] == "websocket":
+            return await self._serve_socket(Socket(scope, receive, send), scope)
         if scope["type"] != "http":
             return None
         started = time.perf_counter()
@@ -99,6 +102,15 @@ class Api:
         if scope["method"] not in ("GET", "HEAD") or reply.status >= 500:
             log.info("%s %s -> %d %s", scope["method"], request.prefix + request.path, reply.status, request.id)
         return None
+
+    async def _serve_socket(self, socket: Socket, scope: Scope) -> None:
+        """Hand a WebSocket over to the service that serves its path; without a token: a handler sees to rights."""
+        service, path = self._alone, scope["path"]
+        if service is None:
+            first, _, rest = path.lstrip("/").partition("/")
+            service, path = self._services.get(first), "/" + rest
+        handler = service.sockets.get(path) if service else None
+        await (handler(self._cloud, socket) if handler else socket.refuse())
 
     def close(self) -> None:
         """Stop the threads."""

@@ -84,6 +84,7 @@ class Settings:
     disk_allocation_ratio: float = _setting(1.0, "disk given out for each byte there is")
     reserved_host_memory_mib: int = _setting(512, "memory kept for the machine itself", "MiB")
     boot_timeout_seconds: int = _setting(300, "until a server that does not become ACTIVE is given up", "seconds")
+    console_token_seconds: int = _setting(600, "how long the URL of a console opens it", "seconds")
     fake_hosts: int = _setting(1, "hosts that the fake hypervisor pretends to have")
     demo: bool = _setting(True, "make the demo project, its networks and the guest image at the first start")
 

@@ -139,8 +139,6 @@ def test_what_there_is_not_yet(cloud):
     assert demo.get(f"{ROOT}/{id}/os-volume_attachments").json() == {"volumeAttachments": []}
     body = {"volumeAttachment": {"volumeId": NOWHERE}}
     assert demo.post(f"{ROOT}/{id}/os-volume_attachments", json=body).status_code == 404
-    console = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
-    assert demo.post(f"{ROOT}/{id}/remote-consoles", json=console).status_code == 400
     assert demo.get(f"{ROOT}/{id}/os-server-password").json() == {"password": ""}
     assert demo.get(f"{ROOT}/{NOWHERE}").status_code == 404
     assert demo.get(f"{ROOT}/nope").status_code == 404

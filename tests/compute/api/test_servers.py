@@ -280,7 +280,8 @@ def test_actions_go_where_they_should(cloud):
         ("reboot", {"type": "WARM"}, 400), ("reboot", {}, 400), ("createImage", {}, 400), ("createImage", {"name": ""}, 400),
         ("rebuild", {}, 400), ("rebuild", {"imageRef": NOWHERE}, 400), ("rebuild", {"imageRef": "nope"}, 400),
         ("addSecurityGroup", {"name": "nope"}, 404), ("removeSecurityGroup", {"name": "nope"}, 404),
-        ("os-getVNCConsole", {"type": "novnc"}, 400), ("nonsense", None, 400), ("migrate", None, 403), ("evacuate", {}, 403),
+        ("os-getVNCConsole", {"type": "xvpvnc"}, 400), ("os-getSPICEConsole", {"type": "spice-html5"}, 400),
+        ("nonsense", None, 400), ("migrate", None, 403), ("evacuate", {}, 403),
         ("os-getConsoleOutput", {"length": "x"}, 400), ("lock", {"locked_reason": ""}, 400), ("lock", {"why": "x"}, 400),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ import re
 
 from pileus.compute.api import (
     aggregates,
+    consoles,
     flavors,
     hosts,
     hypervisors,
@@ -29,6 +30,7 @@ ROUTES: tuple[Route, ...] = (
     *servers.routes,
     *server_actions.routes,
     *server_parts.routes,
+    *consoles.routes,
     *flavors.routes,
     *services.routes,
     *hypervisors.routes,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from pileus.compute.api import consoles
 from pileus.compute.api import server_bodies as bodies
 from pileus.compute.api.server_bodies import given
 from pileus.compute.api.servers import view
@@ -245,8 +246,8 @@ def _group(add: bool) -> Handler:
     return lambda call, id, body: service.change_group(call.ctx, id, str(given(body.name, "")), add)
 
 
-def _old_console(call: Call, id: str, body: OldConsole) -> None:
-    service.refuse_console(call.ctx, id, body.type)
+def _old_console(protocol: str) -> Handler:
+    return lambda call, id, body: consoles.create_older(call, id, protocol, body.type)
 
 
 def _add_fixed_ip(call: Call, id: str, body: AddFixedIp) -> None:
@@ -287,10 +288,10 @@ ACTIONS: dict[str, Action] = {
     "addSecurityGroup": Action(_group(True), schemas.GroupName),
     "removeSecurityGroup": Action(_group(False), schemas.GroupName),
     "changePassword": Action(lambda call, id, _: service.refuse_password(call.ctx, id), Password),
-    "os-getVNCConsole": Action(_old_console, OldConsole, until="2.5"),
-    "os-getSPICEConsole": Action(_old_console, OldConsole, until="2.5"),
-    "os-getRDPConsole": Action(_old_console, OldConsole, until="2.5"),
-    "os-getSerialConsole": Action(_old_console, OldConsole, until="2.5"),
+    "os-getVNCConsole": Action(_old_console("vnc"), OldConsole, until="2.5"),
+    "os-getSPICEConsole": Action(_old_console("spice"), OldConsole, until="2.5"),
+    "os-getRDPConsole": Action(_old_console("rdp"), OldConsole, until="2.5"),
+    "os-getSerialConsole": Action(_old_console("serial"), OldConsole, until="2.5"),
     "resize": Action(_resize, Resize),
     "confirmResize": Action(_confirm),
     "revertResize": Action(lambda call, id, _: shapes.revert_resize(call.ctx, id)),

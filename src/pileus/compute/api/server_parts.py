@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from pileus.compute.api.queries import check_names, read_page
 from pileus.compute.api.server_bodies import given
-from pileus.compute.neighbours import NicRequest
+from pileus.compute.neighbours.network import NicRequest
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.server_views import addresses, host_id
@@ -229,11 +229,6 @@ def _event(call: Call, row: Any, event: dict[str, Any], sight: action_log.Sight)
     return shown
 
 
-def remote_console(call: Call) -> None:
-    """Open a remote console."""
-    actions.refuse_console(call.ctx, _id(call), call.body.remote_console.type)
-
-
 def show_password(call: Call) -> Any:
     """Show the password that the guest posted."""
     return {"password": servers.get_password(call.ctx, _id(call))}
@@ -330,10 +325,6 @@ routes = (
     Route("DELETE", f"{ONE}/os-interface/{{port_id}}", detach_interface, status=202, rule=API + NICS + "delete", errors=CHANGE),
     Route("GET", f"{ONE}/os-instance-actions", list_actions, rule=API + LOG + "list"),
     Route("GET", f"{ONE}/os-instance-actions/{{request_id}}", show_action, rule=API + LOG + "show"),
-    Route(
-        "POST", f"{ONE}/remote-consoles", remote_console, body=schemas.RemoteConsole, since="2.6",
-        rule=API + "os-remote-consoles", errors=CHANGE,
-    ),
     Route("GET", f"{ONE}/os-server-password", show_password, rule=API + "os-server-password:show"),
     Route("DELETE", f"{ONE}/os-server-password", clear_password, status=204, rule=API + "os-server-password:clear"),
     Route("GET", f"{ONE}/os-volume_attachments", list_volumes, rule=API + VOLUMES + "index"),

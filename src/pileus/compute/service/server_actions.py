@@ -128,8 +128,8 @@ def reserve_snapshot(tx: Connection, ctx: Context, server: Server, name: str, pr
     """Write down an image that is about to be made of a server; returns what its row keeps aside meanwhile."""
     facts = {"instance_uuid": server.id, "user_id": server.user_id, "image_type": "snapshot"}
     facts |= {"base_image_ref": server.image_id} if server.image_id else {}
-    image_id = neighbours.reserve_image(tx, ctx, name, server.image, facts | properties, server.disks[0]["size_gib"])
-    return {"image_id": image_id, "disk_format": neighbours.snapshot_format(server.image)}
+    image_id = neighbours.images.reserve_image(tx, ctx, name, server.image, facts | properties, server.disks[0]["size_gib"])
+    return {"image_id": image_id, "disk_format": neighbours.images.snapshot_format(server.image)}
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
     :raises Conflict: when the server's state or lock is against it.
     """
     try:
-        image = neighbours.image_to_boot(ctx, wanted.image_id)
+        image = neighbours.images.image_to_boot(ctx, wanted.image_id)
     except NotFound:
         raise BadRequest("Cannot find image for rebuild") from None
     password = wanted.admin_password or ids.secret(9)
@@ -170,7 +170,7 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
         return gather(ctx, tx, [found or server], sight(ctx, server).host_status)[0], password
 
 
-def _require_room(ctx: Context, tx: Connection, server: Server, image: neighbours.ImageFacts, wanted: Rebuild) -> None:
+def _require_room(ctx: Context, tx: Connection, server: Server, image: neighbours.images.ImageFacts, wanted: Rebuild) -> None:
     if image.min_ram > server.memory_mib:
         raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
     root = server.flavor["disk"]
@@ -200,11 +200,11 @@ def change_group(ctx: Context, id: str, name: str, add: bool) -> None:
     def work(tx: Connection) -> None:
         server = access.find(ctx, tx, id, rule)
         access.require_unlocked(ctx, server)
-        neighbours.change_group(tx, ctx, id, name, add)
+        neighbours.network.change_group(tx, ctx, id, name, add)
         names = [one for one in server.security_groups if one != name]
         store.change(tx, id, security_groups=[*names, name] if add else names, updated_at=ctx.cloud.clock.now())
 
-    neighbours.transact(ctx.cloud, work)
+    neighbours.network.transact(ctx.cloud, work)
 
 
 def refuse_password(ctx: Context, id: str) -> None:
@@ -215,16 +215,6 @@ def refuse_password(ctx: Context, id: str) -> None:
     with ctx.cloud.db.read() as tx:
         access.find(ctx, tx, id, API + "os-admin-password")
     raise Conflict("Failed to set admin password on the instance: no agent runs in it.", kind="InstancePasswordSetFailed")
-
-
-def refuse_console(ctx: Context, id: str, kind: str) -> None:
-    """Refuse a remote console: none is served yet.
-
-    :raises BadRequest: always.
-    """
-    with ctx.cloud.db.read() as tx:
-        access.find(ctx, tx, id, API + "os-remote-consoles")
-    raise BadRequest(f"Unavailable console type {kind}.", kind="ConsoleTypeUnavailable")
 
 
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
