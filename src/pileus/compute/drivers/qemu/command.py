@@ -2,37 +2,49 @@
 
 The guest is made halted (-S), so that it can be put under its limits before its processor runs.  Devices and disks are
 given as JSON, the same that QMP takes for hot-plug, so no character of a path or a name has a meaning of its own.
+
+The machine is `pc`.  Behind its 32 PCI slots a bridge has 31 more, which costs a start nothing measurable and takes hot-plug by
+ACPI like the others; `q35` with as many ports for hot-plug starts slower.  The config drive is a CD on IDE: it takes no name from
+the disks, so that the first volume of a guest with one disk is vdb.
 """
 
 import json
 import re
-from pathlib import Path
+from dataclasses import replace
 
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, NicSpec
-from pileus.compute.drivers.qemu.place import Place, Record, nic_device
+from pileus.compute.drivers.qemu import nodes
+from pileus.compute.drivers.qemu.place import BRIDGE_SLOT, SCSI_UNITS, SLOTS, Place, Record, nic_device, numbered
 
-CONFIG_DRIVE, RANDOM, SCSI = "config-drive", "random", "scsi"
+CONFIG_DRIVE, RANDOM, SCSI, BRIDGE = "config-drive", "random", "scsi", "more"
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 TAP = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 Device = dict[str, object]
 
 
-def devices(spec: GuestSpec) -> list[str]:
-    """The ids of all devices that take a PCI slot, in the order in which a new guest gets them."""
-    names = [RANDOM]
-    names += [SCSI] if any(disk.bus == "scsi" for disk in spec.disks) else []
-    names += [disk_device(disk) for disk in spec.disks if disk.bus == "virtio"]
-    names += [CONFIG_DRIVE] if spec.config_drive is not None else []
-    return names + [nic_device(nic) for nic in spec.nics]
+def placed(record: Record) -> Record:
+    """Return the record with a place for each device of its spec: the one it has, else the first that is free.
+
+    :raises DriverError: when there are too many.
+    """
+    spec = record.spec
+    on_scsi = [record.device(disk) for disk in in_order(spec) if disk.bus == "scsi"]
+    on_pci = [RANDOM] + ([SCSI] if on_scsi else [])
+    on_pci += [record.device(disk) for disk in in_order(spec) if disk.bus == "virtio"]
+    on_pci += [nic_device(nic) for nic in spec.nics]
+    slots = numbered(record.slots, on_pci, SLOTS, "PCI slot")
+    return replace(record, slots=slots, units=numbered(record.units, on_scsi, SCSI_UNITS, "SCSI address"))
 
 
-def disk_device(disk: DiskSpec) -> str:
-    return f"disk-{disk.id}"
+def in_order(spec: GuestSpec) -> list[DiskSpec]:
+    """The disks in the order in which the guest is to see them: as they stand, volumes among themselves by the name asked for."""
+    volumes = iter(sorted((disk for disk in spec.disks if disk.kind == "volume"), key=_asked))
+    return [next(volumes) if disk.kind == "volume" else disk for disk in spec.disks]
 
 
-def disk_node(index: int) -> str:
-    return f"disk{index}"
+def _asked(disk: DiskSpec) -> tuple[bool, bool, int, str]:
+    return disk.boot_index is None, not disk.device, len(disk.device), disk.device  # vdz comes before vdaa
 
 
 def netdev(nic: NicSpec) -> dict[str, str]:
@@ -51,6 +63,26 @@ def nic(spec: NicSpec, slot: int) -> Device:
     return _at(slot, nic_device(spec), card | {"romfile": ""})
 
 
+def scsi_controller(slot: int) -> Device:
+    return _at(slot, SCSI, {"driver": "virtio-scsi-pci"})
+
+
+def disk(spec: DiskSpec, record: Record) -> Device:
+    """The guest's side of a disk."""
+    device: Device = {"drive": nodes.top(spec)}
+    serial = spec.serial or (spec.id if spec.kind == "volume" else "")
+    device |= {"serial": serial} if serial else {}
+    device |= {"bootindex": spec.boot_index} if spec.boot_index is not None else {}
+    device |= {"share-rw": True} if spec.kind == "volume" else {}
+    name = record.device(spec)
+    if spec.bus == "virtio":
+        return _at(record.slots[name], name, device | {"driver": "virtio-blk-pci"})
+    if spec.bus == "scsi":
+        place = {"bus": f"{SCSI}.0", "channel": 0, "scsi-id": record.units[name], "lun": 0}
+        return device | {"driver": "scsi-hd", "id": name} | place
+    return device | {"driver": "ide-hd", "id": name}
+
+
 def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache_mib: int) -> list[str]:
     """The command line of a guest that is to be started as the record says."""
     spec, slots = record.spec, record.slots
@@ -66,18 +98,28 @@ def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache
     command += ["-vnc", "unix:vnc", *_json(_at(2, "video", {"driver": "VGA"}))]
     command += ["-object", "rng-random,id=entropy,filename=/dev/urandom"]
     command += _json(_at(slots[RANDOM], RANDOM, {"driver": "virtio-rng-pci", "rng": "entropy"}))
-    command += _json(_at(slots[SCSI], SCSI, {"driver": "virtio-scsi-pci"})) if SCSI in slots else []
-    for index, disk in enumerate(spec.disks):
-        command += ["-blockdev", json.dumps(_blockdev(disk, index, place.disk(disk.id)))]
-        command += _json(_disk(disk, index, slots))
+    command += _json(_at(BRIDGE_SLOT, BRIDGE, {"driver": "pci-bridge", "chassis_nr": 1}))
+    command += _json(scsi_controller(slots[SCSI])) if SCSI in slots else []
+    for each in in_order(spec):
+        for needed in nodes.objects(each):
+            command += ["-object", json.dumps(needed.options | _secret_file(needed, place))]
+        command += ["-blockdev", json.dumps(nodes.stack(each, place)), *_json(disk(each, record))]
     if spec.config_drive is not None:
         file = {"driver": "file", "filename": str(place.config_drive), "read-only": True}
         command += ["-blockdev", json.dumps({"driver": "raw", "node-name": "config", "read-only": True, "file": file})]
-        command += _json(_at(slots[CONFIG_DRIVE], CONFIG_DRIVE, {"driver": "virtio-blk-pci", "drive": "config"}))
+        command += _json({"driver": "ide-cd", "id": CONFIG_DRIVE, "drive": "config"})
     for card in spec.nics:
         command += ["-netdev", ",".join(f"{key}={value}" for key, value in netdev(card).items()).removeprefix("type=")]
         command += _json(nic(card, slots[nic_device(card)]))
     return command
+
+
+def source(disk: DiskSpec, place: Place) -> list[str]:
+    """What a disk is in the words of qemu-img: its objects and its nodes, without a throttle."""
+    bare = replace(disk, limits={})
+    needed = [each for each in nodes.objects(bare) if each.options["qom-type"] != "throttle-group"]
+    objects = [json.dumps(each.options | _secret_file(each, place)) for each in needed]
+    return [*(part for each in objects for part in ("--object", each)), f"json:{json.dumps(nodes.readable(bare, place))}"]
 
 
 def _json(device: Device) -> list[str]:
@@ -85,32 +127,12 @@ def _json(device: Device) -> list[str]:
 
 
 def _at(slot: int, name: str, device: Device) -> Device:
-    return device | {"id": name, "bus": "pci.0", "addr": f"{slot:#x}"}
+    bus, number = ("pci.0", slot) if slot < 32 else (BRIDGE, slot - 32)
+    return device | {"id": name, "bus": bus, "addr": f"{number:#x}"}
 
 
-def _disk(disk: DiskSpec, index: int, slots: dict[str, int]) -> Device:
-    device: Device = {"drive": disk_node(index)}
-    if disk.serial:
-        device["serial"] = disk.serial
-    if disk.boot_index is not None:
-        device["bootindex"] = disk.boot_index
-    name = disk_device(disk)
-    if disk.bus == "virtio":
-        return _at(slots[name], name, device | {"driver": "virtio-blk-pci"})
-    if disk.bus == "scsi":
-        return device | {"driver": "scsi-hd", "bus": f"{SCSI}.0", "id": name}
-    return device | {"driver": "ide-hd", "id": name}
-
-
-def _blockdev(disk: DiskSpec, index: int, path: Path) -> Device:
-    """The whole chain is spelt out, so that QEMU opens no file that an image names."""
-    base: Device | None = None
-    if disk.kind == "image":
-        file: Device = {"driver": "file", "filename": disk.source, "read-only": True}
-        base = {"driver": disk.source_format, "read-only": True, "file": file}
-        base |= {"backing": None} if disk.source_format == "qcow2" else {}
-    file = {"driver": "file", "filename": str(path), "discard": "unmap"}
-    return {"driver": "qcow2", "node-name": disk_node(index), "discard": "unmap", "file": file, "backing": base}
+def _secret_file(needed: nodes.Object, place: Place) -> Device:
+    return {"file": str(place.secrets / needed.id)} if needed.secret else {}
 
 
 def _smbios(spec: GuestSpec) -> str:

@@ -23,11 +23,12 @@ def prepare(place: Place, disks: Sequence[DiskSpec], qemu_img: str) -> None:
 
     :raises DriverError: when a base image is missing or larger than its disk, or the host is full.
     """
-    wanted = {place.disk(disk.id) for disk in disks}
+    own = [disk for disk in disks if disk.kind != "volume"]
+    wanted = {place.disk(disk.id) for disk in own}
     for path in place.disks.iterdir():
         if path not in wanted:
             path.unlink()
-    for disk in disks:
+    for disk in own:
         path = place.disk(disk.id)
         if not path.exists():
             _create(path, disk, qemu_img)
@@ -35,9 +36,9 @@ def prepare(place: Place, disks: Sequence[DiskSpec], qemu_img: str) -> None:
             _run([qemu_img, "resize", "-q", "-f", "qcow2", str(path), str(disk.size_bytes)], CREATE_SECONDS)
 
 
-def convert(source: Path, target_path: str, disk_format: DiskFormat, qemu_img: str) -> None:
-    """Copy a disk that nobody writes to, with all that is below it, into one file."""
-    _run([qemu_img, "convert", "-q", "-f", "qcow2", "-O", disk_format, str(source), target_path], CONVERT_SECONDS)
+def convert(source: Sequence[str], target_path: str, disk_format: DiskFormat, qemu_img: str) -> None:
+    """Copy a disk that nobody writes to, with all that is below it, into one file.  `source` says in qemu-img's words which."""
+    _run([qemu_img, "convert", "-q", "-O", disk_format, *source, target_path], CONVERT_SECONDS)
 
 
 def create_blank(path: str, disk_format: DiskFormat, size_bytes: int, qemu_img: str) -> None:

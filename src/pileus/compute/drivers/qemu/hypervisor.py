@@ -19,10 +19,23 @@ from threading import Lock, RLock
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pileus.compute.driver import DiskFormat, DriverError, GuestSpec, GuestState, HostResources, SeenPower
-from pileus.compute.drivers.qemu import cgroups, command, config_drive, disks, host, live, netns, process
+from pileus.compute.driver import DiskFormat, DiskSpec, DriverError, GuestSpec, GuestState, HostResources, SeenPower
+from pileus.compute.drivers.qemu import (
+    cgroups,
+    command,
+    config_drive,
+    disks,
+    host,
+    live,
+    netns,
+    nodes,
+    process,
+    reach,
+    swaps,
+    volumes,
+)
 from pileus.compute.drivers.qemu.notices import Notices
-from pileus.compute.drivers.qemu.place import Place, Record, Stopped, checked_identifier, places, with_slots
+from pileus.compute.drivers.qemu.place import VOLUME, Place, Record, Stopped, checked_identifier, places
 from pileus.compute.drivers.qemu.watch import Live, Watch
 
 END_SECONDS = 10.0
@@ -59,6 +72,7 @@ class QemuHypervisor:
         self._guests.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._turns: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._turns_lock = Lock()
+        self._swapping: set[str] = set()
         self._notices = Notices()
         self._watch = Watch(self._notices.put, lambda guest: cgroups.killed_for_memory(options.cgroup_prefix, guest))
         for place in places(self._guests):
@@ -73,7 +87,7 @@ class QemuHypervisor:
             if spec.power in ("on", "paused"):
                 self._bring_up(place, spec, now)
             elif spec.power == "suspended":
-                self._suspend(place, now)
+                self._suspend(place, spec, now)
             else:
                 self._bring_down(place, now)
                 place.memory.unlink(missing_ok=True)
@@ -138,10 +152,24 @@ class QemuHypervisor:
                 live.capture(now, new, disk_format, self._options.qemu_img)
             else:
                 with self._turn(guest_id):
-                    disks.convert(place.disk(record.spec.disks[0].id), str(new), disk_format, self._options.qemu_img)
+                    self._convert(place, record.spec.disks[0], new, disk_format)
             os.rename(new, target_path)
         finally:
             new.unlink(missing_ok=True)
+
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+        with self._turn(guest_id) as place:
+            now, record = self._live(self._existing(guest_id)), place.record()
+            if now is None or record is None:
+                raise DriverError(f"guest {guest_id} does not run: its volumes cannot be swapped")
+            if guest_id in self._swapping:
+                raise DriverError(f"a volume of guest {guest_id} is being swapped already")
+            self._swapping.add(guest_id)
+        try:
+            reach.await_reachable(new, self._options.netns)
+            swaps.swap(now, record, old_disk_id, new)
+        finally:
+            self._swapping.discard(guest_id)
 
     def resources(self) -> HostResources:
         return host.resources(self._guests, self._options.qemu, host.virt_type(self._options.virt_type))
@@ -186,19 +214,22 @@ class QemuHypervisor:
     def _state(self, place: Place) -> GuestState:
         record, now = place.record(), self._watch.get(place.guest_id)
         taps = tuple(nic.tap for nic in record.spec.nics) if record else ()
+        volume_ids = tuple(disk.id for disk in record.volumes) if record else ()
         if now is not None and now.process.ended(0):
             now.ended.wait(END_SECONDS)  # a moment, until it is written down why
             now = None
         if now is None:
             stopped = place.stopped() or Stopped("off", "")
             suspended = place.memory.exists()
-            return GuestState(place.guest_id, "suspended" if suspended else stopped.power, taps, why=stopped.why)
-        power: SeenPower = (
-            "on" if now.status in ("running", "suspended", "") else "crashed" if now.status in CRASHED else "paused"
-        )
+            power: SeenPower = "suspended" if suspended else stopped.power
+            return GuestState(place.guest_id, power, taps, why=stopped.why, disks=volume_ids)
+        power = "on" if now.status in ("running", "suspended", "") else "crashed" if now.status in CRASHED else "paused"
         why = now.status if power == "crashed" or now.status == "io-error" else ""
         consoles = (str(place.vnc), str(place.serial))
-        return GuestState(place.guest_id, power, taps, now.process.started_seconds, why, *consoles)
+        if record is not None:
+            with contextlib.suppress(DriverError):  # it ends, or does not answer just now
+                volume_ids = volumes.plugged(now, record)
+        return GuestState(place.guest_id, power, taps, now.process.started_seconds, why, *consoles, volume_ids)
 
     # ---- doing
 
@@ -207,6 +238,14 @@ class QemuHypervisor:
             now = self._resume(place) if place.memory.exists() else self._start(place, self._prepare(place, spec))
         self._limit(now)
         live.plug_nics(now, spec, lambda: netns.interfaces(self._options.netns), self._options.unplug_seconds)
+        self._go_on(now, spec)
+        if place.guest_id not in self._swapping:
+            volumes.exchange(now, spec, self._options.netns, self._options.unplug_seconds)
+        if spec.power == "paused" and now.status == "running":
+            now.execute("stop")
+            now.status = "paused"
+
+    def _go_on(self, now: Live, spec: GuestSpec) -> None:
         if spec.power == "on" and now.status == "suspended":
             now.execute("system_wakeup")
         elif spec.power == "on" and now.status != "running":
@@ -214,9 +253,6 @@ class QemuHypervisor:
                 now.execute("system_reset")
             now.execute("cont")
             now.status = "running"
-        elif spec.power == "paused" and now.status == "running":
-            now.execute("stop")
-            now.status = "paused"
 
     def _prepare(self, place: Place, spec: GuestSpec) -> Record:
         """Make the files of a guest that is off, and write down how it is to be started."""
@@ -227,9 +263,9 @@ class QemuHypervisor:
         elif spec.config_drive or not place.config_drive.exists():
             config_drive.write(place.config_drive, spec.config_drive)
         before = place.record()
-        slots = with_slots(before.slots if before else {}, command.devices(spec))
+        taken = {device: slot for device, slot in before.slots.items() if not device.startswith(VOLUME)} if before else {}
         accelerator = "kvm" if host.virt_type(self._options.virt_type) == "kvm" else "tcg"
-        record = Record(spec, slots, accelerator)
+        record = command.placed(Record(spec, taken, accelerator))
         place.keep_record(record)
         return record
 
@@ -243,11 +279,14 @@ class QemuHypervisor:
         cpu_model = options.cpu_model or ("qemu64" if record.accelerator == "tcg" else "host")
         arguments = command.arguments(record, place, options.qemu, cpu_model, options.tcg_cache_mib)
         arguments += ["-sandbox", command.SANDBOX] if host.sandbox_works() else []
+        for volume in record.volumes:
+            reach.await_reachable(volume, options.netns)
         for stale in (place.qmp, place.vnc, place.serial):
             stale.unlink(missing_ok=True)
         place.keep_stopped(None)
-        child = process.spawn(place, [*arguments, *extra], options.netns)
-        process.await_start(place, child, options.start_seconds)
+        with place.kept_secrets({needed.id: needed.secret for disk in record.spec.disks for needed in nodes.objects(disk)}):
+            child = process.spawn(place, [*arguments, *extra], options.netns)
+            process.await_start(place, child, options.start_seconds)
         now = self._live(place)
         if now is None:
             raise DriverError(f"QEMU ended as soon as it was up: {process.last_words(place)}")
@@ -283,14 +322,18 @@ class QemuHypervisor:
         limits = cgroups.Limits(record.spec.vcpus + 0.5, memory_mib, PROCESSES_MAX)
         cgroups.attach(prefix, now.place.guest_id, pid, limits)
 
-    def _suspend(self, place: Place, now: Live | None) -> None:
+    def _suspend(self, place: Place, spec: GuestSpec, now: Live | None) -> None:
         if now is None and place.memory.exists():
+            _require_no_unplug(place, spec)
             return
         if now is None:
             raise DriverError(f"guest {place.guest_id} is off: only a guest that runs can be suspended")
         ran = now.status == "running"
+        if place.guest_id not in self._swapping:
+            volumes.exchange(now, spec, self._options.netns, self._options.unplug_seconds)
         now.execute("stop")
         try:
+            volumes.settle(now)
             live.save_memory(now)
         except (DriverError, OSError) as error:
             (place.path / "memory.new").unlink(missing_ok=True)
@@ -298,6 +341,15 @@ class QemuHypervisor:
                 now.execute("cont")
             raise DriverError(f"cannot suspend: {error}") from error
         self._cut(now, "suspended")
+
+    def _convert(self, place: Place, disk: DiskSpec, target: Path, disk_format: DiskFormat) -> None:
+        """Copy the disk of a guest that is off."""
+        options = self._options
+        if disk.kind == "volume":
+            reach.await_reachable(disk, options.netns)
+        with place.kept_secrets({needed.id: needed.secret for needed in nodes.objects(disk)}):
+            arguments = command.source(disk, place)
+            netns.inside(options.netns, lambda: disks.convert(arguments, str(target), disk_format, options.qemu_img))
 
     def _bring_down(self, place: Place, now: Live | None) -> None:
         """Press the power button until the guest has shut down; cut the power when it does not in time."""
@@ -319,3 +371,11 @@ class QemuHypervisor:
         now.process.kill()
         if not now.ended.wait(END_SECONDS):
             raise DriverError(f"process {now.process.pid} of guest {now.place.guest_id} does not die")
+
+
+def _require_no_unplug(place: Place, spec: GuestSpec) -> None:
+    record = place.record()
+    wanted = {disk.id for disk in spec.disks}
+    for disk in record.volumes if record else ():
+        if disk.id not in wanted:
+            raise DriverError(f"the guest cannot let go of volume {disk.id} while it is suspended")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from pileus.compute.driver import DiskFormat, DriverError, GuestSpec, NicSpec
-from pileus.compute.drivers.qemu import command, disks
-from pileus.compute.drivers.qemu.place import nic_device, with_slots
+from pileus.compute.drivers.qemu import blocks, command, devices, disks, nodes
+from pileus.compute.drivers.qemu.place import nic_device
 from pileus.compute.drivers.qemu.watch import Live
 
 CAPTURE = "capture"
@@ -30,7 +30,7 @@ def plug_nics(live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], u
     record = live.place.record()
     if record is None:
         raise DriverError(f"no record of how guest {spec.id} was started")
-    present = _peripherals(live)
+    present = devices.peripherals(live)
     for nic in record.spec.nics:
         if nic not in spec.nics and nic_device(nic) in present:
             _unplug(live, nic, unplug_seconds)
@@ -39,7 +39,7 @@ def plug_nics(live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], u
     if kept == record.spec.nics and not added:
         return
     plugged = replace(record.spec, nics=kept + added)
-    record = replace(record, spec=plugged, slots=with_slots(record.slots, command.devices(plugged)))
+    record = command.placed(replace(record, spec=plugged))
     live.place.keep_record(record)
     for nic in added:
         if nic.tap not in taps():
@@ -81,15 +81,17 @@ def capture(live: Live, target: Path, disk_format: DiskFormat, qemu_img: str) ->
 
     :raises DriverError: when that fails.
     """
+    record = live.place.record()
+    if record is None:
+        raise DriverError(f"no record of how guest {live.place.guest_id} was started")
+    source = nodes.content(record.spec.disks[0])
     _drop_capture(live)
-    nodes = cast(list[dict[str, Any]], live.execute("query-named-block-nodes", {"flat": True}))
-    size_bytes = next(node["image"]["virtual-size"] for node in nodes if node["node-name"] == command.disk_node(0))
-    disks.create_blank(str(target), disk_format, int(size_bytes), qemu_img)
+    disks.create_blank(str(target), disk_format, blocks.size_bytes(live, source), qemu_img)
     file = {"driver": "file", "filename": str(target), "discard": "unmap"}
     node = {"driver": disk_format, "node-name": CAPTURE, "file": file, "discard": "unmap", "detect-zeroes": "unmap"}
     live.execute("blockdev-add", node)
     try:
-        job = {"job-id": CAPTURE, "device": command.disk_node(0), "target": CAPTURE, "sync": "full", "auto-dismiss": False}
+        job = {"job-id": CAPTURE, "device": source, "target": CAPTURE, "sync": "full", "auto-dismiss": False}
         live.execute("blockdev-backup", job)
         deadline = time.monotonic() + CAPTURE_SECONDS
         while (state := _job(live)) is None or state["status"] != "concluded":
@@ -113,24 +115,8 @@ def screenshot(live: Live) -> bytes:
         path.unlink(missing_ok=True)
 
 
-def _peripherals(live: Live) -> set[str]:
-    found = cast(list[dict[str, str]], live.execute("qom-list", {"path": "/machine/peripheral"}))
-    return {entry["name"] for entry in found}
-
-
 def _unplug(live: Live, nic: NicSpec, timeout_seconds: float) -> None:
-    """Ask the guest to let go of a NIC, and wait until it has."""
-    device = nic_device(nic)
-    deadline = time.monotonic() + timeout_seconds
-    try:
-        live.execute("device_del", {"id": device})
-    except DriverError as error:
-        if "in the process of unplug" not in str(error) and device in _peripherals(live):
-            raise
-    while device in _peripherals(live):
-        if time.monotonic() > deadline:
-            raise DriverError(f"the guest did not let go of the NIC of port {nic.port_id} in {timeout_seconds:g} s")
-        time.sleep(0.03)
+    devices.unplug(live, nic_device(nic), f"the NIC of port {nic.port_id}", timeout_seconds)
     live.execute("netdev_del", {"id": f"net-{nic.port_id}"})
 
 

@@ -1,39 +1,60 @@
 """The directory of a guest: where its files are, and the record of how it was last started.
 
-record.json      the spec it was started with, and the PCI slot of each device: a suspended guest needs the same again
+record.json      the spec it was started with, and the place of each device: a suspended guest needs the same again.  It also
+                 has the passwords of its volumes, as the guest is to start again without being told them: for root only
 stopped.json     how and why it stopped
 disks/           a qcow2 file a disk;  config.iso
 console.log(.1)  what it wrote to the serial port
 memory           the memory of a suspended guest.  While this file exists the guest has not run since it was written,
                  so a process found beside it may be killed and the guest goes on from the file
+secrets/         what QEMU reads at its start and what must not be on its command line; gone when it is up
 pid, qmp, vnc, serial, qemu.log     of the process
 """
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from pileus.compute.driver import DriverError, GuestSpec, NicSpec, SeenPower
+from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, NicSpec, SeenPower
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SLOTS = range(3, 32)  # 0 host bridge, 1 ISA, IDE and power management, 2 display
+BRIDGE_SLOT = 31
+SLOTS = (*range(3, BRIDGE_SLOT), *range(33, 64))  # 0 host bridge, 1 ISA, IDE and power management, 2 display, 31 bridge
+SCSI_UNITS = range(255)
+
+DISK, VOLUME = "disk-", "vol-"
 
 Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a guest was started, and what was plugged since."""
+    """How a guest was started, and what was plugged since.
+
+    `slots` and `units` say where each device is: its PCI slot (33 and up: behind the bridge) or its number on the SCSI bus.
+    `devices` names the devices of disks that do not have the name that goes with their id: those that were swapped.
+    """
 
     spec: GuestSpec
     slots: dict[str, int] = field(default_factory=dict)
     accelerator: str = "tcg"
+    units: dict[str, int] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+
+    def device(self, disk: DiskSpec) -> str:
+        """The id of a disk's device."""
+        return self.devices.get(disk.id, f"{VOLUME if disk.kind == 'volume' else DISK}{disk.id}")
+
+    @property
+    def volumes(self) -> tuple[DiskSpec, ...]:
+        return tuple(disk for disk in self.spec.disks if disk.kind == "volume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +79,19 @@ def nic_device(nic: NicSpec) -> str:
     return f"nic-{checked_identifier(nic.port_id)}"
 
 
-def with_slots(taken: dict[str, int], devices: list[str]) -> dict[str, int]:
-    """Return the PCI slot of each device: the one it has, else the lowest that is free.
+def numbered(taken: dict[str, int], devices: list[str], numbers: Sequence[int], what: str) -> dict[str, int]:
+    """Return the number of each device: the one it has, else the lowest that is free.
 
-    :raises DriverError: when there are more devices than slots.
+    :raises DriverError: when there are more devices than numbers.
     """
-    slots = {device: slot for device, slot in taken.items() if device in devices}
+    found = {device: number for device, number in taken.items() if device in devices}
     for device in devices:
-        if device not in slots:
-            free = set(SLOTS) - set(slots.values())
-            if not free:
-                raise DriverError(f"no PCI slot is left for {device}: a guest can have {len(SLOTS)} devices")
-            slots[device] = min(free)
-    return slots
+        if device not in found:
+            number = next((number for number in numbers if number not in found.values()), None)
+            if number is None:
+                raise DriverError(f"no {what} is left for {device}: a guest can have {len(numbers)} devices")
+            found[device] = number
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,10 @@ class Place:
     @property
     def config_drive(self) -> Path:
         return self.path / "config.iso"
+
+    @property
+    def secrets(self) -> Path:
+        return self.path / "secrets"
 
     @property
     def console_log(self) -> Path:
@@ -143,6 +168,19 @@ class Place:
         elif self.path.is_dir():
             _write(self.path / "stopped.json", stopped)
 
+    @contextlib.contextmanager
+    def kept_secrets(self, secrets: Mapping[str, str]) -> Iterator[None]:
+        """Keep secrets in files for as long as somebody is to read them."""
+        try:
+            if any(secrets.values()):
+                self.secrets.mkdir(mode=0o700, exist_ok=True)
+            for name, secret in secrets.items():
+                if secret:
+                    _write_bytes(self.secrets / name, secret.encode())
+            yield
+        finally:
+            shutil.rmtree(self.secrets, ignore_errors=True)
+
     def make(self) -> None:
         self.disks.mkdir(parents=True, exist_ok=True)
 
@@ -173,10 +211,14 @@ def _read(path: Path, kind: type[Kept]) -> Kept | None:
 
 
 def _write(path: Path, value: object) -> None:
-    """Write a file whole or not at all."""
+    _write_bytes(path, msgspec.json.encode(value))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, for its owner alone."""
     new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        file.write(msgspec.json.encode(value))
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.rename(new, path)

@@ -34,7 +34,10 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A guest with a process.  `asked` says why we end it, once we do."""
+    """A guest with a process.  `asked` says why we end it, once we do.
+
+    `volumes` are those that it had when `exchanges` was the number that stands before them.
+    """
 
     place: Place
     process: Process
@@ -44,6 +47,8 @@ class Live:
     status: str = ""
     guest_shut_down: bool = False
     asked: str = ""
+    exchanges: int = 0
+    volumes: tuple[int, tuple[str, ...]] = (-1, ())
     ended: Event = field(default_factory=Event)
 
     def execute(
@@ -145,6 +150,9 @@ class Watch:
             name = str(event["event"])
             if name == "SHUTDOWN":
                 live.guest_shut_down = bool(cast(dict[str, Any], event["data"])["guest"])
+            elif name == "DEVICE_DELETED":
+                live.exchanges += 1
+                self._changed(live.place.guest_id)
             elif name in STATUS_EVENTS:
                 with contextlib.suppress(QMPError):
                     await self._ask_status(live)
