@@ -12,7 +12,7 @@ from pileus.volume import states
 from pileus.volume.driver import VolumeDriverError
 from pileus.volume.service import access
 from pileus.volume.store import attachments as store
-from pileus.volume.store import types, volumes
+from pileus.volume.store import volumes
 from pileus.volume.store.attachments import Attachment
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import attachments as work
@@ -245,12 +245,6 @@ def let_go(ctx: Context, attachment: Attachment, *, force: bool = False) -> bool
             facts = {"attachment_id": attachment.id, "server_id": attachment.server_id, "volume_id": attachment.volume_id}
             ctx.cloud.events.publish(tx, ctx.cloud, "volume.attachment.deleted", facts)
     return was_there
-
-
-def qos_specs(tx: Connection, volume: Volume) -> dict[str, str] | None:
-    """Return the limits that whoever uses a volume is to keep to, as its type says; None: none."""
-    kind = types.get(tx, volume.volume_type_id) if volume.volume_type_id else None
-    return dict(kind.qos) if kind and kind.qos and kind.qos_consumer in ("front-end", "both") else None
 
 
 def _connect(ctx: Context, id: str, connector: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from pileus.kernel.errors import Conflict
 from pileus.volume import states
 from pileus.volume.driver import VolumeDriverError
 from pileus.volume.keys import KeyLost
-from pileus.volume.service import access, snapshots, volumes
+from pileus.volume.service import access, connections, snapshots, volumes
 from pileus.volume.service import attachments as service
 from pileus.volume.store import attachments as store
 from pileus.volume.store import snapshots as snapshot_store
@@ -164,7 +164,7 @@ def connection(tx: Connection, cloud: Cloud, attachment_id: str) -> dict[str, An
     except KeyLost as error:
         raise VolumeDriverError(str(error)) from error
     return {
-        **attachment.connection, "qos_specs": service.qos_specs(tx, volume), "encrypted": bool(luks_key),
+        **attachment.connection, "qos_specs": connections.qos_of(tx, volume), "encrypted": bool(luks_key),
         "luks_key": luks_key, "read_only": work.is_read_only(volume, attachment), "size_gib": volume.size_gib,
     }  # fmt: skip
 
