@@ -3,11 +3,20 @@
 import re
 
 from pileus.kernel import faults
+from pileus.kernel.errors import OverQuota
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
-from pileus.volume.api import versions
+from pileus.volume.api import qos, resource_filters, snapshots, types, versions, volume_metadata, volumes
 
-ROUTES: tuple[Route, ...] = (*versions.routes,)
+ROUTES: tuple[Route, ...] = (
+    *versions.routes,
+    *volumes.routes,
+    *volume_metadata.routes,
+    *snapshots.routes,
+    *types.routes,
+    *qos.routes,
+    *resource_filters.routes,
+)
 
 WITH_PROJECT = re.compile(r"/v3/([0-9a-f]{32})(/.*)")
 
@@ -26,4 +35,5 @@ SERVICE = Service(
     Microversions("volume", (3, 0), (3, 71)),
     classic_ports=(8776,),
     alias=alias,
+    statuses={OverQuota: 413},
 )

@@ -1,9 +1,12 @@
 """Who may do what, under cinder's own rule names, a module a noun."""
 
 from pileus.kernel.policy import Rule
-from pileus.volume.policies import snapshots, volumes
+from pileus.volume.policies import qos, quotas, snapshots, types, volumes
 
 RULES: tuple[Rule, ...] = (
     *volumes.RULES,
     *snapshots.RULES,
+    *types.RULES,
+    *qos.RULES,
+    *quotas.RULES,
 )
