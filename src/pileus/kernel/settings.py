@@ -67,6 +67,12 @@ class Settings:
     )
     volume_wipe: str = _setting("punch", "what deleting does to a volume's data: none, zero, shred or punch (holes)")
     volume_overcommit_ratio: float = _setting(20.0, "thin volumes may grow to this many times what a back end has")
+    volume_backup_dir: str = _setting("", "where backups of volumes are kept; empty: state_dir/backups")
+    volume_backup_url: str = _setting(
+        "",
+        "an object store for backups of volumes instead: swift (this cloud's own), https://USER:KEY@HOST/auth/v1.0 or "
+        "https://USER:PASSWORD@HOST/identity/v3?project=NAME; empty: volume_backup_dir",
+    )
     volume_attach_timeout_seconds: int = _setting(180, "until an attachment that is not completed is taken back", "seconds")
     # network
     network_driver: str = _setting("linux", "linux or fake")
