@@ -12,6 +12,7 @@ from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
 from pileus.volume.service import types
 from pileus.volume.store import services
+from pileus.volume.tasks import attachments as attachment_work
 from pileus.volume.tasks import snapshots as snapshot_work
 from pileus.volume.tasks import volumes as volume_work
 from pileus.volume.tasks.backends import Gauges
@@ -39,7 +40,10 @@ BUNDLE = Bundle(
     rules=RULES,
     services=(SERVICE,),
     programs=(volume_work.program, snapshot_work.program),
-    loops=(Loop("volume.messages", 3600.0, messages.expire),),
+    loops=(
+        Loop("volume.messages", 3600.0, messages.expire),
+        Loop("volume.attachments", attachment_work.SWEEP_SECONDS, attachment_work.sweep),
+    ),
     parts=lambda settings: {Gauges: Gauges(), VolumeKeys: VolumeKeys(Path(settings.state_dir))},
     bootstrap=bootstrap,
 )

@@ -6,10 +6,11 @@ from pileus.kernel import faults
 from pileus.kernel.errors import OverQuota
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
-from pileus.volume.api import qos, resource_filters, snapshots, types, versions, volume_metadata, volumes
+from pileus.volume.api import attachments, qos, resource_filters, snapshots, types, versions, volume_metadata, volumes
 
 ROUTES: tuple[Route, ...] = (
     *versions.routes,
+    *attachments.routes,
     *volumes.routes,
     *volume_metadata.routes,
     *snapshots.routes,

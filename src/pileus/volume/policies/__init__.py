@@ -1,10 +1,11 @@
 """Who may do what, under cinder's own rule names, a module a noun."""
 
 from pileus.kernel.policy import Rule
-from pileus.volume.policies import qos, quotas, snapshots, types, volumes
+from pileus.volume.policies import attachments, qos, quotas, snapshots, types, volumes
 
 RULES: tuple[Rule, ...] = (
     *volumes.RULES,
+    *attachments.RULES,
     *snapshots.RULES,
     *types.RULES,
     *qos.RULES,
