@@ -12,13 +12,14 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, Fault
 from pileus.volume import states
 from pileus.volume.driver import GIB
+from pileus.volume.keys import KeyLost
 from pileus.volume.service import quotas, types
 from pileus.volume.service.access import find_snapshot, find_volume, no_volume
 from pileus.volume.store import services
 from pileus.volume.store import volumes as store
 from pileus.volume.store.types import Type
 from pileus.volume.store.volumes import Volume
-from pileus.volume.tasks import placing
+from pileus.volume.tasks import keys, placing
 from pileus.volume.tasks import volumes as work
 
 MULTIATTACH = "<is> True"
@@ -101,8 +102,13 @@ def make(tx: Connection, ctx: Context, wanted: Wanted) -> str:
 
 
 def encryption_key(tx: Connection, ctx: Context, kind: Type, origin: Origin) -> str | None:
-    """Return the id of the key of a new volume, or None for one that is not encrypted."""
-    return None
+    """Return the id of the key of a new volume, or None for one that is not encrypted; a copy has its source's key."""
+    if kind.encryption is None:
+        return None
+    try:
+        return keys.copy(tx, origin.encryption_key_id, ctx.project_id) or keys.make(tx, ctx.cloud, ctx.project_id)
+    except KeyLost as error:
+        raise _invalid(str(error)) from error
 
 
 def _write(tx: Connection, ctx: Context, wanted: Wanted, values: Mapping[str, Any]) -> None:

@@ -3,15 +3,22 @@
 Other parts enter here: `find`, `make` and `Wanted`, `remove_in`.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest
 from pileus.volume import states
 from pileus.volume.service.access import find_volume as find
+from pileus.volume.service.access import no_volume
 from pileus.volume.service.volume_create import Wanted, make
-from pileus.volume.store import snapshots
+from pileus.volume.store import services, snapshots, types, volume_search
 from pileus.volume.store import volumes as store
+from pileus.volume.store.pages import Slice, UnknownKey, UnknownMarker
+from pileus.volume.store.volume_search import Search
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import volumes as work
 
@@ -23,6 +30,107 @@ UNDELETABLE = (
     "Volume{status} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, "
     "or be disassociated from snapshots after volume transfer."
 )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A volume with all that an answer about it may hold."""
+
+    volume: Volume
+    type_name: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    image_metadata: Mapping[str, str] = field(default_factory=dict)
+    attachments: Sequence[Any] = ()
+    service_id: str | None = None
+
+
+def gather(tx: Connection, rows: Sequence[Volume]) -> list[Shown]:
+    """Add to volumes what is kept elsewhere, with a few questions for all of them."""
+    ids = [row.id for row in rows]
+    if not ids:
+        return []
+    kinds = types.many(tx, sorted({row.volume_type_id for row in rows if row.volume_type_id}))
+    metadata, image_metadata = store.metadata_of(tx, ids), store.image_metadata_of(tx, ids)
+    attached = store.attachments_of(tx, ids, "attached", "detaching")
+    parts = services.backends(tx)
+    return [
+        Shown(
+            row, kinds[row.volume_type_id].name if row.volume_type_id in kinds else None, metadata.get(row.id, {}),
+            image_metadata.get(row.id, {}), attached.get(row.id, ()), _service_id(parts, row.host),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _service_id(parts: Mapping[str, Any], host: str | None) -> str | None:
+    part = parts.get(host.partition("#")[0]) if host else None
+    return part.id if part else None
+
+
+def create(ctx: Context, wanted: Wanted) -> Shown:
+    """Begin to make a volume.
+
+    :raises BadRequest: when what is asked for makes no sense.
+    :raises NotFound: when what it is to be made of is not there.
+    :raises OverQuota: when the project has used its share.
+    """
+    with ctx.cloud.db.begin() as tx:
+        row = store.get(tx, make(tx, ctx, wanted))
+        assert row is not None
+        return gather(tx, [row])[0]
+
+
+def show(ctx: Context, volume_id: str) -> Shown:
+    """Return a volume.  :raises NotFound: when there is none, or the caller may not know of it."""
+    with ctx.cloud.db.read() as tx:
+        return gather(tx, [find(tx, ctx, volume_id)])[0]
+
+
+def list_volumes(
+    ctx: Context, what: Search, wanted: Slice, *, everyone: bool = False, counted: bool = False
+) -> tuple[list[Shown], int | None]:
+    """Return a part of the volumes looked for, and how many there are if that is to be counted.
+
+    :param everyone: of all projects; only admins see them.
+    :raises NotFound: when the marker is no volume.
+    :raises BadRequest: when volumes are not sorted by that.
+    """
+    ctx.require("volume:get_all")
+    if not (everyone and ctx.is_admin):
+        what = replace(what, project_id=ctx.project_id)
+    with ctx.cloud.db.read() as tx:
+        try:
+            rows = volume_search.search(tx, what, wanted)
+        except UnknownMarker as error:
+            raise no_volume(str(error)) from error
+        except UnknownKey as error:
+            raise BadRequest("Invalid input received: Sort key supplied is not valid.", kind="InvalidInput") from error
+        return gather(tx, rows), volume_search.count(tx, what) if counted else None
+
+
+def summary(ctx: Context, *, everyone: bool = False) -> tuple[int, int, dict[str, list[str]]]:
+    """Return the number of volumes, their size in GiB, and every value of their metadata by key.
+
+    :param everyone: of all projects; only admins see them.
+    """
+    ctx.require("volume:get_all")
+    with ctx.cloud.db.read() as tx:
+        return volume_search.summary(tx, None if everyone and ctx.is_admin else ctx.project_id)
+
+
+def update(ctx: Context, volume_id: str, values: Mapping[str, Any], metadata: Mapping[str, str] | None) -> Shown:
+    """Change the name, the description, or the metadata as a whole (None: they stay).
+
+    :raises BadRequest: when the volume is being moved.
+    """
+    with ctx.cloud.db.begin() as tx:
+        volume = find(tx, ctx, volume_id, "volume:update")
+        if volume.status == states.MAINTENANCE:
+            raise BadRequest("Invalid volume: The volume cannot be updated during maintenance.", kind="InvalidVolume")
+        if metadata is not None:
+            store.put_metadata(tx, volume_id, metadata, replace=True)
+        store.describe(tx, volume_id, **values, updated_at=ctx.cloud.clock.now())
+        return gather(tx, [find(tx, ctx, volume_id)])[0]
 
 
 def delete(ctx: Context, volume_id: str, *, force: bool = False, cascade: bool = False) -> None:
@@ -50,7 +158,8 @@ def remove_in(tx: Connection, ctx: Context, volume: Volume, *, force: bool = Fal
         raise _undeletable(force)
     if volume.migration_status not in SETTLED or volume.group_id is not None:
         raise _undeletable(force)
-    if store.attachments_of(tx, [volume.id], *(("attached",) if force else ())).get(volume.id):
+    its_attachments = store.attachments_of(tx, [volume.id]).get(volume.id, [])
+    if any(row.status == "attached" if force else row.status != "exported" for row in its_attachments):
         raise _undeletable(force)
     its_snapshots = snapshots.of_volume(tx, volume.id)
     if its_snapshots and not cascade:
@@ -78,3 +187,17 @@ def _undeletable(force: bool) -> BadRequest:
     wanted = "available or error or error_restoring or error_extending or error_managing"
     status = "" if force else f" status must be {wanted} and"
     return BadRequest("Invalid volume: " + UNDELETABLE.format(status=status), kind="InvalidVolume")
+
+
+def encryption(ctx: Context, volume_id: str) -> dict[str, Any]:
+    """Return how a volume is encrypted, in the words of the API.  :raises NotFound: when there is no such volume."""
+    with ctx.cloud.db.read() as tx:
+        volume = find(tx, ctx, volume_id, "volume_extension:volume_encryption_metadata")
+        kind = types.get(tx, volume.volume_type_id) if volume.volume_type_id else None
+    how = kind.encryption if kind else None
+    if volume.encryption_key_id is None or how is None:
+        return {"encryption_key_id": None}
+    return {
+        "encryption_key_id": volume.encryption_key_id, "control_location": how.control_location, "cipher": how.cipher,
+        "key_size": how.key_size_bits, "provider": how.provider,
+    }  # fmt: skip

@@ -31,7 +31,7 @@ volumes = Table(
     Column("backup_id", String(36), doc="what it was made of"),
     Column("bootable", Boolean, nullable=False, default=False),
     Column("multiattach", Boolean, nullable=False, default=False),
-    Column("read_only", Boolean, nullable=False, default=False),
+    Column("read_only", Boolean, doc="None: nobody ever said"),
     Column("thin", Boolean, nullable=False, default=True),
     Column("counts", Boolean, nullable=False, default=True, doc="against the quota; not so the half of a migration"),
     Column("encryption_key_id", String(36), doc="None: its content is not encrypted"),

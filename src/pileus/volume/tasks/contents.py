@@ -10,10 +10,11 @@ from pileus.image.service import images
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Conflict, NotFound
 from pileus.volume.driver import GIB, Content, DiskFormat, Source, VolumeBackend, VolumeDriverError, VolumeSpec
+from pileus.volume.keys import KeyLost
 from pileus.volume.store import snapshots
 from pileus.volume.store import volumes as store
 from pileus.volume.store.volumes import Volume
-from pileus.volume.tasks import backends
+from pileus.volume.tasks import backends, keys
 
 CHUNK_BYTES = 4 * 1024 * 1024
 FORMATS: dict[str, DiskFormat] = {"raw": "raw", "iso": "raw", "ami": "raw", "qcow2": "qcow2"}
@@ -64,8 +65,12 @@ def make(cloud: Cloud, volume: Volume) -> None:
 
 
 def luks_key(cloud: Cloud, volume: Volume) -> str:
-    """Return the key (hex) of an encrypted volume; empty: it is not encrypted."""
-    return ""
+    """Return the key (hex) of an encrypted volume; empty: it is not encrypted.  :raises Unfit: when it is lost."""
+    try:
+        with cloud.db.read() as tx:
+            return keys.reveal(tx, cloud, volume.encryption_key_id)
+    except KeyLost as error:
+        raise Unfit(str(error)) from error
 
 
 def origin_of(cloud: Cloud, volume: Volume) -> Origin | None:

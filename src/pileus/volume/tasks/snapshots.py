@@ -18,7 +18,7 @@ from pileus.volume.driver import VolumeDriverError
 from pileus.volume.store import snapshots as store
 from pileus.volume.store import volumes
 from pileus.volume.store.snapshots import Snapshot
-from pileus.volume.tasks import backends
+from pileus.volume.tasks import backends, keys
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ def drop(run: Run, snapshot: Snapshot) -> Outcome:
 def forget(tx: Connection, cloud: Cloud, snapshot: Snapshot) -> None:
     """Forget a snapshot's row."""
     store.remove(tx, snapshot.id)
+    keys.forget(tx, snapshot.encryption_key_id)
     facts = {"snapshot_id": snapshot.id, "volume_id": snapshot.volume_id, "project_id": snapshot.project_id}
     cloud.events.publish(tx, cloud, "volume.snapshot.deleted", facts)
 

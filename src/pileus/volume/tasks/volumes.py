@@ -24,10 +24,12 @@ from pileus.kernel.errors import Fault
 from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Program, Run, Step
 from pileus.volume import messages, states
 from pileus.volume.driver import VolumeDriverError
+from pileus.volume.store import attachments as attachment_store
 from pileus.volume.store import snapshots
 from pileus.volume.store import volumes as store
+from pileus.volume.store.snapshots import Snapshot
 from pileus.volume.store.volumes import Volume
-from pileus.volume.tasks import backends, contents, placing
+from pileus.volume.tasks import attachments, backends, contents, keys, placing
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ COPY_SECONDS = 6 * 3600.0
 ACTION_SECONDS = 600.0
 BUSY_SECONDS = 0.2
 REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError, HostUnknown)
-FAILURES: tuple[type[Exception], ...] = (*REFUSALS, contents.Unfit, Fault)
+UNABLE: tuple[type[Exception], ...] = (*REFUSALS, contents.Unfit)
 
 STEPS = {
     "creating": "create", "deleting": "delete", "extending": "extend", "reverting": "revert", "managing": "adopt",
@@ -163,9 +165,12 @@ def delete(run: Run, volume: Volume) -> Outcome:
         if store.is_being_copied(tx, volume.id):
             return Nap(BUSY_SECONDS)
         its_snapshots = snapshots.of_volume(tx, volume.id)
+        left = attachment_store.of_volume(tx, volume.id)
     try:
         for snapshot in its_snapshots:
-            _drop_snapshot(run.cloud, volume, snapshot.id)
+            _drop_snapshot(run.cloud, volume, snapshot)
+        for attachment in left:
+            attachments.disconnect_from(run.cloud, volume, attachment.id)
         for host in {volume.host, (volume.aside or {}).get("to_host"), (volume.aside or {}).get("from_host")} - {None}:
             destroy(run.cloud, host, volume.id)
     except REFUSALS as error:
@@ -178,16 +183,18 @@ def delete(run: Run, volume: Volume) -> Outcome:
     return Done()
 
 
-def _drop_snapshot(cloud: Cloud, volume: Volume, snapshot_id: str) -> None:
+def _drop_snapshot(cloud: Cloud, volume: Volume, snapshot: Snapshot) -> None:
     if volume.host is not None:
-        backends.of(cloud, volume).drop_snapshot(volume.id, snapshot_id, wipe(cloud))
+        backends.of(cloud, volume).drop_snapshot(volume.id, snapshot.id, wipe(cloud))
     with cloud.db.begin() as tx:
-        snapshots.remove(tx, snapshot_id)
+        snapshots.remove(tx, snapshot.id)
+        keys.forget(tx, snapshot.encryption_key_id)
 
 
 def forget(tx: Connection, cloud: Cloud, volume: Volume) -> None:
     """Forget a volume's row, its key and all that is said of it."""
     store.remove(tx, volume.id)
+    keys.forget(tx, volume.encryption_key_id)
     cloud.events.publish(tx, cloud, "volume.deleted", {"volume_id": volume.id, "project_id": volume.project_id})
 
 
@@ -201,7 +208,7 @@ def extend(run: Run, volume: Volume) -> Outcome:
         return Hop(begin)
     try:
         backends.of(run.cloud, volume).ensure(contents.spec_of(volume, contents.luks_key(run.cloud, volume)))
-    except REFUSALS as error:
+    except UNABLE as error:
         return Fail(str(error))
     with run.cloud.db.begin() as tx:
         if not settle(tx, run.cloud, volume):
