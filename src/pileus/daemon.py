@@ -104,7 +104,10 @@ async def _serve(running: Running, on_ready: Callable[[], None] | None) -> None:
     apis = {_address(cloud.settings.listen): build_api(cloud, tokens.authenticate)}
     if cloud.settings.classic_ports:
         host = _address(cloud.settings.listen)[0]
-        apis |= {(host, port): Api(cloud, [service], tokens.authenticate, alone=True) for service, port in _classic()}
+        apis |= {(host, port): Api(cloud, found, tokens.authenticate, alone=True) for found, port in _classic()}
+    if cloud.settings.s3_port:
+        s3 = [service for service in services() if service.name == "s3"]
+        apis[_address(cloud.settings.listen)[0], cloud.settings.s3_port] = Api(cloud, s3, tokens.authenticate, alone=True)
     servers = [_server(api, address) for address, api in apis.items()]
     _leave_alone_what_stays()
     tasks = [asyncio.create_task(server.serve()) for server in servers]
@@ -133,8 +136,14 @@ def _leave_alone_what_stays() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def _classic() -> list[tuple[Service, int]]:
-    return [(service, port) for service in services() for port in service.classic_ports]
+def _classic() -> list[tuple[list[Service], int]]:
+    """Return each well-known port with the service that is served there, and its guests."""
+    found = services()
+    return [
+        ([service, *(guest for guest in found if guest.guest_of == service.name)], port)
+        for service in found
+        for port in service.classic_ports
+    ]
 
 
 def _server(api: Api, address: tuple[str, int]) -> Any:

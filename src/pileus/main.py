@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pileus.compute.bundle import BUNDLE as COMPUTE
+from pileus.faces.s3.bundle import BUNDLE as S3
 from pileus.identity.bundle import BUNDLE as IDENTITY
 from pileus.image.bundle import BUNDLE as IMAGE
 from pileus.kernel.bundle import Bundle
@@ -25,7 +26,7 @@ from pileus.network.bundle import BUNDLE as NETWORK
 from pileus.object_store.bundle import BUNDLE as OBJECT_STORE
 from pileus.volume.bundle import BUNDLE as VOLUME
 
-BUNDLES: tuple[Bundle, ...] = (IDENTITY, OBJECT_STORE, IMAGE, NETWORK, VOLUME, COMPUTE)  # lower services first
+BUNDLES: tuple[Bundle, ...] = (IDENTITY, OBJECT_STORE, IMAGE, NETWORK, VOLUME, COMPUTE, S3)  # lower services first
 
 
 def build_cloud(settings: Settings, db: Database, clock: Clock, bus: Bus) -> Cloud:

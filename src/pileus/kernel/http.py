@@ -180,6 +180,9 @@ class Service:
         must be that of the token.
     :param sockets: what serves WebSockets, by path under the service's root.
     :param front: routes that clients look for at the root of the one base URL, whatever service serves them.
+    :param claims: tells whether a request is this service's though neither its path nor its port says so; asked with the
+        headers, the query as it came, and the service that the port is for ("": the one base URL).
+    :param guest_of: the service at whose classic ports it is served, too, to requests that it claims.
     """
 
     name: str
@@ -196,6 +199,8 @@ class Service:
     alias: Callable[[str], tuple[str, str]] | None = None
     front: tuple[Route, ...] = ()
     sockets: Mapping[str, SocketHandler] = field(default_factory=dict)
+    claims: Callable[[Cloud, Mapping[str, str], str, str], bool] | None = None
+    guest_of: str = ""
 
     def status_of(self, fault: Fault) -> int:
         """Return the status that this API gives a fault."""

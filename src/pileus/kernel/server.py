@@ -68,13 +68,14 @@ class Api:
 
     :param services: the APIs.
     :param authenticate: turns a token into a Context.
-    :param alone: serve the one service at the root, for a classic port.
+    :param alone: serve the first service at the root, for a classic port; the others are its guests.
     """
 
     def __init__(self, cloud: Cloud, services: Iterable[Service], authenticate: Authenticate, alone: bool = False) -> None:
         self._cloud, self._authenticate = cloud, authenticate
         self._services = {service.name: service for service in services}
         self._alone = next(iter(self._services.values())) if alone else None
+        self._claiming = [service for service in self._services.values() if service.claims and service is not self._alone]
         self._routers = {name: Router(openapi.with_document(service)) for name, service in self._services.items()}
         self._threads = ThreadPoolExecutor(cloud.settings.api_threads, thread_name_prefix="api")
         self._front = Router(_front_routes(self._services.values()))
@@ -129,9 +130,16 @@ class Api:
             first, _, rest = path.lstrip("/").partition("/")
             if service := self._services.get(first):
                 prefix, path = "/" + first, "/" + rest
+        for guest in self._claiming:
+            if service is not guest and self._is_claimed(guest, headers, scope):
+                service, path, prefix = guest, prefix + path, ""
         chosen = service or self._front_service
         id = chosen.make_id(self._cloud) if chosen.make_id else ids.request_id()
         return _Request(chosen, scope, headers, id, root, prefix, path)
+
+    def _is_claimed(self, guest: Service, headers: Mapping[str, str], scope: Scope) -> bool:
+        query, at = scope.get("query_string", b"").decode("latin-1"), self._alone.name if self._alone else ""
+        return guest.claims is not None and guest.claims(self._cloud, headers, query, at)
 
     async def _answer(self, request: _Request, method: str, receive: Receive) -> Reply:
         service = request.service

@@ -74,6 +74,11 @@ class Settings:
         "https://USER:PASSWORD@HOST/identity/v3?project=NAME; empty: volume_backup_dir",
     )
     volume_attach_timeout_seconds: int = _setting(180, "until an attachment that is not completed is taken back", "seconds")
+    s3_port: int = _setting(0, "port at whose root S3 is served, too; 0: none but the classic one")
+    s3_domain: str = _setting(
+        "", "hosts below which a name is a bucket (bucket.s3.example.org), with commas; empty: public_host, or that of listen"
+    )
+    s3_day_seconds: int = _setting(86_400, "length of a day of S3's lifecycle rules; shorter ones are for tests", "seconds")
     # network
     network_driver: str = _setting("linux", "linux or fake")
     public_cidr: str = _setting("172.24.4.0/24", "addresses of the first external network, reachable from the machine")

@@ -1,9 +1,11 @@
 """The proxy's own state in a process: the cluster, the limits, the last timestamp, and what it remembers of containers."""
 
+import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pileus.kernel.clock import Clock, SystemClock
 from pileus.object_store.limits import Limits
@@ -31,6 +33,7 @@ class ObjectStore:
         self._last = ZERO
         self._known: OrderedDict[tuple[str, str], tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
+        self._turns: WeakValueDictionary[tuple[int, str, str, str], asyncio.Lock] = WeakValueDictionary()
 
     @property
     def placement(self) -> Placement:
@@ -69,3 +72,8 @@ class ObjectStore:
     def forget(self, account: str, container: str = "") -> None:
         """Ask anew the next time."""
         self._known.pop((account, container), None)
+
+    def turn(self, account: str, container: str, name: str) -> asyncio.Lock:
+        """Return the lock under which those take turns who look at an object before they change it (in one event loop)."""
+        key = (id(asyncio.get_running_loop()), account, container, name)
+        return self._turns.setdefault(key, asyncio.Lock())

@@ -24,13 +24,14 @@ OTHER_PROJECT = "Credential project does not match the project scope of the dele
 
 @dataclass(frozen=True)
 class Ec2Key:
-    """An EC2 key pair and whose it is."""
+    """An EC2 key pair and whose it is; is_lent: it was made with a trust or an application credential, and means only that."""
 
     access: str
     secret: str
     user_id: str
     project_id: str
     trust_id: str | None = None
+    is_lent: bool = False
 
 
 def find_ec2(cloud: Cloud, access: str) -> Ec2Key | None:
@@ -213,9 +214,9 @@ def _seal(cloud: Cloud, blob: str) -> str:
 
 def _as_key(cloud: Cloud, credential: Credential) -> Ec2Key:
     facts = json.loads(blob_of(cloud, credential))
-    return Ec2Key(
-        facts["access"], facts.get("secret", ""), credential.user_id, credential.project_id or "", facts.get("trust_id")
-    )
+    lent = any(facts.get(name) for name in ("trust_id", "app_cred_id", "access_token_id"))
+    secret, project_id = facts.get("secret", ""), credential.project_id or ""
+    return Ec2Key(facts["access"], secret, credential.user_id, project_id, facts.get("trust_id"), lent)
 
 
 def _user(tx: Connection, user_id: str) -> User:

@@ -10,6 +10,7 @@ from pileus.object_store.request import Refused, Request
 FRESH_MARKS = ("X-Container-Meta-Quota-Bytes", "X-Container-Meta-Quota-Count")
 FRESH_ACCOUNT_MARKS = ("X-Account-Meta-Quota-", "X-Account-Sysmeta-Quota-")
 READS = ("GET", "HEAD")
+PARTS = "+segments"
 
 
 async def account_info(req: Request, account: str = "", *, fresh: bool = False) -> AccountInfo | None:
@@ -95,7 +96,7 @@ async def authorize_container_change(req: Request, info: ContainerInfo | None) -
 def _owns(req: Request, account: str, container: str = "") -> bool | None:
     """Tell whether the caller acts as owner; False: vouched for, without being the owner; None: neither."""
     if req.vouched:
-        where = (account, f"{account}/{container}")
+        where = (account, f"{account}/{container}", f"{account}/{container.removesuffix(PARTS)}")
         return False if req.vouched in where else None
     caller = req.caller or NOBODY
     return True if caller.administers(account) or caller.owns(account) else None

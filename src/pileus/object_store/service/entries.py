@@ -42,6 +42,10 @@ def row(req: Request, entry: ObjectEntry | Subdir) -> dict[str, Any]:
         return found
     if "slo_etag" in facts:
         found["slo_etag"] = f'"{facts["slo_etag"]}"'
+    if "s3_etag" in facts:
+        found["s3_etag"] = f'"{facts["s3_etag"]}"'
+    if facts.get("null") == "true":
+        found["null"] = True
     if target := facts.get("symlink_target"):
         _show_link(req, found, target, facts)
     return found

@@ -1,5 +1,6 @@
 """Objects: uploaded, described, downloaded, deleted.  Each feature that has a say is called here by name."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
@@ -10,6 +11,7 @@ from pileus.object_store.request import HTML, Refused, Request, Response
 from pileus.object_store.service import (
     access,
     copy,
+    locks,
     manifests,
     quotas,
     reading,
@@ -96,23 +98,29 @@ async def update(req: Request) -> Response:
     found = await reading.open_stored(req, info, req.name, head=True)
     if found is None:
         raise Refused(404)
-    place, name = info, req.name
+    place, name, stored = info, req.name, found.sysmeta
     if reading.LINK_VERSION in found.sysmeta:
         hidden = await versions.hidden_info(req, info)
         if hidden is not None:
             place, name = hidden, unquote(found.sysmeta[reading.LINK]).partition("/")[2]
-    await _post(req, place, name)
+            version = await reading.open_stored(req, hidden, name, head=True)
+            stored = version.sysmeta if version else stored
+    await _post(req, place, name, stored)
     if reading.LINK in found.sysmeta and place is info:
         raise symlinks.redirected(req, found)
     return Response(202, {"Content-Type": HTML, "X-Timestamp": req.at.normal})
 
 
-async def _post(req: Request, info: ContainerInfo, name: str) -> None:
+async def _post(req: Request, info: ContainerInfo, name: str, stored: Mapping[str, str]) -> None:
+    kept = {key: value for key, value in stored.items() if key.startswith(locks.KEPT)}
+    delete_at = writing.delete_at(req)
+    if delete_at is not None:
+        locks.check_expiry(kept, delete_at, req.cloud.clock.now())
     post = ObjectPost(
         timestamp=req.at,
         content_type=req.headers.get("content-type") or None,
-        delete_at=writing.delete_at(req),
-        headers=writing.stored_headers(req.headers),
+        delete_at=delete_at,
+        headers=writing.stored_headers(req.headers) | kept,
     )
     written = await req.store.placement.post_object(info.policy, ObjectName(info.account, info.container, name), post)
     if not written.ok and written.status != HTTPStatus.CONFLICT:

@@ -11,7 +11,7 @@ from pileus.object_store.backend import ObjectName
 from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo, Listing, ObjectEntry, Subdir
 from pileus.object_store.request import Refused, Request
-from pileus.object_store.service import entries, reading, versions, writing
+from pileus.object_store.service import entries, locks, reading, versions, writing
 from pileus.object_store.service.writing import NewObject
 
 NULL = "null"
@@ -78,6 +78,7 @@ async def delete(req: Request, info: ContainerInfo, version_id: str) -> dict[str
         return {"X-Object-Version-Id": NULL}
     hidden = await _hidden(req, info)
     name = stored_name(req, version_id)
+    await locks.check_version(req, info, hidden, name)
     latest = await current(req, info)
     if latest == version_id:
         await writing.remove(req, info, req.name)

@@ -6,23 +6,26 @@ see (X-Versions-Location: a deletion brings the last copy back; X-History-Locati
 """
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace as replace_fields
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
 from msgspec.structs import replace
 
 from pileus.object_store import names
-from pileus.object_store.backend import Written
+from pileus.object_store.backend import ObjectMetadata, Written
 from pileus.object_store.indexes import ContainerInfo, Listing
 from pileus.object_store.request import Body, Bytes, Refused, Request, Stream, is_true
-from pileus.object_store.service import access, reading, slo, writing
-from pileus.object_store.service.entries import EMPTY_MD5, index_etag
+from pileus.object_store.service import access, locks, reading, slo, writing
+from pileus.object_store.service.entries import EMPTY_MD5, index_etag, split_etag
 from pileus.object_store.service.writing import NewObject
 from pileus.object_store.timestamps import Timestamp
 
 ENABLED, HIDDEN = "X-Container-Sysmeta-Versions-Enabled", "X-Container-Sysmeta-Versions-Container"
 LOCATION, MODE = "X-Container-Sysmeta-Versions-Location", "X-Container-Sysmeta-Versions-Mode"
 MARKER_TYPE = "application/x-deleted;swift_versions_deleted=1"
+NULL_MARK = "X-Object-Sysmeta-Versions-Null"
+S3_ETAG = "X-Object-Sysmeta-S3Api-Etag"
 GONE = "The versions container does not exist. You may want to re-enable object versioning."
 
 
@@ -49,6 +52,8 @@ async def container_headers(req: Request, info: ContainerInfo | None, policy: in
         raise Refused(
             400, "Cannot enable object versioning on a container that is already using the legacy versioned writes feature."
         )
+    if not is_true(enabled):
+        locks.check_versioned(stored)
     found[ENABLED] = str(is_true(enabled))
     if is_true(enabled):
         hidden = names.versions_container(req.container)
@@ -134,7 +139,7 @@ async def _store_version(req: Request, info: ContainerInfo, new: NewObject, body
 
 
 def _without_delete_at(new: NewObject) -> NewObject:
-    return NewObject(new.content_type, new.headers, new.size_bytes, new.etag)
+    return replace_fields(new, delete_at=None, if_absent=False)
 
 
 class _Counted:
@@ -154,13 +159,13 @@ async def link(req: Request, info: ContainerInfo, stored_name: str, etag: str, l
     """Make an object the link to one of its versions."""
     target = quote(f"{names.versions_container(info.container)}/{stored_name}")
     facts = {"symlink_target": target, "symlink_target_etag": etag, "symlink_target_bytes": str(length)}
-    slo_etag = new.headers.get(slo.SLO_ETAG, "")
+    slo_etag, s3_etag = new.headers.get(slo.SLO_ETAG, ""), new.headers.get(S3_ETAG, "")
     headers = {
         reading.LINK: target,
         reading.LINK_ETAG: etag,
         reading.LINK_BYTES: str(length),
         reading.LINK_VERSION: "true",
-        writing.INDEX_ETAG: index_etag(EMPTY_MD5, slo_etag=slo_etag, **facts),
+        writing.INDEX_ETAG: index_etag(EMPTY_MD5, slo_etag=slo_etag, s3_etag=s3_etag, **facts),
     }
     at = replace(req.at, offset=req.at.offset + 1)
     linked = NewObject(new.content_type, headers, 0, delete_at=new.delete_at)
@@ -176,11 +181,17 @@ async def keep_current(req: Request, info: ContainerInfo, hidden: ContainerInfo)
         if reading.LINK_VERSION not in content.sysmeta:
             meta = content.metadata
             stored_name = names.version_object(req.name, meta.data_at.normal)
-            kept = NewObject(meta.content_type, dict(meta.headers), meta.size_bytes)
+            kept = NewObject(meta.content_type, _marked_null(meta), meta.size_bytes)
             body = Stream(content.source.chunks(), meta.size_bytes)
             await writing.write(req, hidden, stored_name, kept, body, Timestamp(meta.data_at.ticks))
     finally:
         await content.source.close()
+
+
+def _marked_null(meta: ObjectMetadata) -> dict[str, str]:
+    """Return the headers of an object that becomes a version: it had no version id before ("null")."""
+    etag, facts = split_etag(meta.headers.get(writing.INDEX_ETAG) or meta.etag)
+    return {**meta.headers, NULL_MARK: "true", writing.INDEX_ETAG: index_etag(etag, **facts | {"null": "true"})}
 
 
 async def delete(req: Request, info: ContainerInfo, if_delete_at: int | None = None) -> dict[str, str]:

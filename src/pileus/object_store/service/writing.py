@@ -1,17 +1,18 @@
 """Objects on their way in: what a request says of one, and its bytes to the replicas."""
 
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from pileus.object_store import metadata
-from pileus.object_store.backend import ObjectDelete, ObjectName, ObjectPut, Written
+from pileus.object_store.backend import NO_HEADERS, ObjectDelete, ObjectName, ObjectPut, Written
 from pileus.object_store.conditions import etags
 from pileus.object_store.indexes import ContainerInfo
 from pileus.object_store.listing import is_utf8
 from pileus.object_store.request import Body, Refused, Request, is_true
+from pileus.object_store.service import locks
 from pileus.object_store.timestamps import Timestamp
 
 KEPT = frozenset(
@@ -33,6 +34,7 @@ class NewObject:
     :param etag: the MD5 that its bytes must have.
     :param size_bytes: how many bytes there will be; None: not known.
     :param if_absent: refuse (412) when there is an object of the name.
+    :param footer: tells further headers once the body has been read.
     """
 
     content_type: str = OCTETS
@@ -41,6 +43,7 @@ class NewObject:
     etag: str = ""
     delete_at: int | None = None
     if_absent: bool = False
+    footer: Callable[[], Mapping[str, str]] | None = None
 
 
 def read_headers(req: Request) -> NewObject:
@@ -128,6 +131,7 @@ async def write(req: Request, info: ContainerInfo, name: str, new: NewObject, bo
     :param at: its timestamp; by default the request's.
     :raises Refused: when it does not stand.
     """
+    await locks.check_part(req, info)
     put = ObjectPut(
         timestamp=at or req.at,
         content_type=new.content_type,
@@ -150,7 +154,7 @@ async def write(req: Request, info: ContainerInfo, name: str, new: NewObject, bo
         if new.size_bytes is not None and size < new.size_bytes:
             raise Refused(499, "The body ended early.")
         done = True
-        written = await upload.commit()
+        written = await upload.commit(new.footer() if new.footer else NO_HEADERS)
     finally:
         if not done:
             await upload.abort()
@@ -168,6 +172,10 @@ def _judge(written: Written) -> Written:
 async def remove(
     req: Request, info: ContainerInfo, name: str, at: Timestamp | None = None, if_delete_at: int | None = None
 ) -> Written:
-    """Delete an object, and return what the replicas say (404 when there was none)."""
+    """Delete an object, and return what the replicas say (404 when there was none).
+
+    :raises Refused: 403 when it is a part of what object lock protects.
+    """
+    await locks.check_part(req, info)
     delete = ObjectDelete(timestamp=at or req.at, if_delete_at=if_delete_at)
     return await req.store.placement.delete_object(info.policy, ObjectName(info.account, info.container, name), delete)

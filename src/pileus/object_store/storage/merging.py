@@ -75,13 +75,17 @@ def posted_headers(stored: Mapping[str, str], posted: Mapping[str, str]) -> dict
 
 
 def listed_row(name: str, data: ObjectRow, headers: Mapping[str, str]) -> ObjectRow:
-    """Return the row for a container: as the object is, but for what the container-update overrides say."""
+    """Return the row for a container: as the object is, but for what the container-update overrides say.
+
+    An ETag that begins with "; " (further facts) follows the object's own.
+    """
     start = "X-Object-Sysmeta-Container-Update-Override-"
     size = headers.get(start + "Size")
+    etag = headers.get(start + "Etag", data.etag)
     return replace(
         data,
         name=name,
         size_bytes=int(size) if size and size.isdecimal() else data.size_bytes,
-        etag=headers.get(start + "Etag", data.etag),
+        etag=data.etag + etag if etag.startswith("; ") else etag,
         content_type=headers.get(start + "Content-Type", data.content_type),
     )

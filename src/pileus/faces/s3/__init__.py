@@ -1,0 +1,1 @@
+"""Amazon's S3 API over the containers and objects of the object store: a bucket is a container of the project's account."""

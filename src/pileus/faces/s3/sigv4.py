@@ -1,0 +1,150 @@
+"""AWS signatures of version 4: in the header Authorization or in the query.  Pure.
+
+What is signed is the method, the path, the query, some headers and the digest of the body, with a key that is derived from the
+secret, the date, the region and the service.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+from pileus.faces.s3.errors import S3Error
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+SAFE = "-_.~"
+SPACES = re.compile(r"\s+")
+UNSIGNED = "UNSIGNED-PAYLOAD"
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+EXPIRES_SECONDS_MAX = 604_800
+MALFORMED = "The authorization header is malformed; "
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A signature, and what it is said to be of.
+
+    :param at: when it was made, epoch seconds; stamp is the same in the form YYYYMMDDTHHMMSSZ.
+    :param expires_seconds: how long it is valid; None: it is not presigned.
+    """
+
+    access: str
+    date: str
+    region: str
+    service: str
+    signed: tuple[str, ...]
+    signature: str
+    stamp: str
+    at: float
+    expires_seconds: int | None = None
+
+    @property
+    def scope(self) -> str:
+        """Where the key is good."""
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+    def key(self, secret: str) -> bytes:
+        """Return the key."""
+        return derive(secret, self.date, self.region, self.service)
+
+
+def _seconds(stamp: str) -> float:
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header") from None
+
+
+def _credential(text: str, code: str) -> tuple[str, str, str, str]:
+    parts = text.rsplit("/", 4)
+    if len(parts) != 5 or not parts[0] or parts[4] != "aws4_request" or parts[3] != "s3":
+        wanted = '"<YOUR-AKID>/YYYYMMDD/REGION/s3/aws4_request"'
+        raise S3Error(code, f"Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; expecting {wanted}.")
+    return parts[0], parts[1], parts[2], parts[3]
+
+
+def from_header(headers: Mapping[str, str], http_date: float | None) -> Claim:
+    """Read the header Authorization.  :raises S3Error: when it is malformed."""
+    fields: dict[str, str] = {}
+    for part in headers["authorization"].removeprefix(ALGORITHM).split(","):
+        name, equals, value = part.strip().partition("=")
+        if equals:
+            fields[name] = value
+    for name in ("Credential", "SignedHeaders", "Signature"):
+        if not fields.get(name):
+            raise S3Error("AuthorizationHeaderMalformed", f"{MALFORMED}the {name} is missing.")
+    access, date, region, service = _credential(fields["Credential"], "AuthorizationHeaderMalformed")
+    stamp = headers.get("x-amz-date", "")
+    if not stamp and http_date is not None:
+        stamp = datetime.fromtimestamp(http_date, UTC).strftime("%Y%m%dT%H%M%SZ")
+    at = _seconds(stamp)
+    if not stamp.startswith(date):
+        raise S3Error("AuthorizationHeaderMalformed", f"{MALFORMED}the date of the Credential is not that of the request.")
+    signed = tuple(fields["SignedHeaders"].lower().split(";"))
+    return Claim(access, date, region, service, signed, fields["Signature"], stamp, at)
+
+
+def from_query(query: Mapping[str, str]) -> Claim:
+    """Read the parameters of a presigned URL.  :raises S3Error: when one of them is missing or malformed."""
+    code = "AuthorizationQueryParametersError"
+    names = ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
+        raise S3Error(code, f'X-Amz-Algorithm only supports "{ALGORITHM}"')
+    if any(not query.get(name) for name in names):
+        raise S3Error("AccessDenied", "Query-string authentication needs X-Amz-Algorithm, " + ", ".join(names))
+    access, date, region, service = _credential(query["X-Amz-Credential"], code)
+    stamp, text = query["X-Amz-Date"], query["X-Amz-Expires"]
+    at = _seconds(stamp)
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= EXPIRES_SECONDS_MAX:
+        raise S3Error(code, "X-Amz-Expires must be a number of seconds, at least one and at most a week")
+    if not stamp.startswith(date):
+        raise S3Error(code, "The date of X-Amz-Credential is not that of X-Amz-Date")
+    signed = tuple(query["X-Amz-SignedHeaders"].lower().split(";"))
+    return Claim(access, date, region, service, signed, query["X-Amz-Signature"], stamp, at, int(text))
+
+
+def canonical_path(raw: str) -> str:
+    """Return a path as it is signed."""
+    return quote(unquote(raw, errors="surrogateescape"), safe=SAFE + "/", errors="surrogateescape") or "/"
+
+
+def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a query as it is signed."""
+    encoded = sorted((quote(key, safe=SAFE), quote(value, safe=SAFE)) for key, value in pairs if key != "X-Amz-Signature")
+    return "&".join(f"{key}={value}" for key, value in encoded)
+
+
+def string_to_sign(claim: Claim, method: str, path: str, query: str, headers: Mapping[str, str], payload: str) -> str:
+    """Return what is signed.
+
+    :param headers: as they came (Latin-1 text).
+    :param payload: the digest of the body, or what stands for it.
+    """
+    lines = "".join(f"{name}:{SPACES.sub(' ', headers.get(name, '').strip())}\n" for name in claim.signed)
+    request = f"{method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed)}\n{payload}"
+    digest = hashlib.sha256(request.encode("latin-1", "replace")).hexdigest()
+    return f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{digest}"
+
+
+def sign(key: bytes, text: str) -> str:
+    """Return a signature."""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def derive(secret: str, date: str, region: str, service: str) -> bytes:
+    """Return the key of a day, a region and a service."""
+    key = f"AWS4{secret}".encode()
+    for text in (date, region, service, "aws4_request"):
+        key = hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return key
+
+
+def unsigned_headers(claim: Claim, headers: Mapping[str, str]) -> list[str]:
+    """Return the names of headers that ought to be signed and are not."""
+    needed = [name for name in headers if name == "host" or (name.startswith("x-amz-") and name != "x-amz-content-sha256")]
+    return [name for name in needed if name not in claim.signed]
