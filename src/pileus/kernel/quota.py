@@ -60,6 +60,11 @@ def reset_limits(tx: Connection, service: str, owner: str) -> None:
     tx.execute(delete(limits).where(limits.c.service == service, limits.c.owner == owner))
 
 
+def forget_resources(tx: Connection, service: str, resources: Iterable[str]) -> None:
+    """Forget what limits anyone has of resources that are no more."""
+    tx.execute(delete(limits).where(limits.c.service == service, limits.c.resource.in_(list(resources))))
+
+
 def list_owners(tx: Connection, service: str) -> list[str]:
     """Return the projects that have limits of their own."""
     query = select(limits.c.owner).where(limits.c.service == service, limits.c.owner != DEFAULT_CLASS).distinct()

@@ -5,12 +5,13 @@ from pathlib import Path
 from pileus.identity.service import catalog
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
+from pileus.kernel.events import Events
 from pileus.kernel.loops import Loop
 from pileus.volume import messages
 from pileus.volume.api import SERVICE
 from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
-from pileus.volume.service import types
+from pileus.volume.service import projects, types
 from pileus.volume.store import services
 from pileus.volume.tasks import attachments as attachment_work
 from pileus.volume.tasks import snapshots as snapshot_work
@@ -35,6 +36,11 @@ def bootstrap(cloud: Cloud) -> None:
     types.bootstrap(cloud)
 
 
+def subscribe(events: Events) -> None:
+    """Listen to what becomes of projects."""
+    events.subscribe("identity.project.deleted", projects.on_project_deleted)
+
+
 BUNDLE = Bundle(
     "volume",
     rules=RULES,
@@ -45,5 +51,6 @@ BUNDLE = Bundle(
         Loop("volume.attachments", attachment_work.SWEEP_SECONDS, attachment_work.sweep),
     ),
     parts=lambda settings: {Gauges: Gauges(), VolumeKeys: VolumeKeys(Path(settings.state_dir))},
+    subscribe=subscribe,
     bootstrap=bootstrap,
 )

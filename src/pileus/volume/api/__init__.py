@@ -6,7 +6,18 @@ from pileus.kernel import faults
 from pileus.kernel.errors import OverQuota
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
-from pileus.volume.api import attachments, qos, resource_filters, snapshots, types, versions, volume_metadata, volumes
+from pileus.volume.api import (
+    attachments,
+    extensions,
+    qos,
+    quotas,
+    resource_filters,
+    snapshots,
+    types,
+    versions,
+    volume_metadata,
+    volumes,
+)
 
 ROUTES: tuple[Route, ...] = (
     *versions.routes,
@@ -16,6 +27,8 @@ ROUTES: tuple[Route, ...] = (
     *snapshots.routes,
     *types.routes,
     *qos.routes,
+    *quotas.routes,
+    *extensions.routes,
     *resource_filters.routes,
 )
 

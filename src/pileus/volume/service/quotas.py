@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from pileus.kernel import quota
 from pileus.kernel.context import Context
-from pileus.kernel.errors import OverQuota
+from pileus.kernel.errors import BadRequest, OverQuota
+from pileus.volume.policies.quotas import CLASSES, QUOTAS, USED
 from pileus.volume.store import types, usage
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ DEFAULTS: Mapping[str, int] = {
 }  # fmt: skip
 
 PER_TYPE = ("volumes", "snapshots", "gigabytes")
+
+Details = dict[str, dict[str, int]]
+"""Limit and use of each resource, by the name it is shown under."""
 
 MESSAGES = {
     "volumes": ("VolumeLimitExceeded", "Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'."),
@@ -69,3 +73,116 @@ def require_room(tx: Connection, ctx: Context, project_id: str, *, volume_type: 
         facts = {"name": name, "wanted": amounts[key], "limit": limits[key], "used": used[key]}
         log.warning("request %s exceeds the quota of project %s: %s", ctx.request_id, project_id, facts)
         raise OverQuota(text.format(**facts), kind=fault, headers={"Retry-After": "0"}, extra={"retryAfter": "0"})
+
+
+def show(ctx: Context, project_id: str) -> Details:
+    """Return limit and use of every resource of a project."""
+    ctx.require(QUOTAS + "show", {"project_id": project_id})
+    with ctx.cloud.db.read() as tx:
+        return _details(tx, project_id)
+
+
+def defaults(ctx: Context, project_id: str) -> dict[str, int]:
+    """Return the limits of projects that have none of their own."""
+    ctx.require(QUOTAS + "show", {"project_id": project_id})
+    with ctx.cloud.db.read() as tx:
+        return _limits(tx, quota.DEFAULT_CLASS)
+
+
+def update(ctx: Context, project_id: str, values: Mapping[str, int]) -> dict[str, int]:
+    """Change limits of a project; returns all of them.
+
+    :raises BadRequest: when there is no such resource, or more of it is in use.
+    """
+    ctx.require(QUOTAS + "update", {"project_id": project_id})
+    _require_length(project_id, "quota_set_name")
+    with ctx.cloud.db.begin() as tx:
+        details = _details(tx, project_id)
+        keys = _read_keys(tx, values, "quota set")
+        for name, value in values.items():
+            used = details[name]["in_use"]
+            if name != "per_volume_gigabytes" and 0 <= value < used:
+                raise BadRequest(
+                    f"Quota {name} limit must be equal or greater than existing resources. Current usage is {used} and the "
+                    f"requested limit is {value}."
+                )
+        quota.set_limits(tx, SERVICE, project_id, {keys[name]: value for name, value in values.items()})
+        return _limits(tx, project_id)
+
+
+def reset(ctx: Context, project_id: str) -> None:
+    """Give a project the defaults again."""
+    ctx.require(QUOTAS + "delete", {"project_id": project_id})
+    with ctx.cloud.db.begin() as tx:
+        quota.reset_limits(tx, SERVICE, project_id)
+
+
+def show_class(ctx: Context, name: str) -> dict[str, int]:
+    """Return the limits of a class.  Only the class default has a meaning: it holds for every project."""
+    ctx.require(CLASSES + "get")
+    with ctx.cloud.db.read() as tx:
+        return _limits(tx, _class(name))
+
+
+def update_class(ctx: Context, name: str, values: Mapping[str, int]) -> dict[str, int]:
+    """Change the limits of a class; returns all of them.
+
+    :raises BadRequest: when there is no such resource.
+    """
+    ctx.require(CLASSES + "update")
+    _require_length(name, "quota_class_name")
+    with ctx.cloud.db.begin() as tx:
+        keys = _read_keys(tx, values, "quota class set")
+        quota.set_limits(tx, SERVICE, _class(name), {keys[key]: value for key, value in values.items()})
+        return _limits(tx, _class(name))
+
+
+def show_limits(ctx: Context, project_id: str = "") -> tuple[Details, bool]:
+    """Return limit and use of every resource, of the caller's project or (for admins) another, and whether use is to be shown.
+
+    Every caller may see the limits of their own project: that needs no rule, as in cinder.
+    """
+    if not ctx.is_admin:
+        project_id = ""
+    with ctx.cloud.db.read() as tx:
+        return _details(tx, project_id or ctx.project_id), ctx.can(USED)
+
+
+def forget_type(tx: Connection, type_id: str) -> None:
+    """Forget the limits of a volume type that is gone."""
+    quota.forget_resources(tx, SERVICE, [f"{name}_{type_id}" for name in PER_TYPE])
+
+
+def _keys(tx: Connection) -> dict[str, str]:
+    """Return under which key each resource is kept, by the name it is shown under."""
+    named = types.names(tx).items()
+    per_type = {f"{resource}_{name}": f"{resource}_{id}" for id, name in named for resource in PER_TYPE}
+    return per_type | {name: name for name in DEFAULTS}
+
+
+def _read_keys(tx: Connection, values: Mapping[str, int], what: str) -> dict[str, str]:
+    keys = _keys(tx)
+    if unknown := [name for name in values if name not in keys]:
+        raise BadRequest(f"Invalid input received: Bad key(s) in {what}: {', '.join(unknown)}", kind="InvalidInput")
+    return keys
+
+
+def _limits(tx: Connection, owner: str) -> dict[str, int]:
+    keys = _keys(tx)
+    found = quota.get_limits(tx, SERVICE, owner, {key: DEFAULTS.get(key, -1) for key in keys.values()})
+    return {name: found[key] for name, key in keys.items()}
+
+
+def _details(tx: Connection, project_id: str) -> Details:
+    keys, used = _keys(tx), usage.count(tx, project_id)
+    limits = _limits(tx, project_id)
+    return {name: {"limit": limits[name], "in_use": used[key], "reserved": 0} for name, key in keys.items()}
+
+
+def _class(name: str) -> str:
+    return quota.DEFAULT_CLASS if name == quota.DEFAULT_CLASS else f"class:{name[:150]}"
+
+
+def _require_length(name: str, what: str) -> None:
+    if not 1 <= len(name) <= 150:
+        raise BadRequest(f"Invalid input received: {what} has {len(name)} characters, more than 150.")

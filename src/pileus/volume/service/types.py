@@ -12,6 +12,7 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound
 from pileus.volume.policies.types import ACCESS, DEFAULT, SEES_QOS, SEES_SPECS, SPECS, TYPE
+from pileus.volume.service import quotas
 from pileus.volume.store import types as store
 from pileus.volume.store.types import Type
 
@@ -165,6 +166,7 @@ def delete(ctx: Context, type_id: str) -> None:
         if store.is_used(tx, type_id):
             raise BadRequest("Target volume type is still in use.", kind="VolumeTypeInUse")
         store.remove(tx, type_id)
+        quotas.forget_type(tx, type_id)
 
 
 def list_projects(ctx: Context, type_id: str) -> list[str]:

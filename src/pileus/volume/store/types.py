@@ -76,9 +76,9 @@ def list_all(tx: Connection, is_public: bool | None = None, project_id: str | No
     return _read(tx, *where, *([] if project_id is None else [_usable(project_id)]))
 
 
-def names(tx: Connection) -> list[str]:
-    """Return the names of all types, sorted."""
-    return list(tx.execute(select(T.name).order_by(T.name)).scalars())
+def names(tx: Connection) -> dict[str, str]:
+    """Return the names of all types by id, in the order of names."""
+    return {row.id: row.name for row in tx.execute(select(T.id, T.name).order_by(T.name))}
 
 
 def add(tx: Connection, **values: Any) -> None:
