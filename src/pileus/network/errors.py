@@ -7,6 +7,8 @@ from pileus.kernel.errors import BadRequest, Conflict, NotFound
 _MISSING = {
     "network": ("NetworkNotFound", "Network {} could not be found."),
     "subnet": ("SubnetNotFound", "Subnet {} could not be found."),
+    "subnetpool": ("SubnetPoolNotFound", "Subnet pool {} could not be found."),
+    "address_scope": ("AddressScopeNotFound", "Address scope {} could not be found"),
     "port": ("PortNotFound", "Port {} could not be found."),
     "router": ("RouterNotFound", "Router {} could not be found"),
     "floatingip": ("FloatingIPNotFound", "Floating IP {} could not be found"),

@@ -57,6 +57,20 @@ SUBNET = _rules(
     },
 )  # fmt: skip
 
+SUBNET_POOL = _rules(
+    "subnetpool", "subnetpools",
+    {"create": MEMBER, "get": f"{READER} or {SHARED}", "update": MEMBER, "delete": MEMBER},
+    {**_each("create", "shared", ADMIN), **_each("create update", "is_default", ADMIN)},
+) + [
+    Rule(f"{name}_prefixes", MEMBER, (f"PUT /v2.0/subnetpools/{{id}}/{name}_prefixes",)) for name in ("add", "remove")
+]  # fmt: skip
+
+ADDRESS_SCOPE = _rules(
+    "address_scope", "address-scopes",
+    {"create": MEMBER, "get": f"{READER} or {SHARED}", "update": MEMBER, "delete": MEMBER},
+    _each("create update", "shared", ADMIN),
+)  # fmt: skip
+
 PORT = _rules(
     "port", "ports",
     {
@@ -119,4 +133,16 @@ OTHERS = [
     Rule("get_service_provider", ANYONE, ("GET /v2.0/service-providers",)),
 ]
 
-RULES = (*NETWORK, *SUBNET, *PORT, *ROUTER, *ROUTER_ACTIONS, *FLOATINGIP, *GROUP, *GROUP_RULE, *OTHERS)
+RULES = (
+    *NETWORK,
+    *SUBNET,
+    *SUBNET_POOL,
+    *ADDRESS_SCOPE,
+    *PORT,
+    *ROUTER,
+    *ROUTER_ACTIONS,
+    *FLOATINGIP,
+    *GROUP,
+    *GROUP_RULE,
+    *OTHERS,
+)

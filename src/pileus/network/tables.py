@@ -57,6 +57,27 @@ segments = Table(
     _inside("network_id", "networks"),
 )  # fmt: skip
 
+address_scopes = Table(
+    "address_scopes", metadata, *_owned(),
+    Column("ip_version", Integer, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    *_dated(),
+)  # fmt: skip
+
+subnet_pools = Table(
+    "subnet_pools", metadata, *_owned(),
+    Column("ip_version", Integer, nullable=False),
+    Column("prefixes", Json, nullable=False, doc="sorted, none within or next to another"),
+    Column("default_prefixlen", Integer, nullable=False),
+    Column("min_prefixlen", Integer, nullable=False),
+    Column("max_prefixlen", Integer, nullable=False),
+    Column("default_quota", Integer, doc="how much of it a project may have: IPv4 addresses, or IPv6 networks of /64"),
+    Column("shared", Boolean, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    _inside("address_scope_id", "address_scopes", nullable=True),
+    *_dated(),
+)  # fmt: skip
+
 subnets = Table(
     "subnets", metadata, *_owned(),
     _inside("network_id", "networks"),
@@ -69,6 +90,7 @@ subnets = Table(
     Column("allocation_pools", Json, nullable=False),
     Column("dns_nameservers", Json, nullable=False),
     Column("host_routes", Json, nullable=False),
+    _inside("subnetpool_id", "subnet_pools", nullable=True),
     *_dated(),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from pileus.network.api import listing
 from pileus.network.schemas import answers
 from pileus.network.schemas import requests as r
 from pileus.network.schemas.clean import attributes_of
-from pileus.network.service import floating_ips, groups, networks, ports, routers, subnets
+from pileus.network.service import address_scopes, floating_ips, groups, networks, ports, routers, subnet_pools, subnets
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ COLLECTIONS = (
                networks.create, networks.remove, networks.change),
     Collection("subnet", "subnets", r.SubnetCreate, r.SubnetUpdate, answers.subnets, subnets.list_subnets, subnets.show,
                subnets.create, subnets.remove, subnets.change),
+    Collection("subnetpool", "subnetpools", r.SubnetPoolCreate, r.SubnetPoolUpdate, answers.subnet_pools,
+               subnet_pools.list_pools, subnet_pools.show, subnet_pools.create, subnet_pools.remove, subnet_pools.change),
+    Collection("address_scope", "address-scopes", r.AddressScopeCreate, r.AddressScopeUpdate, answers.address_scopes,
+               address_scopes.list_scopes, address_scopes.show, address_scopes.create, address_scopes.remove,
+               address_scopes.change),
     Collection("port", "ports", r.PortCreate, r.PortUpdate, answers.ports, ports.list_ports, ports.show, ports.create,
                ports.remove, ports.change),
     Collection("router", "routers", r.RouterCreate, r.RouterUpdate, answers.routers, routers.list_routers, routers.show,

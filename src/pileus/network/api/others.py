@@ -8,14 +8,15 @@ from pileus.network.errors import bad_attribute, missing
 from pileus.network.schemas import answers
 from pileus.network.schemas import requests as r
 from pileus.network.schemas.clean import CLEANERS, attributes_of
-from pileus.network.service import interfaces, operations, routers, tags
+from pileus.network.service import interfaces, operations, routers, subnet_pools, tags
 from pileus.network.service.interfaces import Interface
 
 EXTENSIONS = {
-    "agent": "agent", "allowed-address-pairs": "Allowed Address Pairs",
+    "address-scope": "Address scope", "agent": "agent", "allowed-address-pairs": "Allowed Address Pairs",
     "availability_zone": "Availability Zone", "binding": "Port Binding",
     "dns-integration": "DNS Integration", "ext-gw-mode": "Neutron L3 Configurable external gateway mode",
     "external-net": "Neutron external network", "extra_dhcp_opt": "Neutron Extra DHCP options",
+    "default-subnetpools": "Default Subnetpools",
     "extraroute": "Neutron Extra Route", "extraroute-atomic": "Atomically add/remove extra routes",
     "filter-validation": "Filter parameters validation", "fip-port-details": "Floating IP Port Details Extension",
     "ip-substring-filtering": "IP address substring filtering", "net-mtu": "Network MTU",
@@ -29,11 +30,13 @@ EXTENSIONS = {
     "standard-attr-description": "standard-attr-description", "standard-attr-revisions": "Resource revision numbers",
     "standard-attr-tag": "Tag support for resources with standard attribute", "standard-attr-timestamp": "Resource timestamps",
     "stateful-security-group": "Stateful security group",
+    "subnet_allocation": "Subnet Allocation", "subnetpool-prefix-ops": "Subnet Pool Prefix Operations",
     "subnet-external-network": "Subnet belongs to an external network",
 }  # fmt: skip
 
 PLURALS = (
-    "networks", "subnets", "ports", "routers", "floatingips", "security-groups", "security-group-rules", "quotas", "agents",
+    "networks", "subnets", "subnetpools", "address-scopes",
+    "ports", "routers", "floatingips", "security-groups", "security-group-rules", "quotas", "agents",
     "availability_zones", "extensions", "service-providers",
 )  # fmt: skip
 
@@ -95,6 +98,19 @@ def _add_routes(call: Call) -> Any:
 
 def _remove_routes(call: Call) -> Any:
     return {"router": answers.routers(call.ctx)(routers.remove_routes(call.ctx, call.path["id"], _routes(call)))}
+
+
+def _pool_prefixes(call: Call, change: Any) -> Any:
+    texts = CLEANERS["prefixes"]("prefixes", call.body.subnetpool.prefixes)
+    return {"subnetpool": {"prefixes": change(call.ctx, call.path["id"], texts)}}
+
+
+def _add_prefixes(call: Call) -> Any:
+    return _pool_prefixes(call, subnet_pools.add_prefixes)
+
+
+def _remove_prefixes(call: Call) -> Any:
+    return _pool_prefixes(call, subnet_pools.remove_prefixes)
 
 
 def _list_tags(call: Call) -> Any:
@@ -194,6 +210,7 @@ def _providers(call: Call) -> Any:
 
 
 TAGS, QUOTA, AGENT, ROUTER = "/v2.0/{plural}/{id}/tags", "/v2.0/quotas/{project_id}", "/v2.0/agents/{id}", "/v2.0/routers/{id}"
+POOL = "/v2.0/subnetpools/{id}"
 
 ROUTES = (
     Route("GET", "/", _versions, public=True),
@@ -204,6 +221,8 @@ ROUTES = (
     Route("PUT", f"{ROUTER}/remove_router_interface", _remove_interface, body=r.InterfaceBody, rule="remove_router_interface"),
     Route("PUT", f"{ROUTER}/add_extraroutes", _add_routes, body=r.ExtraRoutesBody, rule="add_extraroutes"),
     Route("PUT", f"{ROUTER}/remove_extraroutes", _remove_routes, body=r.ExtraRoutesBody, rule="remove_extraroutes"),
+    Route("PUT", f"{POOL}/add_prefixes", _add_prefixes, body=r.PoolPrefixesBody, rule="add_prefixes"),
+    Route("PUT", f"{POOL}/remove_prefixes", _remove_prefixes, body=r.PoolPrefixesBody, rule="remove_prefixes"),
     Route("GET", TAGS, _list_tags),
     Route("PUT", TAGS, _set_tags, body=r.TagsBody),
     Route("DELETE", TAGS, _clear_tags, status=204),

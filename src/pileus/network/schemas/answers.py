@@ -8,11 +8,11 @@ from pileus.kernel.context import Context
 from pileus.network import addressing
 from pileus.network.service.floating_ips import Shown
 from pileus.network.store import agents as agents_store
-from pileus.network.store.records import Agent, FloatingIp, Group, Network, Port, Router, Rule, Subnet
+from pileus.network.store.records import AddressScope, Agent, FloatingIp, Group, Network, Port, Router, Rule, Subnet, SubnetPool
 from pileus.network.tasks.specs import host_name
 
 Json = dict[str, Any]
-Dated = Network | Subnet | Port | Router | FloatingIp | Group | Rule
+Dated = Network | Subnet | SubnetPool | Port | Router | FloatingIp | Group | Rule
 
 
 def _end(record: Dated) -> Json:
@@ -31,7 +31,8 @@ def networks(ctx: Context) -> Callable[[Network], Json]:
             "status": "ACTIVE", "admin_state_up": n.admin_state_up, "shared": n.shared, "router:external": n.external,
             "mtu": n.mtu, "port_security_enabled": n.port_security_enabled, "dns_domain": n.dns_domain,
             "availability_zone_hints": n.availability_zone_hints, "availability_zones": ["nova"],
-            "subnets": [id for id, _ in n.subnets], "tags": n.tags, "ipv4_address_scope": None, "ipv6_address_scope": None,
+            "subnets": [id for id, _ in n.subnets], "tags": n.tags,
+            "ipv4_address_scope": dict(n.scopes).get(4), "ipv6_address_scope": dict(n.scopes).get(6),
             **_end(n),
         }  # fmt: skip
         if n.external:
@@ -55,8 +56,35 @@ def subnets(ctx: Context) -> Callable[[Subnet], Json]:
             "network_id": s.network_id, "ip_version": s.ip_version, "cidr": s.cidr, "gateway_ip": s.gateway_ip,
             "enable_dhcp": s.enable_dhcp, "allocation_pools": [{"start": start, "end": end} for start, end in s.allocation_pools],
             "dns_nameservers": s.dns_nameservers, "host_routes": s.host_routes, "ipv6_ra_mode": s.ipv6_ra_mode,
-            "ipv6_address_mode": s.ipv6_address_mode, "subnetpool_id": None, "service_types": [], "router:external": s.external,
+            "ipv6_address_mode": s.ipv6_address_mode,
+            "subnetpool_id": s.subnetpool_id, "service_types": [], "router:external": s.external,
             "tags": s.tags, **_end(s),
+        }  # fmt: skip
+
+    return show
+
+
+def subnet_pools(ctx: Context) -> Callable[[SubnetPool], Json]:
+    """Show subnet pools.  Lengths are shown as text, as neutron does."""
+
+    def show(p: SubnetPool) -> Json:
+        return {
+            "id": p.id, "name": p.name, "description": p.description, "tenant_id": p.project_id, "project_id": p.project_id,
+            "ip_version": p.ip_version, "prefixes": p.prefixes, "default_prefixlen": str(p.default_prefixlen),
+            "min_prefixlen": str(p.min_prefixlen), "max_prefixlen": str(p.max_prefixlen), "default_quota": p.default_quota,
+            "shared": p.shared, "is_default": p.is_default, "address_scope_id": p.address_scope_id, "tags": p.tags, **_end(p),
+        }  # fmt: skip
+
+    return show
+
+
+def address_scopes(ctx: Context) -> Callable[[AddressScope], Json]:
+    """Show address scopes."""
+
+    def show(s: AddressScope) -> Json:
+        return {
+            "id": s.id, "name": s.name, "tenant_id": s.project_id, "project_id": s.project_id, "ip_version": s.ip_version,
+            "shared": s.shared,
         }  # fmt: skip
 
     return show

@@ -13,10 +13,21 @@ from pileus.network.service.access import Attributes
 
 FLAGS = {
     "admin_state_up", "shared", "router:external", "is_default", "port_security_enabled",
-    "enable_dhcp", "stateful", "enable_snat",
+    "enable_dhcp", "use_default_subnetpool", "stateful", "enable_snat",
     "distributed", "ha",
 }  # fmt: skip
-NUMBERS = {"mtu", "provider:segmentation_id", "ip_version", "port_range_min", "port_range_max"}
+NUMBERS = {
+    "default_prefixlen",
+    "min_prefixlen",
+    "max_prefixlen",
+    "default_quota",
+    "prefixlen",
+    "mtu",
+    "provider:segmentation_id",
+    "ip_version",
+    "port_range_min",
+    "port_range_max",
+}
 INT_MAX = 2**31 - 1
 
 
@@ -88,6 +99,7 @@ CLEANERS: dict[str, Callable[[str, Any], Any]] = {
     "remote_ip_prefix": _cidr,
     "protocol": lambda name, value: str(value),
     "ethertype": _ethertype,
+    "prefixes": lambda name, values: [_cidr(name, value) for value in values],
     "dns_nameservers": _unique_ips,
     "fixed_ips": _each({"ip_address": _ip}),
     "external_fixed_ips": _each({"ip_address": _ip}),

@@ -95,7 +95,9 @@ class SubnetCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     host_routes: list[Route] | None = None
     ipv6_ra_mode: Mode | None = None
     ipv6_address_mode: Mode | None = None
-    subnetpool_id: None = None
+    subnetpool_id: Id | None = None
+    use_default_subnetpool: Flag = False
+    prefixlen: Number | None = None
     tags: Tags = []
 
 
@@ -107,6 +109,56 @@ class SubnetUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaul
     allocation_pools: list[AllocationPool] | UnsetType = UNSET
     dns_nameservers: list[str] | UnsetType | None = UNSET
     host_routes: list[Route] | UnsetType | None = UNSET
+
+
+class SubnetPoolCreate(Struct, forbid_unknown_fields=True, kw_only=True):
+    name: Name
+    prefixes: list[str]
+    description: Text = ""
+    project_id: Project | None = None
+    tenant_id: Project | None = None
+    default_prefixlen: Number | None = None
+    min_prefixlen: Number | None = None
+    max_prefixlen: Number | None = None
+    default_quota: Number | None = None
+    shared: Flag = False
+    is_default: Flag = False
+    address_scope_id: Id | None = None
+    tags: Tags = []
+
+
+class SubnetPoolUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    name: Name | UnsetType = UNSET
+    description: Text | UnsetType = UNSET
+    prefixes: list[str] | UnsetType = UNSET
+    default_prefixlen: Number | UnsetType = UNSET
+    min_prefixlen: Number | UnsetType = UNSET
+    max_prefixlen: Number | UnsetType = UNSET
+    default_quota: Number | UnsetType | None = UNSET
+    is_default: Flag | UnsetType = UNSET
+    address_scope_id: Id | UnsetType | None = UNSET
+
+
+class PoolPrefixes(Struct, forbid_unknown_fields=True):
+    prefixes: list[str]
+
+
+class PoolPrefixesBody(Struct, forbid_unknown_fields=True):
+    subnetpool: PoolPrefixes
+
+
+class AddressScopeCreate(Struct, forbid_unknown_fields=True, kw_only=True):
+    ip_version: Literal[4, 6, "4", "6"]
+    name: Name = ""
+    description: Text = ""
+    project_id: Project | None = None
+    tenant_id: Project | None = None
+    shared: Flag = False
+
+
+class AddressScopeUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    name: Name | UnsetType = UNSET
+    shared: Flag | UnsetType = UNSET
 
 
 class PortCreate(Struct, forbid_unknown_fields=True, kw_only=True):

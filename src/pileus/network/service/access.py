@@ -29,7 +29,8 @@ DEFAULTS = {
 }  # fmt: skip
 
 COUNTED: Mapping[str, Table] = {
-    "network": tables.networks, "subnet": tables.subnets, "port": tables.ports, "router": tables.routers,
+    "network": tables.networks, "subnet": tables.subnets, "subnetpool": tables.subnet_pools,
+    "port": tables.ports, "router": tables.routers,
     "floatingip": tables.floating_ips, "security_group": tables.groups, "security_group_rule": tables.rules,
 }  # fmt: skip
 

@@ -11,9 +11,10 @@ from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest
 from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access, allocation
+from pileus.network.service import access, allocation, subnet_pools
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import networks as store
+from pileus.network.store import pools as pools_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import rows
 from pileus.network.store.records import Fixed, Network, Subnet
@@ -57,15 +58,24 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
             ctx.require("create_subnet", target_of(project_id, network))
             access.guard(ctx, "create_subnet", given, target_of(project_id, network))
             access.take(tx, project_id, subnet=1)
-            made.append(make(tx, ctx.cloud, project_id, network, attributes))
+            pool = subnet_pools.take_out(tx, ctx, project_id, attributes)
+            made.append(make(tx, ctx.cloud, project_id, network, attributes, pool.id if pool else None))
         return made
 
     return access.transact(ctx.cloud, work)
 
 
-def make(tx: Connection, cloud: Cloud, project_id: str, network: Network, attributes: Attributes) -> Subnet:
-    """Write a subnet down, and what follows from it: the DHCP port, the addresses that ports make themselves."""
+def make(
+    tx: Connection, cloud: Cloud, project_id: str, network: Network, attributes: Attributes, pool_id: str | None = None
+) -> Subnet:
+    """Write a subnet down, and what follows from it: the DHCP port, the addresses that ports make themselves.
+
+    :param pool_id: the pool that its prefix was cut out of.
+    """
     net = _read_cidr(attributes)
+    if pools_store.pools_of_network(tx, network.id, net.version) - {pool_id}:
+        text = "Subnets hosted on the same network must be allocated from the same subnet pool."
+        raise invalid(text, "NetworkSubnetPoolAffinityError")
     before = store.subnets_of(tx, [network.id])
     if other := next((s for s in before if s.ip_version == net.version and net.overlaps(addressing.network(s.cidr))), None):
         text = f"Requested subnet with cidr: {net} for network: {network.id} overlaps with another subnet ({other.cidr})"
@@ -80,6 +90,7 @@ def make(tx: Connection, cloud: Cloud, project_id: str, network: Network, attrib
         "ipv6_address_mode": attributes["ipv6_address_mode"],
         "allocation_pools": _pools(net, gateway, attributes.get("allocation_pools")),
         "dns_nameservers": attributes["dns_nameservers"] or [], "host_routes": attributes["host_routes"] or [],
+        "subnetpool_id": pool_id,
     }  # fmt: skip
     named = tuple(sorted(set(attributes.get("tags") or ())))
     written = rows.insert_row(tx, tables.subnets, cloud.clock.now(), row)

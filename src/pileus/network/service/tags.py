@@ -8,7 +8,7 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import NotFound
 from pileus.network import tables
 from pileus.network.errors import bad_attribute
-from pileus.network.service import access, floating_ips, groups, networks, ports, routers, subnets
+from pileus.network.service import access, floating_ips, groups, networks, ports, routers, subnet_pools, subnets
 from pileus.network.store import rows
 
 TAG_MAX, TAGS_MAX = 255, 50
@@ -18,6 +18,7 @@ Show = Callable[[Context, str], object]
 KINDS: Mapping[str, tuple[str, Table, Show]] = {
     "networks": ("network", tables.networks, networks.show),
     "subnets": ("subnet", tables.subnets, subnets.show),
+    "subnetpools": ("subnetpool", tables.subnet_pools, subnet_pools.show),
     "ports": ("port", tables.ports, ports.show),
     "routers": ("router", tables.routers, routers.show),
     "floatingips": ("floatingip", tables.floating_ips, floating_ips.show),

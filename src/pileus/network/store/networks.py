@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, selec
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Subnet, record
 from pileus.network.store.rows import Clause, Kind, Wanted
-from pileus.network.tables import networks, ports, routers, segments, subnets
+from pileus.network.tables import networks, ports, routers, segments, subnet_pools, subnets
 
 NETWORK = Kind(
     "network", networks,
@@ -59,13 +59,23 @@ def find_network(tx: Connection, id: str) -> Network | None:
 
 def _networks(tx: Connection, found: Sequence[Row[Any]]) -> list[Network]:
     inside: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    scopes: dict[str, dict[int, str]] = defaultdict(dict)
     ids = [row.id for row in found]
     for chunk in rows.chunks(ids):
-        query = select(subnets.c.network_id, subnets.c.id, subnets.c.ip_version).where(subnets.c.network_id.in_(chunk))
-        for network_id, id, version in tx.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
+        query = select(subnets.c.network_id, subnets.c.id, subnets.c.ip_version, subnet_pools.c.address_scope_id)
+        query = query.outerjoin(subnet_pools, subnet_pools.c.id == subnets.c.subnetpool_id).where(subnets.c.network_id.in_(chunk))
+        for network_id, id, version, scope_id in tx.execute(query.order_by(subnets.c.created_at, subnets.c.id)):
             inside[network_id].append((id, version))
+            if scope_id:
+                scopes[network_id][version] = scope_id
     named = rows.tags_of(tx, ids)
-    return [record(Network, row, subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
+    return [
+        record(
+            Network, row, subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ()),
+            scopes=tuple(scopes[row.id].items()) if row.id in scopes else (),
+        )
+        for row in found
+    ]  # fmt: skip
 
 
 def list_subnets(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Subnet]:

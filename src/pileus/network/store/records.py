@@ -38,6 +38,7 @@ class Network(msgspec.Struct, frozen=True):
     updated_at: float
     subnets: tuple[tuple[str, int], ...] = ()  # id and IP version
     tags: tuple[str, ...] = ()
+    scopes: tuple[tuple[int, str], ...] = ()  # the address scope of each IP version
 
 
 class Subnet(msgspec.Struct, frozen=True):
@@ -57,11 +58,48 @@ class Subnet(msgspec.Struct, frozen=True):
     allocation_pools: list[list[str]]
     dns_nameservers: list[str]
     host_routes: list[dict[str, str]]
+    subnetpool_id: str | None
     revision_number: int
     created_at: float
     updated_at: float
     tags: tuple[str, ...] = ()
     external: bool = False  # as its network is
+
+
+class AddressScope(msgspec.Struct, frozen=True):
+    """Where addresses mean the same: no two subnets of a scope overlap."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    ip_version: int
+    shared: bool
+    revision_number: int
+    created_at: float
+    updated_at: float
+
+
+class SubnetPool(msgspec.Struct, frozen=True):
+    """Prefixes out of which subnets are cut."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    ip_version: int
+    prefixes: list[str]
+    default_prefixlen: int
+    min_prefixlen: int
+    max_prefixlen: int
+    default_quota: int | None
+    shared: bool
+    is_default: bool
+    address_scope_id: str | None
+    revision_number: int
+    created_at: float
+    updated_at: float
+    tags: tuple[str, ...] = ()
 
 
 class Port(msgspec.Struct, frozen=True):

@@ -1,0 +1,92 @@
+"""Use cases of address scopes: where addresses mean the same, so that nothing in them may overlap."""
+
+from sqlalchemy import Connection
+
+from pileus.kernel import ids
+from pileus.kernel.context import Context
+from pileus.network import tables
+from pileus.network.errors import conflict, invalid, missing
+from pileus.network.service import access
+from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import pools as store
+from pileus.network.store import rows
+from pileus.network.store.records import AddressScope
+from pileus.network.store.rows import Wanted
+
+
+def list_scopes(ctx: Context, wanted: Wanted) -> list[AddressScope]:
+    """Return the address scopes that the caller sees."""
+    with ctx.cloud.db.read() as tx:
+        return store.list_scopes(tx, access.visible(ctx, "address_scope", store.visible_scopes), wanted)
+
+
+def show(ctx: Context, id: str) -> AddressScope:
+    """Return one address scope.  :raises NotFound: when the caller does not see it."""
+    with ctx.cloud.db.read() as tx:
+        return find(ctx, tx, id, "get")
+
+
+def find(ctx: Context, tx: Connection, id: str, action: str) -> AddressScope:
+    """Return an address scope, if the caller may do something to it."""
+    scope = store.find_scope(tx, id)
+    if scope is None:
+        raise missing("address_scope", id)
+    access.require(ctx, "address_scope", action, id, target_of(scope.project_id) | {"shared": scope.shared})
+    return scope
+
+
+def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[AddressScope]:
+    """Make address scopes, all or none."""
+    owned = [(access.project_for(ctx, attributes), attributes) for attributes, _ in many]
+    for (project_id, _), (_, given) in zip(owned, many, strict=True):
+        ctx.require("create_address_scope", target_of(project_id))
+        access.guard(ctx, "create_address_scope", given, target_of(project_id))
+
+    def work(tx: Connection) -> list[AddressScope]:
+        made = []
+        for project_id, attributes in owned:
+            row = {"id": ids.uuid(), "project_id": project_id, **{name: attributes[name] for name in FIELDS}}
+            made.append(AddressScope(**rows.insert_row(tx, tables.address_scopes, ctx.cloud.clock.now(), row)))
+        return made
+
+    return access.transact(ctx.cloud, work)
+
+
+FIELDS = ("name", "description", "ip_version", "shared")
+
+
+def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> AddressScope:
+    """Change an address scope.  :raises BadRequest: when it is shared and was not to be any more."""
+
+    def work(tx: Connection) -> AddressScope:
+        scope = find(ctx, tx, id, "update")
+        access.guard(ctx, "update_address_scope", attributes, target_of(scope.project_id) | {"shared": scope.shared})
+        access.check_revision(revision, scope.revision_number)
+        if scope.shared and attributes.get("shared") is False:
+            raise invalid(
+                f"Unable to update address scope {id} : Shared address scope can't be unshared", "AddressScopeUpdateError"
+            )
+        if attributes:
+            rows.update_row(tx, tables.address_scopes, ctx.cloud.clock.now(), id, attributes)
+        found = store.find_scope(tx, id)
+        assert found is not None
+        return found
+
+    return access.transact(ctx.cloud, work)
+
+
+def remove(ctx: Context, id: str, revision: int | None = None) -> None:
+    """Remove an address scope.  :raises Conflict: when pools are in it."""
+
+    def work(tx: Connection) -> None:
+        scope = find(ctx, tx, id, "delete")
+        access.check_revision(revision, scope.revision_number)
+        if store.pools_of_scope(tx, id):
+            text = (
+                f"Unable to complete operation on address scope {id}. "
+                "There are one or more subnet pools in use on the address scope"
+            )
+            raise conflict("AddressScopeInUse", text)
+        rows.delete_row(tx, tables.address_scopes, id)
+
+    access.transact(ctx.cloud, work)
