@@ -4,7 +4,7 @@ from pileus.compute import api, policies
 from pileus.compute.api.placement import PLACEMENT
 from pileus.compute.service import flavors, hosts, keypairs, projects
 from pileus.compute.store.census import census
-from pileus.compute.tasks import servers, shapes, watch
+from pileus.compute.tasks import servers, shapes, volumes, watch
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
 from pileus.kernel.events import Events
@@ -17,10 +17,11 @@ def bootstrap(cloud: Cloud) -> None:
 
 
 def subscribe(events: Events) -> None:
-    """Listen to what becomes of users and projects."""
+    """Listen to what becomes of users, projects, ports and volumes."""
     events.subscribe("identity.user.deleted", keypairs.on_user_deleted)
     events.subscribe("identity.project.deleted", projects.on_project_deleted)
     events.subscribe("network.port.deleted", servers.port_deleted)
+    volumes.subscribe(events)
 
 
 BUNDLE = Bundle(

@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from pileus.compute.neighbours import Address, Nic
+from pileus.compute.block_devices import local_name
+from pileus.compute.neighbours.network import Address, Nic
 from pileus.kernel import ids
 
 FOLSOM, GRIZZLY, HAVANA, LIBERTY, NEWTON, NEWTON_2, OCATA, ROCKY, VICTORIA = OPENSTACK_VERSIONS = (
@@ -29,12 +30,13 @@ Tree = Mapping[str, Any] | bytes | str
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is told of a server; server is its row."""
+    """All that is told of a server; server is its row, volumes are those of its volumes."""
 
     server: Any
     nics: Sequence[Nic]
     domain: str = ""
     admin_password: str = ""
+    volumes: Sequence[Any] = ()
 
     @property
     def hostname(self) -> str:
@@ -86,11 +88,22 @@ def meta_data(facts: Facts, version: str) -> dict[str, Any]:
 
 def _devices(facts: Facts) -> list[dict[str, Any]]:
     by_port = {nic.port_id: nic for nic in facts.nics}
-    return [
+    nics = [
         {"type": "nic", "bus": "none", "address": "none", "mac": by_port[nic["port_id"]].mac, "tags": [nic["tag"]]}
         for nic in facts.server.nics
         if nic.get("tag") and nic["port_id"] in by_port
     ]
+    local = [
+        {"type": "disk", "bus": "none", "address": "none", "serial": "", "path": local_name(disk, number), "tags": [disk["tag"]]}
+        for number, disk in enumerate(facts.server.disks)
+        if disk.get("tag")
+    ]
+    return [*nics, *local, *(_volume(row) for row in facts.volumes if row.tag and row.state != "attaching")]
+
+
+def _volume(row: Any) -> dict[str, Any]:
+    told = {"type": "disk", "bus": "none", "address": "none", "serial": row.volume_id, "path": row.device_name}
+    return {**told, "tags": [row.tag]}
 
 
 def network_data(facts: Facts) -> dict[str, Any]:
@@ -169,7 +182,7 @@ def ec2(facts: Facts, version: str) -> dict[str, Tree]:
     if _since(version, "2007-08-29"):
         tree["instance-type"] = server.flavor["name"]
     if _since(version, "2007-12-15"):
-        tree["block-device-mapping"] = {"ami": "vda", "root": "/dev/vda", **_further_disks(server.disks)}
+        tree["block-device-mapping"] = _mapping(facts)
     if _since(version, "2008-02-01"):
         tree["placement"] = {"availability-zone": server.availability_zone or "nova"}
     if _since(version, "2008-09-01"):
@@ -185,15 +198,20 @@ def ec2_id(prefix: str, uuid: str) -> str:
     return f"{prefix}-{blake2b(uuid.encode(), digest_size=4).hexdigest()}"
 
 
-def _further_disks(disks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    found, ephemerals = {}, 0
-    for disk, letter in zip(disks[1:], "bcdefghijklmnopqrstuvwxyz", strict=False):
+def _mapping(facts: Facts) -> dict[str, str]:
+    root = next((row.device_name for row in facts.volumes if row.boot_index == 0), "/dev/vda")
+    found, ephemerals = {"ami": root.removeprefix("/dev/"), "root": root}, 0
+    for number, disk in enumerate(facts.server.disks):
+        if disk["kind"] != "blank":
+            continue
+        name = local_name(disk, number).removeprefix("/dev/")
         if disk.get("swap"):
-            found["swap"] = f"vd{letter}"
+            found["swap"] = name
         else:
-            found[f"ephemeral{ephemerals}"] = f"vd{letter}"
+            found[f"ephemeral{ephemerals}"] = name
             ephemerals += 1
-    return found
+    others = [row for row in facts.volumes if row.boot_index != 0 and row.state != "attaching"]
+    return found | {f"ebs{number}": row.device_name.removeprefix("/dev/") for number, row in enumerate(others)}
 
 
 def _since(version: str, first: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from pileus.compute.api.server_bodies import given
+from pileus.compute.api.given import given
 from pileus.compute.schemas.servers import check_uuid
 from pileus.compute.service import old_groups, old_networks
 from pileus.kernel.errors import Gone

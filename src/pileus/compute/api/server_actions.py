@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from pileus.compute.api import consoles
 from pileus.compute.api import server_bodies as bodies
-from pileus.compute.api.server_bodies import given
+from pileus.compute.api.given import given, id_of
 from pileus.compute.api.servers import view
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
@@ -208,7 +208,7 @@ def _console_output(call: Call, id: str, body: ConsoleOutput) -> Any:
 
 
 def _resize(call: Call, id: str, body: Resize) -> None:
-    shapes.resize(call.ctx, id, bodies.id_of(str(body.flavor)), given(body.disk_config))
+    shapes.resize(call.ctx, id, id_of(str(body.flavor)), given(body.disk_config))
 
 
 def _confirm(call: Call, id: str, _: Any) -> Answer:

@@ -6,7 +6,9 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from pileus.compute.neighbours import NicRequest
+from pileus.compute.api.device_bodies import read_disks
+from pileus.compute.api.given import given, id_of
+from pileus.compute.neighbours.network import NicRequest
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.fields import read_bool, read_int
 from pileus.compute.service.server_create import Wanted
@@ -16,16 +18,6 @@ from pileus.kernel.http import Call
 from pileus.kernel.microversion import Version
 
 COUNT_MAX = 10_000
-
-
-def given(value: Any, default: Any = None) -> Any:
-    """Return a field's value, or a default when it was not given."""
-    return default if value is UNSET else value
-
-
-def id_of(reference: str) -> str:
-    """Return the id at the end of a reference, which older clients give as a URL."""
-    return reference.rstrip("/").rpartition("/")[2]
 
 
 def read_create(call: Call) -> Wanted:
@@ -43,17 +35,14 @@ def read_create(call: Call) -> Wanted:
         raise BadRequest("min_count must be <= max_count")
     if most > COUNT_MAX:
         raise BadRequest(f"Invalid input for field/attribute max_count. Value: {most}. {COUNT_MAX} is the most")
-    image_id, disks, root_gib = read_disks(server, version)
     return Wanted(
         name=server.name,
         flavor_id=id_of(str(server.flavor)),
-        image_id=image_id,
+        disks=read_disks(server, version),
         description=given(server.description) if version >= (2, 19) else server.name,
         hostname=given(server.hostname),
         networks=read_networks(server.networks, version),
         security_groups=_groups(server.security_groups),
-        disks=disks,
-        root_gib=root_gib,
         key_name=given(server.key_name),
         user_data=given(server.user_data),
         metadata=given(server.metadata, {}),
@@ -156,62 +145,3 @@ def read_hints(body: schemas.CreateServer) -> Mapping[str, Any]:
             if not (isinstance(value, str) and ids.is_uuid(value)):
                 raise BadRequest(f"Invalid input for field/attribute {name}. Value: {value}. It is not a 'uuid'")
     return hints
-
-
-def read_disks(server: schemas.Server, version: Version) -> tuple[str, list[dict[str, Any]] | None, int | None]:
-    """Return the image, the disks beside the root disk (None: not said) and the root disk's size.
-
-    :raises BadRequest: when block devices are asked for that this cloud has not, such as volumes, or that do not fit together.
-    """
-    image_id = id_of(given(server.image, ""))
-    old, new = given(server.block_device_mapping), given(server.block_device_mapping_v2)
-    if old is not None and new is not None:
-        raise BadRequest("Using different block_device_mapping syntaxes is not allowed in the same request.")
-    for device in old or ():
-        if device.no_device is UNSET:
-            raise _no_volume(given(device.volume_id) or given(device.snapshot_id) or "")
-    disks: list[dict[str, Any]] = []
-    root_gib = None
-    for device in new or ():
-        _check_device(device, version)
-        if device.no_device is not UNSET and device.no_device:
-            continue
-        source, size = given(device.source_type), int(given(device.volume_size, 0))
-        if source == "image":
-            named = given(device.uuid) or given(device.image_id)
-            if image_id and named != image_id:
-                raise BadRequest("Block Device Mapping is Invalid: Boot sequence for the instance and image/block device "
-                                 "mapping combination is not valid.", kind="InvalidBDMBootSequence")  # fmt: skip
-            image_id, root_gib = str(named or ""), size or None
-        elif given(device.guest_format) == "swap":
-            disks.append({"kind": "blank", "size_mib": size, "swap": True})
-        else:
-            disks.append({"kind": "blank", "size_gib": size})
-    if not image_id:
-        raise BadRequest("Missing imageRef attribute")
-    return image_id, disks or None, root_gib
-
-
-def _check_device(device: schemas.Device, version: Version) -> None:
-    if device.tag is not UNSET and version != (2, 32) and version < (2, 42):
-        raise schemas.unexpected("tag")
-    if device.volume_type is not UNSET and version < (2, 67):
-        raise schemas.unexpected("volume_type")
-    source, target = given(device.source_type), given(device.destination_type)
-    named = given(device.uuid) or given(device.volume_id) or given(device.snapshot_id) or ""
-    if source in ("volume", "snapshot") or device.volume_id is not UNSET or device.snapshot_id is not UNSET:
-        raise _no_volume(named)
-    if target == "volume":
-        raise BadRequest("Block Device Mapping is Invalid: this cloud has no block storage.", kind="InvalidBDM")
-    if source is None:
-        raise BadRequest("Block Device Mapping is Invalid: a source_type is needed.", kind="InvalidBDMFormat")
-    if source == "image" and int(given(device.boot_index, 0) or 0) != 0:
-        raise BadRequest("Block Device Mapping is Invalid: only the root disk can be an image.", kind="InvalidBDM")
-    if source == "blank" and int(given(device.volume_size, 0)) < 1:
-        raise BadRequest("Block Device Mapping is Invalid: Images with destination_type 'local' need a size.", kind="InvalidBDM")
-
-
-def _no_volume(id: str) -> BadRequest:
-    return BadRequest(
-        f"Block Device Mapping is Invalid: failed to get volume {id}: this cloud has no block storage.", kind="InvalidBDMVolume"
-    )

@@ -4,8 +4,8 @@ from typing import Any
 
 from msgspec import UNSET
 
+from pileus.compute.api.given import given
 from pileus.compute.api.queries import check_names, read_page
-from pileus.compute.api.server_bodies import given
 from pileus.compute.neighbours.network import NicRequest
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pileus.compute.api import server_bodies as bodies
-from pileus.compute.api.server_bodies import given
+from pileus.compute.api.given import given
 from pileus.compute.api.server_queries import read_query
 from pileus.compute.policies.servers import SERVERS
 from pileus.compute.schemas import servers as schemas

@@ -6,7 +6,7 @@ from hashlib import sha224
 from typing import Any
 
 from pileus.compute import states
-from pileus.compute.neighbours import Nic
+from pileus.compute.neighbours.network import Nic
 from pileus.compute.service.servers import Shown, Sight
 from pileus.kernel.clock import to_iso
 from pileus.kernel.microversion import Version

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from pileus.compute import guest_data, neighbours
 from pileus.compute.guest_data import EC2_VERSIONS, OPENSTACK_VERSIONS, Facts
+from pileus.compute.store import server_volumes
 from pileus.compute.store import servers as store
 from pileus.kernel.context import Cloud
 
@@ -73,12 +74,13 @@ class MetadataService:
         if kept is not None and kept.until > now:
             return kept.facts
         with self._cloud.db.read() as tx:
-            server_id = neighbours.device_at(tx, source.network_id, source.router_id, source.remote_ip)
+            server_id = neighbours.network.device_at(tx, source.network_id, source.router_id, source.remote_ip)
             server = store.get(tx, server_id) if server_id else None
             if server is None:
                 return None
-            nics = neighbours.told_of(tx, self._cloud, server.id, [nic["port_id"] for nic in server.nics])
-        facts = Facts(server, nics, self._cloud.settings.dns_domain)
+            nics = neighbours.network.told_of(tx, self._cloud, server.id, [nic["port_id"] for nic in server.nics])
+            volumes = server_volumes.of(tx, server.id)
+        facts = Facts(server, nics, self._cloud.settings.dns_domain, volumes=volumes)
         with self._lock:
             if len(self._kept) >= CACHE_MOST:
                 self._kept.clear()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours
-from pileus.compute.neighbours import Nic, NicRequest
+from pileus.compute.neighbours.network import Nic, NicRequest
 from pileus.compute.policies.servers import API
 from pileus.compute.service import server_access as access
 from pileus.compute.store import servers as store
@@ -28,7 +28,7 @@ def list_interfaces(ctx: Context, server_id: str, rule: str = "list") -> list[In
     with ctx.cloud.db.read() as tx:
         server = access.find(ctx, tx, server_id, ROOT + rule)
         tags = {nic["port_id"]: nic.get("tag") for nic in server.nics}
-        return [Interface(nic, tags.get(nic.port_id)) for nic in neighbours.nics_of(tx, [server_id]).get(server_id, ())]
+        return [Interface(nic, tags.get(nic.port_id)) for nic in neighbours.network.nics_of(tx, [server_id]).get(server_id, ())]
 
 
 def show(ctx: Context, server_id: str, port_id: str) -> Interface:
@@ -51,16 +51,16 @@ def attach(ctx: Context, server_id: str, request: NicRequest) -> Interface:
         server = access.find(ctx, tx, server_id, ROOT + "create")
         access.require_unlocked(ctx, server)
         access.require_state(server, "attach_interface")
-        asked = neighbours.requested_nics(tx, ctx, [request] if request.network_id or request.port_id else None)
-        device = neighbours.Device(server.id, server.hostname, server.security_groups or ("default",))
-        made = neighbours.make_ports(tx, ctx, device, asked[:1])
+        asked = neighbours.network.requested_nics(tx, ctx, [request] if request.network_id or request.port_id else None)
+        device = neighbours.network.Device(server.id, server.hostname, server.security_groups or ("default",))
+        made = neighbours.network.make_ports(tx, ctx, device, asked[:1])
         if server.host:
-            neighbours.bind(tx, ctx.cloud, [nic["port_id"] for nic in made], server.host)
+            neighbours.network.bind(tx, ctx.cloud, [nic["port_id"] for nic in made], server.host)
         access.begin(ctx, tx, server, "attach_interface", "mend", nics=[*server.nics, *made])
-        nics = neighbours.nics_of(tx, [server_id])[server_id]
+        nics = neighbours.network.nics_of(tx, [server_id])[server_id]
         return next(Interface(nic, request.tag) for nic in nics if made and nic.port_id == made[0]["port_id"])
 
-    return neighbours.transact(ctx.cloud, work)
+    return neighbours.network.transact(ctx.cloud, work)
 
 
 def detach(ctx: Context, server_id: str, port_id: str) -> None:

@@ -96,7 +96,7 @@ def list_of_server(ctx: Context, server_id: str) -> list[dict[str, Any]]:
     """Return the security groups of a server's ports."""
     with ctx.cloud.db.read() as tx:
         access.find(ctx, tx, server_id, GROUPS + "list")
-        found = neighbours.groups_of(tx, server_id)
+        found = neighbours.network.groups_of(tx, server_id)
     sources: dict[str, Any] = {}
     return in_order([_shown(ctx, group, sources) for group in found])
 

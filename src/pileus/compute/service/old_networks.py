@@ -103,7 +103,7 @@ def add_floating_ip(ctx: Context, server_id: str, address: str, fixed: str | Non
     """
     with ctx.cloud.db.read() as tx:
         access.find(ctx, tx, server_id, FLOATING + "add")
-        nics = neighbours.nics_of(tx, [server_id]).get(server_id, [])
+        nics = neighbours.network.nics_of(tx, [server_id]).get(server_id, [])
     there = {each.ip: nic.port_id for nic in nics for each in nic.addresses if fixed or each.version == 4}
     if not there:
         raise BadRequest("No fixed IPs associated to instance")

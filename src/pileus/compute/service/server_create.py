@@ -8,17 +8,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours
-from pileus.compute.neighbours import ImageFacts
+from pileus.compute.neighbours.images import ImageFacts
 from pileus.compute.policies.servers import SERVERS
 from pileus.compute.scheduler import DEFAULT_ZONE
-from pileus.compute.service import flavors, quotas, server_access
-from pileus.compute.store import hosts, server_actions
+from pileus.compute.service import flavors, quotas, server_access, server_disks
+from pileus.compute.service.server_disks import Wish
+from pileus.compute.store import hosts, server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.flavors import Flavor
 from pileus.compute.tasks import servers as work
 from pileus.kernel import ids, quota
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound, OverQuota
+from pileus.kernel.errors import BadRequest, Conflict, NotFound, OverQuota
 
 HOSTNAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 MIB_PER_GIB = 1024
@@ -28,20 +29,17 @@ MIB_PER_GIB = 1024
 class Wanted:
     """What servers are asked for.
 
-    :param disks: those beside the root disk, as kind, size_gib, swap; None: what the flavor says.
     :param networks: of each network_id, port_id, fixed_ip, tag; "auto", "none", or None where nothing was said.
     :param zone: as given: ZONE, or ZONE:HOST, ZONE:HOST:NODE.
     """
 
     name: str
     flavor_id: str
-    image_id: str = ""
+    disks: Wish = field(default_factory=Wish)
     description: str | None = None
     hostname: str | None = None
-    networks: Sequence[neighbours.NicRequest] | str | None = None
+    networks: Sequence[neighbours.network.NicRequest] | str | None = None
     security_groups: Sequence[str] = ("default",)
-    disks: Sequence[Mapping[str, Any]] | None = None
-    root_gib: int | None = None
     key_name: str | None = None
     user_data: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -82,19 +80,21 @@ def create(ctx: Context, wanted: Wanted) -> Made:
         ctx.require(SERVERS + "create:trusted_certs")
     if wanted.networks and not isinstance(wanted.networks, str):
         ctx.require(SERVERS + "create:attach_network")
+    if wanted.disks.devices:
+        ctx.require(SERVERS + "create:attach_volume")
     wanted_host, zone = _place(ctx, wanted)
-    image = _image(ctx, wanted.image_id)
     flavor = _flavor(ctx, wanted.flavor_id)
-    _require_fit(ctx, flavor, image, wanted)
+    plan = server_disks.plan(ctx, wanted.disks, flavor, wanted.most)
+    server_disks.check_fit(ctx, flavor, plan, SERVERS + "create:zero_disk_flavor")
     _require_single(wanted)
     made = Made([], "r-" + ids.hex_id()[:8], wanted.admin_password or ids.secret(9))
-    common = _common(ctx, wanted, flavor, image) | {"wanted_host": wanted_host, "pinned_zone": zone}
+    common = _common(ctx, wanted, flavor, plan) | {"wanted_host": wanted_host, "pinned_zone": zone}
     common["reservation_id"] = made.reservation_id
 
     def write(tx: Connection) -> list[str]:
-        return _write(ctx, tx, wanted, common, made)
+        return _write(ctx, tx, wanted, common, made, plan)
 
-    return Made(neighbours.transact(ctx.cloud, write), made.reservation_id, made.admin_password)
+    return Made(neighbours.network.transact(ctx.cloud, write), made.reservation_id, made.admin_password)
 
 
 def _place(ctx: Context, wanted: Wanted) -> tuple[dict[str, Any], str | None]:
@@ -131,13 +131,6 @@ def _require_known(ctx: Context, place: Mapping[str, Any], zone: str) -> None:
         raise BadRequest("The requested availability zone is not available")
 
 
-def _image(ctx: Context, image_id: str) -> ImageFacts:
-    try:
-        return neighbours.image_to_boot(ctx, image_id)
-    except NotFound:
-        raise BadRequest("Can not find requested image") from None
-
-
 def _flavor(ctx: Context, flavor_id: str) -> Flavor:
     try:
         found = flavors.get(ctx, flavor_id)
@@ -146,36 +139,6 @@ def _flavor(ctx: Context, flavor_id: str) -> Flavor:
     if found.disabled:
         raise BadRequest(f"Flavor {flavor_id} could not be found.", kind="FlavorNotFound")
     return found
-
-
-def _require_fit(ctx: Context, flavor: Flavor, image: ImageFacts, wanted: Wanted) -> None:
-    """Check that the image fits on the flavor, and that the disks asked for are within what the flavor gives."""
-    if image.min_ram > flavor.memory_mib:
-        raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
-    if flavor.disk_gib:
-        if image.virtual_size_bytes > flavor.disk_gib << 30:
-            raise BadRequest(
-                f"Flavor's disk is too small for requested image. Flavor disk is {flavor.disk_gib << 30} bytes, "
-                f"image is {image.virtual_size_bytes} bytes.",
-                kind="FlavorDiskSmallerThanImage",
-            )
-        if image.min_disk > flavor.disk_gib:
-            raise BadRequest(
-                f"Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is "
-                f"{flavor.disk_gib << 30} bytes, minimum size is {image.min_disk << 30} bytes.",
-                kind="FlavorDiskSmallerThanMinDisk",
-            )
-    elif not ctx.can(SERVERS + "create:zero_disk_flavor"):
-        raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
-    further = wanted.disks or ()
-    swap = sum(disk["size_mib"] for disk in further if disk.get("swap"))
-    ephemeral = sum(disk["size_gib"] for disk in further if not disk.get("swap"))
-    if swap > flavor.swap_mib:
-        raise BadRequest("Swap drive requested is larger than instance type allows.", kind="InvalidBDMSwapSize")
-    if ephemeral > flavor.ephemeral_gib:
-        raise BadRequest("Ephemeral disks requested are larger than the instance type allows.", kind="InvalidBDMEphemeralSize")
-    if wanted.root_gib is not None and flavor.disk_gib and wanted.root_gib > flavor.disk_gib:
-        raise BadRequest("Block Device Mapping is Invalid: the root disk is larger than the flavor's.", kind="InvalidBDM")
 
 
 def _require_single(wanted: Wanted) -> None:
@@ -194,19 +157,6 @@ def _require_single(wanted: Wanted) -> None:
             raise BadRequest(text, kind="InvalidFixedIpAndMaxCountRequest")
 
 
-def disks_of(flavor: Flavor, wanted: Wanted) -> list[dict[str, Any]]:
-    """Return a server's disks: the root disk, and those the user or else the flavor asks for."""
-    root = flavor.disk_gib if wanted.root_gib is None else wanted.root_gib
-    disks: list[dict[str, Any]] = [{"kind": "image", "size_gib": root}]
-    if wanted.disks is not None:
-        return [*disks, *(dict(disk) for disk in wanted.disks)]
-    if flavor.ephemeral_gib:
-        disks.append({"kind": "blank", "size_gib": flavor.ephemeral_gib})
-    if flavor.swap_mib:
-        disks.append({"kind": "blank", "size_mib": flavor.swap_mib, "swap": True})
-    return disks
-
-
 def embed(flavor: Flavor) -> dict[str, Any]:
     """Return a flavor as it is kept with a server, in the form in which it is shown since 2.47."""
     return {
@@ -216,30 +166,33 @@ def embed(flavor: Flavor) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def room_of(flavor: Flavor) -> dict[str, int]:
-    """Return what a server of a flavor takes of a host."""
+def room_of(flavor: Flavor, on_volume: bool = False) -> dict[str, int]:
+    """Return what a server of a flavor takes of a host.
+
+    :param on_volume: it boots from a volume, so that its root disk takes none.
+    """
     swap_gib = -(-flavor.swap_mib // MIB_PER_GIB)
-    disk_gib = flavor.disk_gib + flavor.ephemeral_gib + swap_gib
+    disk_gib = (0 if on_volume else flavor.disk_gib) + flavor.ephemeral_gib + swap_gib
     return {"vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib, "disk_gib": disk_gib}
 
 
 def image_kept(image: ImageFacts) -> dict[str, Any]:
     """Return what is kept of an image with a server."""
     return {
-        "name": image.name, "disk_format": image.disk_format, "min_disk": image.min_disk, "min_ram": image.min_ram,
-        "properties": dict(image.properties),
+        "id": image.id, "name": image.name, "disk_format": image.disk_format, "min_disk": image.min_disk,
+        "min_ram": image.min_ram, "properties": dict(image.properties),
     }  # fmt: skip
 
 
-def _common(ctx: Context, wanted: Wanted, flavor: Flavor, image: ImageFacts) -> dict[str, Any]:
+def _common(ctx: Context, wanted: Wanted, flavor: Flavor, plan: server_disks.Plan) -> dict[str, Any]:
     """The columns that all servers of one request share."""
-    now = ctx.cloud.clock.now()
+    now, image, on_volume = ctx.cloud.clock.now(), plan.image, plan.root.is_volume
     return {
         "project_id": ctx.project_id, "user_id": ctx.user_id, "description": wanted.description, "created_at": now,
         "updated_at": now, "vm_state": "building", "task_state": "scheduling", "flavor_id": flavor.flavor_id,
-        "flavor": embed(flavor), **room_of(flavor), "image_id": image.id, "image": image_kept(image),
-        "disks": disks_of(flavor, wanted), "security_groups": list(wanted.security_groups), "user_data": wanted.user_data,
-        "metadata": dict(wanted.metadata), "personality": [list(pair) for pair in wanted.personality],
+        "flavor": embed(flavor), **room_of(flavor, on_volume), "image_id": "" if on_volume else image.id,
+        "image": image_kept(image), "disks": server_disks.local_disks(flavor, plan),
+        "security_groups": list(wanted.security_groups), "user_data": wanted.user_data, "metadata": dict(wanted.metadata), "personality": [list(pair) for pair in wanted.personality],
         "config_drive": wanted.config_drive or str(image.properties.get("img_config_drive", "")) == "mandatory",
         "access_ipv4": wanted.access_ipv4, "access_ipv6": wanted.access_ipv6, "disk_config": wanted.disk_config,
         "hints": dict(wanted.hints),
@@ -247,20 +200,24 @@ def _common(ctx: Context, wanted: Wanted, flavor: Flavor, image: ImageFacts) -> 
     }  # fmt: skip
 
 
-def _write(ctx: Context, tx: Connection, wanted: Wanted, common: dict[str, Any], made: Made) -> list[str]:
-    """Write servers, ports, tags, log entries and tasks down; return the ids."""
+def _write(
+    ctx: Context, tx: Connection, wanted: Wanted, common: dict[str, Any], made: Made, plan: server_disks.Plan
+) -> list[str]:
+    """Write servers, ports, volumes, tags, log entries and tasks down; return the ids."""
     quota.lock(tx, quotas.SERVICE, ctx.project_id)
     count = _count(ctx, tx, wanted, common)
     common = common | _key(ctx, tx, wanted.key_name) | {"server_group_id": _group(ctx, tx, wanted.hints, count)}
-    requests = neighbours.requested_nics(tx, ctx, wanted.networks)
+    requests = neighbours.network.requested_nics(tx, ctx, wanted.networks)
     server_ids, rows = [ids.uuid() for _ in range(count)], []
     for index, id in enumerate(server_ids):
         name = wanted.name if wanted.most == 1 else f"{wanted.name}-{index + 1}"
         host_name = wanted.hostname or make_hostname(name, id)
-        device = neighbours.Device(id, host_name, wanted.security_groups)
+        device = neighbours.network.Device(id, host_name, wanted.security_groups)
         nics = _ports(tx, ctx, device, requests)
         rows.append({**common, "id": id, "name": name, "hostname": host_name, "launch_index": index, "nics": nics})
     store.add(tx, rows)
+    for id in server_ids:
+        server_volumes.add(tx, server_disks.make_volumes(tx, ctx, plan, id))
     server_actions.add(tx, server_ids, server_access.asked(ctx, "create"))
     memo = {"admin_password": made.admin_password} if common["config_drive"] else {}
     for id in server_ids:
@@ -271,11 +228,11 @@ def _write(ctx: Context, tx: Connection, wanted: Wanted, common: dict[str, Any],
 
 
 def _ports(
-    tx: Connection, ctx: Context, device: neighbours.Device, requests: Sequence[neighbours.NicRequest]
+    tx: Connection, ctx: Context, device: neighbours.network.Device, requests: Sequence[neighbours.network.NicRequest]
 ) -> list[dict[str, Any]]:
     """Make the ports of a server; what is not there or has an address that is taken is the request's fault here."""
     try:
-        return neighbours.make_ports(tx, ctx, device, requests)
+        return neighbours.network.make_ports(tx, ctx, device, requests)
     except NotFound as error:
         raise BadRequest(error.message, kind=error.kind) from None
     except Conflict as error:

@@ -1,17 +1,18 @@
 """What changes a server's form: resize, rescue, shelve and their ways back; and backups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
+from pileus.compute.block_devices import local_name, next_name
 from pileus.compute.policies.servers import API, SERVERS
 from pileus.compute.service import flavors, quotas
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_actions import reserve_snapshot
 from pileus.compute.service.server_create import embed, room_of
-from pileus.compute.store import hosts, migrations, server_actions
+from pileus.compute.store import hosts, migrations, server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.flavors import Flavor
 from pileus.compute.store.servers import Server
@@ -37,12 +38,12 @@ def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> No
         server = access.ready(ctx, tx, id, SERVERS + "resize", "resize")
         _require_fit(server, flavor)
         before = {name: getattr(server, name) for name in (*ROOM, "flavor_id", "flavor", "disks")}
-        room = {name: max(before[name], wanted) for name, wanted in room_of(flavor).items()}
+        room = {name: max(before[name], wanted) for name, wanted in room_of(flavor, not server.image_id).items()}
         more = {name: room[name] - before[name] for name in ROOM}
         quotas.require_room(tx, server.project_id, server.user_id, {"cores": more["vcpus"], "ram": more["memory_mib"]})
         if why := placing.refusal_of_growth(tx, ctx.cloud, server, embed(flavor), more):
             raise BadRequest(why, kind="NoValidHost")
-        values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(server.disks, flavor)}
+        values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(tx, server, flavor)}
         values |= {"disk_config": disk_config} if disk_config else {}
         migrations.add(tx, server, ctx.user_id, flavor.id, ctx.cloud.clock.now())
         aside = {"before": before, "vm_state": server.vm_state}
@@ -62,30 +63,35 @@ def _flavor(ctx: Context, flavor_id: str) -> Flavor:
 def _require_fit(server: Server, flavor: Flavor) -> None:
     if server.flavor_id == flavor.flavor_id:
         raise BadRequest("When resizing, instances must change flavor!", kind="CannotResizeToSameFlavor")
-    if server.flavor["disk"] and not flavor.disk_gib:
+    on_host = bool(server.image_id)
+    if on_host and server.flavor["disk"] and not flavor.disk_gib:
         raise BadRequest("Resize to zero disk flavor is not allowed.", kind="CannotResizeDisk")
-    if flavor.disk_gib < server.flavor["disk"] or flavor.ephemeral_gib < server.flavor["ephemeral"]:
+    if (on_host and flavor.disk_gib < server.flavor["disk"]) or flavor.ephemeral_gib < server.flavor["ephemeral"]:
         raise BadRequest("Resize error: Unable to resize disk down.", kind="CannotResizeDisk")
     if int(server.image.get("min_ram") or 0) > flavor.memory_mib:
         raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
 
 
-def _grown(disks: Sequence[Mapping[str, Any]], flavor: Flavor) -> list[dict[str, Any]]:
-    """Return a server's disks as another flavor has them: larger, never smaller, never fewer."""
-    root, *others = (dict(disk) for disk in disks)
-    if root["size_gib"]:
-        root["size_gib"] = max(root["size_gib"], flavor.disk_gib)
+def _grown(tx: Connection, server: Server, flavor: Flavor) -> list[dict[str, Any]]:
+    """Return a server's own disks as another flavor has them: larger, never smaller, never fewer."""
+    disks = [{**disk, "device": local_name(disk, number)} for number, disk in enumerate(server.disks)]
+    used = [disk["device"] for disk in disks] + [row.device_name for row in server_volumes.of(tx, server.id)]
+    roots, others = [disk for disk in disks if disk["kind"] == "image"], [disk for disk in disks if disk["kind"] != "image"]
+    for root in roots:
+        if root["size_gib"]:
+            root["size_gib"] = max(root["size_gib"], flavor.disk_gib)
     ephemeral = [disk for disk in others if not disk.get("swap")]
     swap = [disk for disk in others if disk.get("swap")]
     if flavor.ephemeral_gib and not ephemeral:
-        others.append({"kind": "blank", "size_gib": flavor.ephemeral_gib})
+        used.append(next_name(used))
+        others.append({"kind": "blank", "size_gib": flavor.ephemeral_gib, "device": used[-1]})
     elif len(ephemeral) == 1:
         ephemeral[0]["size_gib"] = max(ephemeral[0]["size_gib"], flavor.ephemeral_gib)
     if flavor.swap_mib and not swap:
-        others.append({"kind": "blank", "size_mib": flavor.swap_mib, "swap": True})
+        others.append({"kind": "blank", "size_mib": flavor.swap_mib, "swap": True, "device": next_name(used)})
     elif len(swap) == 1:
         swap[0]["size_mib"] = max(swap[0]["size_mib"], flavor.swap_mib)
-    return [root, *others]
+    return [*roots, *others]
 
 
 def confirm_resize(ctx: Context, id: str) -> None:
@@ -97,14 +103,15 @@ def confirm_resize(ctx: Context, id: str) -> None:
         server = access.ready(ctx, tx, id, SERVERS + "confirm_resize", "confirmResize")
         vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
         values = {"vm_state": vm_state, "aside": None, "updated_at": ctx.cloud.clock.now()}
-        store.change_if(tx, server, **values, **_room_kept(server.flavor))
+        store.change_if(tx, server, **values, **_room_kept(server))
         migrations.note(tx, server, "confirmed", ctx.cloud.clock.now())
         server_actions.add(tx, [id], access.asked(ctx, "confirmResize"))
         guests.log_event(tx, ctx.cloud, server)
 
 
-def _room_kept(flavor: Mapping[str, Any]) -> dict[str, int]:
-    disk_gib = flavor["disk"] + flavor["ephemeral"] - (-flavor["swap"] // 1024)
+def _room_kept(server: Server) -> dict[str, int]:
+    flavor: Mapping[str, Any] = server.flavor
+    disk_gib = (flavor["disk"] if server.image_id else 0) + flavor["ephemeral"] - (-flavor["swap"] // 1024)
     return {"vcpus": flavor["vcpus"], "memory_mib": flavor["ram"], "disk_gib": disk_gib}
 
 
@@ -130,7 +137,7 @@ def rescue(ctx: Context, id: str, image_id: str | None, password: str) -> str:
     """
     if image_id is not None:
         try:
-            neighbours.image_to_boot(ctx, image_id)
+            neighbours.images.image_to_boot(ctx, image_id)
         except NotFound:
             raise BadRequest(f"Image {image_id} could not be found.", kind="ImageNotFound") from None
     password = password or ids.secret(9)
@@ -159,7 +166,7 @@ def shelve(ctx: Context, id: str) -> None:
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, API + "os-shelve:shelve", "shelve")
-        aside = reserve_snapshot(tx, ctx, server, f"{server.name}-shelved", {})
+        aside = reserve_snapshot(tx, ctx, server, f"{server.name}-shelved", {}) if server.image_id else None
         access.begin(ctx, tx, server, "shelve", "shelve", task_state="shelving", aside=aside)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours
-from pileus.compute.neighbours import Nic
+from pileus.compute.neighbours.network import Nic
 from pileus.compute.policies.servers import API, SERVERS
 from pileus.compute.service import quotas
 from pileus.compute.service import server_access as access
@@ -69,7 +69,7 @@ def gather(ctx: Context, tx: Connection, servers: Sequence[Server], host_status:
     ids = [server.id for server in servers]
     if not ids:
         return []
-    nics = neighbours.nics_of(tx, ids)
+    nics = neighbours.network.nics_of(tx, ids)
     tags = store.tags_of(tx, ids)
     statuses = _host_statuses(ctx, tx) if host_status else {}
     return [
@@ -135,7 +135,7 @@ def list_servers(ctx: Context, query: Query) -> list[Shown]:
 
 
 def _with_address(tx: Connection, found: Sequence[Server], ip: Mapping[int, Any]) -> list[Server]:
-    nics = neighbours.nics_of(tx, [server.id for server in found])
+    nics = neighbours.network.nics_of(tx, [server.id for server in found])
 
     def has(server: Server, version: int, pattern: Any) -> bool:
         mine = [address for nic in nics.get(server.id, ()) for address in nic.addresses]

@@ -1,19 +1,22 @@
 """What a server's row means for its host: the guest's specification, and the calls that make it so."""
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.compute import guest_data, neighbours
+from pileus.compute import guest_data, neighbours, states
 from pileus.compute.driver import DiskSpec, GuestSpec, Hypervisor, NicSpec, Power
-from pileus.compute.store import migrations, server_actions
+from pileus.compute.store import migrations, server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
+from pileus.compute.tasks import disks
+from pileus.compute.tasks.disks import Change
 from pileus.kernel.context import Cloud
 
 log = logging.getLogger(__name__)
+
+NO_CHANGE = Change()
 
 POWER_OF: dict[str, Power] = {
     "active": "on", "paused": "paused", "suspended": "suspended", "stopped": "off", "building": "on", "rescued": "on",
@@ -41,6 +44,10 @@ EVENTS = {
     "unshelve": "compute_unshelve_instance",
     "attach_interface": "compute_attach_interface",
     "detach_interface": "compute_detach_interface",
+    "attach_volume": "compute_attach_volume",
+    "detach_volume": "compute_detach_volume",
+    "swap_volume": "compute_swap_volume",
+    "extend_volume": "compute_extend_volume",
 }
 
 
@@ -58,65 +65,62 @@ def staying(server: Server) -> list[str]:
     return [nic["port_id"] for nic in server.nics if not nic.get("leaving")]
 
 
-def ensure(cloud: Cloud, server: Server, power: Power, admin_password: str = "") -> None:
+def ensure(cloud: Cloud, server: Server, power: Power, admin_password: str = "", change: Change = NO_CHANGE) -> None:
     """Have the host make the guest as the row says.
 
     :raises DriverError: when the hypervisor cannot.
     :raises NetworkDriverError: when the network cannot.
-    :raises NotFound: when the image is gone.
+    :raises VolumeDriverError: when a volume cannot be reached.
+    :raises NotFound: when the image is gone, or a volume.
     :raises HostUnknown: when the host is.
     """
     host = str(server.host)
-    nics = neighbours.plug(cloud, staying(server))
+    nics = neighbours.network.plug(cloud, staying(server))
     log.info("server %s: its ports are ready on %s", server.id, host)
-    hypervisor(cloud, host).ensure(make_spec(cloud, server, nics, power, admin_password))
+    its_disks = disks.specify(cloud, server, power, change)
+    hypervisor(cloud, host).ensure(make_spec(cloud, server, nics, its_disks, power, admin_password))
 
 
-def make_spec(cloud: Cloud, server: Server, nics: list[neighbours.Nic], power: Power, admin_password: str = "") -> GuestSpec:
-    """Return how the guest of a server is to be.
-
-    :raises NotFound: when the image is gone.
-    """
+def make_spec(
+    cloud: Cloud,
+    server: Server,
+    nics: list[neighbours.network.Nic],
+    its_disks: tuple[DiskSpec, ...],
+    power: Power,
+    password: str = "",
+) -> GuestSpec:
+    """Return how the guest of a server is to be."""
     files = None
     if server.config_drive:
-        facts = guest_data.Facts(server, nics, cloud.settings.dns_domain, admin_password)
+        with cloud.db.read() as tx:
+            volumes = server_volumes.of(tx, server.id)
+        facts = guest_data.Facts(server, nics, cloud.settings.dns_domain, password, volumes)
         files = guest_data.config_drive(facts)
     return GuestSpec(
         id=server.id,
         name=f"instance-{server.id[:8]}",
         vcpus=server.flavor["vcpus"],
         memory_mib=server.flavor["ram"],
-        disks=_disks(cloud, server),
+        disks=its_disks,
         nics=tuple(NicSpec(nic.port_id, nic.mac, nic.tap, nic.mtu) for nic in nics),
         config_drive=files,
         power=power,
     )
 
 
-def _disks(cloud: Cloud, server: Server) -> tuple[DiskSpec, ...]:
-    """Return the disks of a server; one that is being rescued boots from another one, before its own."""
-    own = tuple(_disk(cloud, server, disk, number) for number, disk in enumerate(server.disks))
-    rescue_image_id = (server.aside or {}).get("rescue_image_id")
-    if not rescue_image_id:
-        return own
-    path, form = neighbours.image_file(cloud, rescue_image_id)
-    rescue = DiskSpec(id="rescue", kind="image", source=path, source_format=form, boot_index=0)
-    return (rescue, *(replace(disk, boot_index=None) for disk in own))
+def power_of(server: Server) -> Power | None:
+    """Return how the guest of a server is meant to be where nothing is asked; None: nobody says."""
+    if server.vm_state == "resized":
+        return "off" if server.power_state == states.SHUTDOWN else "on"
+    return POWER_OF.get(server.vm_state)
 
 
-def _disk(cloud: Cloud, server: Server, wanted: dict[str, Any], number: int) -> DiskSpec:
-    size = {"size_gib": wanted.get("size_gib", 0), "size_mib": wanted.get("size_mib", 0)}
-    if wanted["kind"] == "blank":
-        return DiskSpec(id=f"disk{number}", kind="blank", **size)
-    path, form = neighbours.image_file(cloud, server.root_image_id or server.image_id)
-    named = (server.image.get("properties") or {}).get("hw_disk_bus")
-    bus: Any = named if named in ("virtio", "scsi", "ide") else "virtio"
-    return DiskSpec(id="root", kind="image", source=path, source_format=form, bus=bus, boot_index=0, **size)
+def log_event(tx: Connection, cloud: Cloud, server: Server, error: str = "", event: str = "", request_id: str = "") -> None:
+    """Write down how the action of a server that is under way went.
 
-
-def log_event(tx: Connection, cloud: Cloud, server: Server, error: str = "", event: str = "") -> None:
-    """Write down how the action of a server that is under way went."""
-    action = server_actions.latest(tx, server.id)
+    :param request_id: whose action; by default what was asked last.
+    """
+    action = server_actions.get(tx, server.id, request_id) if request_id else server_actions.latest(tx, server.id)
     if action is None:
         return
     name = event or EVENTS.get(action.action, f"compute_{action.action}")
@@ -138,11 +142,22 @@ def log_event(tx: Connection, cloud: Cloud, server: Server, error: str = "", eve
 
 def finish(cloud: Cloud, server: Server, **values: Any) -> bool:
     """Write down that what was under way is done; tells whether nothing else was asked meanwhile."""
+    return _finish(cloud, server, values, started=False)
+
+
+def finish_start(cloud: Cloud, server: Server, **values: Any) -> bool:
+    """Write down that the guest has been started on its host with the volumes that it waited for; tells as `finish` does."""
+    return _finish(cloud, server, values, started=True)
+
+
+def _finish(cloud: Cloud, server: Server, values: dict[str, Any], started: bool) -> bool:
     now = cloud.clock.now()
     with cloud.db.begin() as tx:
         if not store.change_if(tx, server, task_state=None, updated_at=now, **values):
             return False
         if status := migrations.AFTER.get(server.task_state):
             migrations.note(tx, server, status, now)
+        if started:
+            disks.mark_attached(tx, cloud, server.id)
         log_event(tx, cloud, server)
     return True

@@ -1,6 +1,6 @@
 """The work on servers.  A task exists only while something is under way; between, `tasks.watch` follows the hosts.
 
-    place --> boot --> (done)              begin reads the row and goes where its task_state points, so that a task that
+    place --> fill --> boot --> (done)     begin reads the row and goes where its task_state points, so that a task that
       ^  <----'  a host refused            was woken or lost its place finds back; mend is where nothing is asked
       '--> give_up --> (done)
 
@@ -11,6 +11,7 @@
 Each step looks at the row first, and writes its result only where the row still says what it said.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -19,21 +20,24 @@ from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
 from pileus.compute.driver import DriverError, Power
-from pileus.compute.store import migrations
+from pileus.compute.store import migrations, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
-from pileus.compute.tasks import guests, placing
+from pileus.compute.tasks import disks, guests, placing
+from pileus.compute.tasks.roll_back import roll_back
 from pileus.kernel import tasks
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import NotFound
-from pileus.kernel.tasks import NO_DEADLINE, Done, Fail, Hop, Outcome, Program, Run, Step
+from pileus.kernel.tasks import NO_DEADLINE, Done, Fail, Hop, Nap, Outcome, Program, Run, Step
+
+log = logging.getLogger(__name__)
 
 DESTROY_SECONDS = 300.0
 ACTION_SECONDS = 300.0
 LOST_RACE_SECONDS = 0.05
 
-REFUSALS: tuple[type[Exception], ...] = (DriverError, HostUnknown, *neighbours.REFUSALS)
+REFUSALS: tuple[type[Exception], ...] = (DriverError, HostUnknown, *neighbours.network.REFUSALS, *neighbours.volumes.REFUSALS)
 FAILURES: tuple[type[Exception], ...] = (NotFound, *REFUSALS)
 
 program = Program("compute.server")
@@ -49,7 +53,8 @@ POWER: dict[str, tuple[Power, str]] = {
 
 
 STEPS = {
-    "scheduling": "place", "spawning": "boot", "rebooting": "reboot", "rebooting_hard": "reboot", "rebuilding": "rebuild",
+    "scheduling": "place", "block_device_mapping": "fill", "spawning": "boot", "rebooting": "reboot", "rebooting_hard": "reboot",
+    "rebuilding": "rebuild",
     "image_snapshot": "capture", "image_backup": "capture", "resize_migrating": "resize", "resize_reverting": "revert",
     "rescuing": "rescue", "unrescuing": "unrescue", "shelving": "shelve", "shelving_offloading": "offload",
     "unshelving": "unshelve",
@@ -76,9 +81,17 @@ def step(function: Callable[[Run, Server], Outcome]) -> Step:
             return Done()
         if server.task_state == "deleting" and function.__name__ not in ("destroy", "give_up"):
             return Hop(destroy, DESTROY_SECONDS)
-        return function(run, server)
+        outcome = function(run, server)
+        return _unless_pending(run, outcome) if isinstance(outcome, Done) else outcome
 
     return program.step(run_it)
+
+
+def _unless_pending(run: Run, done: Done) -> Outcome:
+    """Go on with the volumes that are to be attached or detached before the work is over."""
+    with run.cloud.db.read() as tx:
+        pending = server_volumes.has_pending(tx, run.id)
+    return Hop(program.steps["plug"], ACTION_SECONDS) if pending else done
 
 
 @step
@@ -100,13 +113,14 @@ def place(run: Run, server: Server) -> Outcome:
     with run.cloud.db.begin() as tx:
         choice = placing.claim(tx, run.cloud, server, refused)
         if choice.host:
-            values = {"host": choice.host, "availability_zone": choice.zone, "task_state": "spawning", "updated_at": now}
+            task_state = "block_device_mapping" if server_volumes.has_pending(tx, server.id) else "spawning"
+            values = {"host": choice.host, "availability_zone": choice.zone, "task_state": task_state, "updated_at": now}
             if not store.change_if(tx, server, **values):
                 return Hop(begin)
-            neighbours.bind(tx, run.cloud, guests.staying(server), choice.host)
+            neighbours.network.bind(tx, run.cloud, guests.staying(server), choice.host)
     if not choice.host:
         return Fail(choice.why)
-    return Hop(boot)
+    return Hop(boot) if task_state == "spawning" else Hop(program.steps["fill"])
 
 
 @step
@@ -115,13 +129,15 @@ def boot(run: Run, server: Server) -> Outcome:
     if server.task_state != "spawning":
         return Hop(begin)
     try:
-        guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
+        with run.cloud.db.read() as tx:
+            joining = [row.id for row in server_volumes.of(tx, server.id)]
+        guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""), disks.Change(joining))
     except NotFound as error:
         return Fail(error.message)
     except REFUSALS as error:
         return _refused(run, server, str(error))
     launched = {"launched_at": run.cloud.clock.now(), "vm_state": "active", "power_state": states.RUNNING, "fault": None}
-    return Done() if guests.finish(run.cloud, server, **launched) else Hop(begin)
+    return Done() if guests.finish_start(run.cloud, server, **launched) else Hop(begin)
 
 
 def _refused(run: Run, server: Server, why: str) -> Outcome:
@@ -131,21 +147,23 @@ def _refused(run: Run, server: Server, why: str) -> Outcome:
     values = {"host": None, "availability_zone": None, "task_state": "scheduling", "updated_at": run.cloud.clock.now()}
     with run.cloud.db.begin() as tx:
         if store.change_if(tx, server, wanted_host={**server.wanted_host, "refused": refused}, **values):
-            neighbours.unbind(tx, run.cloud, guests.staying(server))
+            neighbours.network.unbind(tx, run.cloud, guests.staying(server))
     return Hop(place)
 
 
 def undo(cloud: Cloud, server: Server) -> None:
-    """Leave nothing of a server on its host.
+    """Leave nothing of a server on its host, nor a way from there to its volumes.
 
     :raises DriverError: when the host cannot.
+    :raises VolumeDriverError: when a volume's back end cannot.
     """
     if server.host is None:
         return
     try:
         guests.hypervisor(cloud, server.host).destroy(server.id)
     except HostUnknown:
-        return  # a host that has left has taken its guests along
+        log.info("server %s: host %s has left and has taken its guests along", server.id, server.host)
+    disks.disconnect(cloud, server.id)
 
 
 @step
@@ -210,11 +228,13 @@ def capture(run: Run, server: Server) -> Outcome:
     image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
-        neighbours.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
+        neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
     except FAILURES as error:
         return Fail(str(error))
     if "rotation" in server.aside:
-        neighbours.rotate_backups(run.cloud, server.project_id, server.id, server.aside["backup_type"], server.aside["rotation"])
+        neighbours.images.rotate_backups(
+            run.cloud, server.project_id, server.id, server.aside["backup_type"], server.aside["rotation"]
+        )
     return Done() if guests.finish(run.cloud, server, aside=None) else Hop(begin)
 
 
@@ -233,7 +253,7 @@ def mend(run: Run, server: Server) -> Outcome:
         if now is None or now.nics != server.nics:
             return Hop(begin)
         if leaving:
-            neighbours.release(tx, run.cloud, server.id, leaving)
+            neighbours.network.release(tx, run.cloud, server.id, leaving)
             store.change(tx, server.id, nics=[nic for nic in server.nics if not nic.get("leaving")])
         store.change_if(tx, server, power_state=states.POWER[wanted])
         guests.log_event(tx, run.cloud, server)
@@ -244,12 +264,16 @@ def mend(run: Run, server: Server) -> Outcome:
 def destroy(run: Run, server: Server) -> Outcome:
     """Leave nothing behind."""
     undo(run.cloud, server)
+    with run.cloud.db.read() as tx:
+        if not run.memo.get("destroyed_late") and disks.unmade(tx, run.cloud, server):
+            return Nap(disks.LOOK_AGAIN_SECONDS)
     now = run.cloud.clock.now()
     gone = {"deleted_at": now, "terminated_at": now, "updated_at": now, "vm_state": "deleted", "task_state": None}
     with run.cloud.db.begin() as tx:
         if store.get(tx, server.id) is None:
             return Done()
-        neighbours.release(tx, run.cloud, server.id, server.nics)
+        neighbours.network.release(tx, run.cloud, server.id, server.nics)
+        disks.release(tx, run.cloud, server)
         store.change(tx, server.id, power_state=states.NOSTATE, **gone)
         guests.log_event(tx, run.cloud, server)
     if image_id := (server.aside or {}).get("image_id"):
@@ -260,9 +284,9 @@ def destroy(run: Run, server: Server) -> Outcome:
 def _forget_image(cloud: Cloud, server: Server, image_id: str) -> None:
     """Let go of an image that holds a server that is away, or that was just being made of it."""
     if server.vm_state == "shelved_offloaded":
-        neighbours.delete_image(cloud, server.project_id, image_id)
+        neighbours.images.delete_image(cloud, server.project_id, image_id)
     else:
-        neighbours.drop_image(cloud, image_id)
+        neighbours.images.drop_image(cloud, image_id)
 
 
 @step
@@ -271,19 +295,22 @@ def give_up(run: Run, server: Server) -> Outcome:
     if server.task_state == "deleting":
         return _give_up_deleting(run, server)
     why = run.error or "It did not happen in time."
+    if server.task_state is None and server.vm_state != "error" and roll_back(run.cloud, server, why):
+        return Done()
     if server.task_state is None and server.vm_state == "error" and server.launched_at is None:
         pass  # shown already; what is left is to take everything back
     elif not _show_fault(run.cloud, server, why):
         return Hop(begin, NO_DEADLINE)
     if server.aside and "image_id" in server.aside and server.vm_state != "shelved_offloaded":
-        neighbours.drop_image(run.cloud, server.aside["image_id"])
+        neighbours.images.drop_image(run.cloud, server.aside["image_id"])
     if server.launched_at is not None:
         return Done()
     undo(run.cloud, server)
     with run.cloud.db.begin() as tx:
         now = store.get(tx, server.id)
         if now is not None and now.task_state is None:
-            neighbours.release(tx, run.cloud, server.id, server.nics)
+            neighbours.network.release(tx, run.cloud, server.id, server.nics)
+            disks.release(tx, run.cloud, server)
             store.change(tx, server.id, host=None, nics=[])
     return Done()
 

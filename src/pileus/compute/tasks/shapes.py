@@ -12,7 +12,7 @@ from pileus.compute import neighbours, states
 from pileus.compute.driver import Power
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
-from pileus.compute.tasks import guests, placing
+from pileus.compute.tasks import disks, guests, placing
 from pileus.compute.tasks.servers import FAILURES, begin, program, step, undo
 from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
 
@@ -90,13 +90,20 @@ def shelve(run: Run, server: Server) -> Outcome:
     """Stop the guest and make an image of its disk.  Once that is whole, and not before, the guest can go."""
     if server.task_state != "shelving":
         return Hop(begin)
-    image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
         guests.ensure(run.cloud, server, "off")
-        neighbours.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
+        if not server.image_id:
+            return _put_away(run, server)
+        image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
+        neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
     except FAILURES as error:
         return Fail(str(error))
+    return _put_away(run, server)
+
+
+def _put_away(run: Run, server: Server) -> Outcome:
+    """Go on to take a server off its host whose disk is kept: in an image, or because it is a volume."""
     with run.cloud.db.begin() as tx:
         values = {"power_state": states.SHUTDOWN, "updated_at": run.cloud.clock.now()}
         written = store.change_if(tx, server, task_state="shelving_offloading", **values)
@@ -113,7 +120,8 @@ def offload(run: Run, server: Server) -> Outcome:
     with run.cloud.db.begin() as tx:
         if not store.change_if(tx, server, **values, availability_zone=None, fault=None):
             return Hop(begin)
-        neighbours.unbind(tx, run.cloud, guests.staying(server))
+        neighbours.network.unbind(tx, run.cloud, guests.staying(server))
+        disks.park(tx, run.cloud, server.id)
         guests.log_event(tx, run.cloud, server)
     return Done()
 
@@ -126,18 +134,23 @@ def unshelve(run: Run, server: Server) -> Outcome:
     if server.host is None:
         with run.cloud.db.begin() as tx:
             choice = placing.claim(tx, run.cloud, server, {})
-            values = {"host": choice.host, "availability_zone": choice.zone, "root_image_id": server.aside["image_id"]}
+            values = {
+                "host": choice.host,
+                "availability_zone": choice.zone,
+                "root_image_id": (server.aside or {}).get("image_id"),
+            }
             if choice.host and store.change_if(tx, server, **values):
-                neighbours.bind(tx, run.cloud, guests.staying(server), choice.host)
+                neighbours.network.bind(tx, run.cloud, guests.staying(server), choice.host)
         return Hop(unshelve) if choice.host else Fail(choice.why)
     try:
         guests.ensure(run.cloud, server, "on")
     except FAILURES as error:
         return _put_back(run, server, str(error))
-    neighbours.delete_image(run.cloud, server.project_id, server.aside["image_id"])
+    if image_id := (server.aside or {}).get("image_id"):
+        neighbours.images.delete_image(run.cloud, server.project_id, image_id)
     now = run.cloud.clock.now()
     values = {"vm_state": "active", "power_state": states.RUNNING, "launched_at": now, "aside": None, "fault": None}
-    return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
+    return Done() if guests.finish_start(run.cloud, server, **values) else Hop(begin)
 
 
 def _put_back(run: Run, server: Server, why: str) -> Outcome:
@@ -145,5 +158,6 @@ def _put_back(run: Run, server: Server, why: str) -> Outcome:
     undo(run.cloud, server)
     with run.cloud.db.begin() as tx:
         if store.change_if(tx, server, host=None, availability_zone=None):
-            neighbours.unbind(tx, run.cloud, guests.staying(server))
+            neighbours.network.unbind(tx, run.cloud, guests.staying(server))
+            disks.park(tx, run.cloud, server.id)
     return Fail(why)

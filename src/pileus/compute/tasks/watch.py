@@ -93,7 +93,7 @@ def sweep(cloud: Cloud) -> None:
     """Let go of the images' files that no server is made of any more."""
     with cloud.db.read() as tx:
         used = store.images_used(tx)
-    neighbours.sweep_bases(cloud, used)
+    neighbours.images.sweep_bases(cloud, used)
 
 
 LOOPS = (Loop("compute.watch", WATCH_SECONDS, watch), Loop("compute.sweep", SWEEP_SECONDS, sweep))

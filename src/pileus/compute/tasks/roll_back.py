@@ -1,0 +1,70 @@
+"""What becomes of a volume that could not be attached to a server, or detached: all is as it was before it was asked for."""
+
+import logging
+
+from pileus.compute import neighbours
+from pileus.compute.store import server_volumes as store
+from pileus.compute.store.server_volumes import Mapped
+from pileus.compute.store.servers import Server
+from pileus.compute.tasks import disks, guests
+from pileus.kernel.bus import HostUnknown
+from pileus.kernel.context import Cloud
+from pileus.kernel.errors import Fault
+
+log = logging.getLogger(__name__)
+
+REFUSALS: tuple[type[Exception], ...] = (Fault, HostUnknown, *neighbours.volumes.REFUSALS)
+
+
+def undo_attach(cloud: Cloud, server: Server, row: Mapped, why: str) -> None:
+    """Give a volume back that the guest did not get.  May be repeated.
+
+    :raises VolumeDriverError: when its back end cannot take the way to it back.
+    """
+    disks.disconnect_one(cloud, row.attachment_id)
+    with cloud.db.begin() as tx:
+        if store.change_if(tx, row, request_id=""):
+            disks.release_one(tx, cloud, row)
+            guests.log_event(tx, cloud, server, why, "compute_attach_volume", row.request_id)
+
+
+def keep(cloud: Cloud, server: Server, row: Mapped, why: str) -> None:
+    """Leave a volume attached that the guest did not let go of.  May be repeated."""
+    with cloud.db.begin() as tx:
+        if store.change_if(tx, row, state="attached", request_id=""):
+            neighbours.volumes.abort_detach(tx, cloud, row.attachment_id)
+            guests.log_event(tx, cloud, server, why, "compute_detach_volume", row.request_id)
+
+
+def give_back(cloud: Cloud, server: Server, row: Mapped) -> None:
+    """Let go of a volume that the guest has let go of.  May be repeated.
+
+    :raises VolumeDriverError: when its back end cannot take the way to it back.
+    """
+    disks.disconnect_one(cloud, row.attachment_id)
+    with cloud.db.begin() as tx:
+        if store.change_if(tx, row, request_id=""):
+            disks.release_one(tx, cloud, row)
+            guests.log_event(tx, cloud, server, "", "compute_detach_volume", row.request_id)
+
+
+def roll_back(cloud: Cloud, server: Server, why: str) -> bool:
+    """Take back what is under way with the volumes of a server, its time being over; tells whether anything was."""
+    with cloud.db.read() as tx:
+        rows = [row for row in store.of(tx, server.id) if row.state in store.PENDING]
+    for row in rows:
+        if row.state == "detaching" and not row.forced:
+            keep(cloud, server, row, why)
+            continue
+        try:
+            disks.disconnect_one(cloud, row.attachment_id)
+        except REFUSALS as error:
+            log.warning(
+                "attachment %s of server %s is given back, its way could not be taken: %s", row.attachment_id, server.id, error
+            )
+        with cloud.db.begin() as tx:
+            if store.change_if(tx, row, request_id=""):
+                disks.release_one(tx, cloud, row)
+                event = "compute_attach_volume" if row.state == "attaching" else "compute_detach_volume"
+                guests.log_event(tx, cloud, server, why, event, row.request_id)
+    return bool(rows)
