@@ -15,8 +15,7 @@ never believed before that.
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -73,14 +72,6 @@ class Manifest(msgspec.Struct, frozen=True):
     def indexes(self) -> int:
         """How many indexes it has."""
         return index_count(self.size_bytes)
-
-
-@dataclass(frozen=True)
-class Index:
-    """One index: the entries of its chunks, in order, and its number."""
-
-    number: int
-    entries: Entries
 
 
 def index_count(size_bytes: int) -> int:
@@ -162,17 +153,22 @@ def decode_index(data: bytes, number: int, count: int, chain_length: int, name: 
 # ---- segments
 
 
-def encode_segment(number: int, chunks: Mapping[int, bytes]) -> bytes:
-    """Write a segment: its number, and chunks by their number in it; each is compressed if that makes it smaller."""
+def encode_segment(number: int, chunks: Mapping[int, bytes], each: Callable[..., Iterable[bytes]] = map) -> bytes:
+    """Write a segment: its number, and chunks by their number in it; each is compressed if that makes it smaller.
+
+    :param each: like `map`, may work at several chunks at once.
+    """
     heads, bodies = [], []
-    for chunk, data in chunks.items():
-        packed = zlib.compress(data, LEVEL)
-        small = len(packed) < len(data)
-        body = packed if small else data
-        heads.append(PART.pack(chunk, small, len(body)))
+    for (chunk, data), body in zip(chunks.items(), each(_pack, chunks.values()), strict=True):
+        heads.append(PART.pack(chunk, len(body) < len(data), len(body)))
         bodies.append(body)
-    whole = b"".join([HEAD.pack(SEGMENT_MAGIC, number), len(heads).to_bytes(2), *heads, *bodies])
+    whole = b"".join([HEAD.pack(SEGMENT_MAGIC, number), len(heads).to_bytes(2, "big"), *heads, *bodies])
     return whole + digest_of(whole)
+
+
+def _pack(data: bytes) -> bytes:
+    packed = zlib.compress(data, LEVEL)
+    return packed if len(packed) < len(data) else data
 
 
 class Segment:
@@ -189,7 +185,7 @@ class Segment:
         self._places = dict(self._read_places(len(body)))
 
     def _read_places(self, end: int) -> Iterator[tuple[int, tuple[bool, int, int]]]:
-        count = int.from_bytes(self._data[HEAD.size : HEAD.size + 2])
+        count = int.from_bytes(self._data[HEAD.size : HEAD.size + 2], "big")
         start = HEAD.size + 2
         at = start + count * PART.size
         if at > end:

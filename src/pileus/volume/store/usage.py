@@ -7,6 +7,7 @@ from collections import Counter
 
 from sqlalchemy import Connection, func, select
 
+from pileus.volume.store import backups
 from pileus.volume.tables.groups import groups
 from pileus.volume.tables.volumes import snapshots, volumes
 
@@ -27,10 +28,5 @@ def count(tx: Connection, project_id: str) -> Counter[str]:
                 used["gigabytes" + suffix] += int(size_gib)
     query_groups = select(func.count()).select_from(groups).where(groups.c.project_id == project_id)
     used["groups"] = tx.execute(query_groups).scalar_one()
-    used["backups"], used["backup_gigabytes"] = count_backups(tx, project_id)
+    used["backups"], used["backup_gigabytes"] = backups.usage(tx, project_id)
     return used
-
-
-def count_backups(tx: Connection, project_id: str) -> tuple[int, int]:
-    """Return how many backups a project has, and their size in GiB."""
-    return 0, 0
