@@ -19,6 +19,10 @@ class HostUnusable(Exception):
 
 
 NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "ip")}
+NEEDED_FOR_VOLUMES = {
+    "file": ("qemu-storage-daemon", "qemu-img", "setpriv"),
+    "nfs": ("qemu-storage-daemon", "qemu-img", "setpriv"),
+}
 
 
 @dataclass
@@ -84,7 +88,9 @@ def _require(settings: Settings) -> None:
     if chosen and os.geteuid() != 0:
         raise HostUnusable("Guests and networks need root. Run as root, or set hypervisor and network_driver to fake.")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    missing = [program for name in chosen for program in NEEDED[name] if not shutil.which(program, path=path)]
+    wanted = {program for name in chosen for program in NEEDED[name]}
+    wanted |= {program for each in _named_backends(settings) for program in NEEDED_FOR_VOLUMES.get(each.kind, ())}
+    missing = sorted(program for program in wanted if not shutil.which(program, path=path))
     if missing:
         raise HostUnusable(f"Not installed: {', '.join(missing)}. `pileus doctor` says how to install them.")
 
@@ -109,11 +115,17 @@ def _fake_network() -> Any:
 
 def _backends(settings: Settings) -> dict[str, Any]:
     """Build the volume back ends by name."""
+    return {
+        each.name: backends.build(each, Path(settings.state_dir), settings.name, settings.host)
+        for each in _named_backends(settings)
+    }
+
+
+def _named_backends(settings: Settings) -> tuple[backends.Named, ...]:
     try:
-        named = backends.read(settings.volume_backends)
+        return backends.read(settings.volume_backends)
     except ValueError as error:
         raise HostUnusable(f"Setting volume_backends: {error}.") from None
-    return {each.name: backends.build(each, Path(settings.state_dir), settings.name) for each in named}
 
 
 def _network(settings: Settings) -> Any:

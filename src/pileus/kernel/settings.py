@@ -62,7 +62,7 @@ class Settings:
     )
     # volume
     volume_backends: str = _setting(
-        "fake",
+        "file",
         "back ends for volumes, with commas: NAME, NAME=KIND or NAME=KIND:WHERE; kinds: file, iscsi, lvm, nfs, rbd, fake",
     )
     volume_wipe: str = _setting("punch", "what deleting does to a volume's data: none, zero, shred or punch (holes)")

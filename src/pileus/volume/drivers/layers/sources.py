@@ -1,0 +1,163 @@
+"""The first layers of a volume: blank, of an image, encrypted, or with all its room taken at once.
+
+The content of an image is taken by a second name for its file and an empty layer over it where that is possible, else by a
+copy; either way the volume outlives the image.  What the header of a file says is never trusted beyond its size.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pileus.volume.driver import GIB, Source, VolumeDriverError, VolumeSpec
+from pileus.volume.drivers.layers import copying, qcow2
+from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, run
+from pileus.volume.drivers.layers.tree import Tree, format_of
+
+LUKS = "iter-time=10"
+"""The passphrase is a random key of full strength, so that stretching it gains nothing."""
+
+
+def build(tree: Tree, spec: VolumeSpec) -> list[Path]:
+    """Build the layers of a new volume, its top last.  Nothing is left when it fails.
+
+    :raises VolumeDriverError: when the source does not fit or cannot be read.
+    :raises OSError: when there is no room.
+    """
+    built: list[Path] = []
+    try:
+        if spec.luks_key and (spec.source is None or spec.source.kind == "image"):
+            _encrypted(tree, spec, built)
+        elif spec.source is None:
+            _blank(tree, spec, built)
+        elif spec.source.kind == "image":
+            _image(tree, spec, spec.source, built)
+        else:
+            raise VolumeDriverError("a volume or a snapshot is no file")
+        return built
+    except BaseException:
+        discard(built)
+        raise
+
+
+def discard(built: Sequence[Path]) -> None:
+    """Remove layers that were being built."""
+    for path in built:
+        path.unlink(missing_ok=True)
+
+
+def over(tree: Tree, layer: str, size_bytes: int) -> Path:
+    """Build a layer with the content of another one, which nobody writes to any more.
+
+    :raises OSError: when there is no room.
+    """
+    if format_of(layer) == "raw" and tree.reflinks:
+        built = tree.begin("raw")
+        if copying.clone(tree.path(layer), built):
+            _grow(built, size_bytes)
+            return built
+    return tree.overlay(layer, size_bytes)
+
+
+def filled(tree: Tree, layer: str, size_bytes: int, built: list[Path]) -> None:
+    """Build a copy of a layer with all its room taken."""
+    path = _taken(tree, size_bytes, built)
+    _convert(["-f", format_of(layer), str(tree.path(layer))], path)
+
+
+def _blank(tree: Tree, spec: VolumeSpec, built: list[Path]) -> None:
+    if not spec.thin:
+        _taken(tree, spec.size_bytes, built)
+        return
+    path = tree.begin("raw")
+    built.append(path)
+    path.touch(0o600)
+    _grow(path, spec.size_bytes)
+
+
+def _taken(tree: Tree, size_bytes: int, built: list[Path]) -> Path:
+    path = tree.begin("raw")
+    built.append(path)
+    with path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
+        os.fsync(file.fileno())
+    return path
+
+
+def _image(tree: Tree, spec: VolumeSpec, source: Source, built: list[Path]) -> None:
+    image = Path(source.path)
+    _require_fit(spec, source)
+    if not spec.thin:
+        _convert(["-f", source.disk_format, str(image)], _taken(tree, spec.size_bytes, built))
+        return
+    path = tree.begin(source.disk_format)
+    if source.disk_format == "raw" and tree.reflinks and copying.clone(image, path):
+        built.append(path)
+        _grow(path, spec.size_bytes)
+        return
+    linked = tree.begin(source.disk_format, of_image=True)
+    if copying.link(image, linked):
+        built.append(linked)
+    else:
+        built.append(path)
+        copying.copy(image, path)
+        if source.disk_format == "raw":
+            _grow(path, spec.size_bytes)
+            return
+    if source.disk_format == "qcow2":
+        qcow2.require_alone(built[-1])
+    built.append(tree.overlay(built[-1].name, spec.size_bytes))
+
+
+def _encrypted(tree: Tree, spec: VolumeSpec, built: list[Path]) -> None:
+    """Write a LUKS container as large as the volume: what it holds is smaller by its header."""
+    path = tree.begin("raw")
+    built.append(path)
+    reader, writer = os.pipe()
+    os.write(writer, spec.luks_key.encode())
+    os.close(writer)
+    try:
+        secret = ["--object", f"secret,id=key,file=/dev/fd/{reader}"]
+        if spec.source is None:
+            content_bytes = spec.size_bytes - _luks_header_bytes()
+            options = ["create", "-q", *secret, "-f", "luks", "-o", f"key-secret=key,{LUKS}", str(path), str(content_bytes)]
+        else:
+            content_bytes = _require_fit(spec, spec.source, _luks_header_bytes())
+            source = ["-f", spec.source.disk_format, spec.source.path]
+            options = ["convert", "-q", *secret, "-O", "luks", "-o", f"key-secret=key,{LUKS}", *source, str(path)]
+        run([QEMU_IMG, *options], COPY_SECONDS, keep_fd=reader)
+    finally:
+        os.close(reader)
+    _grow(path, spec.size_bytes)
+
+
+def _luks_header_bytes() -> int:
+    """LUKS 1 as QEMU writes it: a header and eight slots for keys of 64 bytes in 4,000 stripes, up to 4,040 sectors."""
+    return 4040 * 512
+
+
+def _require_fit(spec: VolumeSpec, source: Source, header_bytes: int = 0) -> int:
+    """Return how large an image's content is.  :raises VolumeDriverError: when the volume cannot hold it."""
+    path = Path(source.path)
+    try:
+        size_bytes = qcow2.require_alone(path).size_bytes if source.disk_format == "qcow2" else path.stat().st_size
+    except OSError as error:
+        raise VolumeDriverError(f"cannot read the image {path.name}: {error.strerror}") from error
+    if size_bytes + header_bytes > spec.size_bytes:
+        raise VolumeDriverError(
+            f"a volume of {spec.size_gib} GiB cannot hold an image of {(size_bytes + header_bytes) / GIB:.2f} GiB"
+        )
+    return size_bytes
+
+
+def _convert(source: list[str], target: Path) -> None:
+    run([QEMU_IMG, "convert", "-q", "-n", "-S", "0", *source[:2], "-O", "raw", source[2], str(target)], COPY_SECONDS)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _grow(path: Path, size_bytes: int) -> None:
+    """Make a raw file larger, never smaller, and sync it."""
+    with path.open("r+b") as file:
+        if os.fstat(file.fileno()).st_size < size_bytes:
+            os.ftruncate(file.fileno(), size_bytes)
+        os.fsync(file.fileno())

@@ -1,0 +1,285 @@
+"""The layers of a back end's volumes and snapshots, in one directory.
+
+    volumes/<volume id>.json     the head of a volume: its size, its top layer, its snapshots, who is connected
+    layers/<layer>.raw|.qcow2    a layer; a qcow2 layer names the one below it.  Only the top of a volume is written to
+    building/                    layers that are being made, and never seen
+    trash/<wipe>.<volume id>.<layer>     layers that nobody needs any more, on their way out
+    unmanaged/                   files that are no volumes (yet)
+    locks/
+
+A volume is there when its head is; a head is replaced in one step, after the layers that it names are on the disk.  So what
+a killed process leaves behind are layers that no head reaches, and `sweep` takes them away.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from pileus.volume.driver import Connector, DiskFormat, VolumeDriverError, Wipe
+from pileus.volume.drivers.layers import copying, qcow2
+from pileus.volume.drivers.layers.locks import Locks
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+FOLDERS = ("volumes", "layers", "building", "trash", "unmanaged", "locks")
+OF_IMAGE = "i"
+SPARE_BYTES = 65536
+FORGOTTEN_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A snapshot: the layer that nobody writes to any more, and how large the volume was."""
+
+    layer: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known of a volume.  `released` are snapshots that the cloud let go of and that stay on the back end."""
+
+    id: str
+    size_bytes: int
+    top: str
+    snapshots: dict[str, Kept] = field(default_factory=dict)
+    connectors: dict[str, Connector] = field(default_factory=dict)
+    released: dict[str, Kept] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def layers(self) -> set[str]:
+        """The layers that it names itself."""
+        return {self.top, *(kept.layer for kept in (*self.snapshots.values(), *self.released.values()))}
+
+
+def checked(text: str) -> str:
+    """Return an id that can be part of a file's name.
+
+    :raises VolumeDriverError: when it cannot.
+    """
+    if not IDENTIFIER.fullmatch(text):
+        raise VolumeDriverError(f"{text!r} is no identifier")
+    return text
+
+
+def format_of(layer: str) -> DiskFormat:
+    """Return the format of a layer, which its name tells."""
+    return cast(DiskFormat, layer.rpartition(".")[2])
+
+
+def is_of_image(layer: str) -> bool:
+    """Whether a layer is the file of an image under a second name: it is never written to."""
+    return layer.startswith(OF_IMAGE)
+
+
+class Tree:
+    """The directory.  `shared` by several hosts: locks hold between them."""
+
+    def __init__(self, directory: Path, *, shared: bool = False) -> None:
+        self.directory, self._shared = directory, shared
+        for folder in FOLDERS:
+            (directory / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.locks = Locks(directory / "locks" if shared else None)
+        self._alone = threading.RLock()
+        self._depth = 0
+        self.reflinks = not shared and copying.reflinks(directory / "layers")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes which layers are needed meanwhile.  For moments only."""
+        with self._alone:
+            self._depth += 1
+            try:
+                if self._depth > 1:
+                    yield
+                    return
+                with (self.directory / "locks" / "tree.lock").open("a") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    yield
+            finally:
+                self._depth -= 1
+
+    def head(self, volume_id: str) -> Head | None:
+        """Return the head of a volume, or None when there is none."""
+        path = self.directory / "volumes" / f"{checked(volume_id)}.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Head)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise VolumeDriverError(f"{path} is damaged: {error}") from error
+
+    def require(self, volume_id: str) -> Head:
+        """Return the head of a volume.  :raises VolumeDriverError: when there is none."""
+        found = self.head(volume_id)
+        if found is None:
+            raise VolumeDriverError(f"There is no volume {volume_id}.")
+        return found
+
+    def kept(self, volume_id: str, snapshot_id: str) -> Kept:
+        """Return a snapshot.  :raises VolumeDriverError: when there is none."""
+        found = self.require(volume_id).snapshots.get(snapshot_id)
+        if found is None:
+            raise VolumeDriverError(f"There is no snapshot {snapshot_id} of volume {volume_id}.")
+        return found
+
+    def heads(self) -> list[Head]:
+        """Return the heads of all volumes."""
+        with os.scandir(self.directory / "volumes") as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(".json")]
+        return [head for name in names if (head := self.head(name.removesuffix(".json"))) is not None]
+
+    def keep(self, head: Head, *, vital: bool = False) -> Head:
+        """Write a head down, whole or not at all.  What gives room back is `vital`: there is some room kept for it.
+
+        :raises OSError: when there is no room.
+        """
+        spare = self.directory / "locks" / "spare"
+        try:
+            return self._keep(head)
+        except OSError:
+            if not vital or not spare.exists():
+                raise
+        spare.unlink(missing_ok=True)
+        return self._keep(head)
+
+    def _keep(self, head: Head) -> Head:
+        folder = self.directory / "volumes"
+        new = folder / f".{head.id}.new"
+        with new.open("wb") as file:
+            file.write(msgspec.json.encode(head))
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, folder / f"{head.id}.json")
+        copying.sync_directory(folder)
+        return head
+
+    def path(self, layer: str) -> Path:
+        """Return where a layer is."""
+        return self.directory / "layers" / layer
+
+    def begin(self, disk_format: DiskFormat, *, of_image: bool = False) -> Path:
+        """Return where a new layer may be built, under the name that it will have."""
+        return self.directory / "building" / f"{OF_IMAGE if of_image else ''}{secrets.token_hex(10)}.{disk_format}"
+
+    def publish(self, *built: Path) -> None:
+        """Give layers that are on the disk their place; while `alone`, with the head that names them written right after."""
+        for path in built:
+            os.rename(path, self.path(path.name))
+        copying.sync_directory(self.directory / "layers")
+
+    def overlay(self, layer: str, size_bytes: int) -> Path:
+        """Build an empty layer over another one."""
+        built = self.begin("qcow2")
+        qcow2.create(built, size_bytes, layer, format_of(layer))
+        return built
+
+    def chain(self, layer: str) -> list[str]:
+        """Return a layer and what is below it, from the top down."""
+        found = [layer]
+        while format_of(found[-1]) == "qcow2" and (below := qcow2.read(self.path(found[-1])).backing):
+            found.append(below)
+        return found
+
+    def size_bytes(self, layer: str) -> int:
+        """Return how large a layer's content is."""
+        path = self.path(layer)
+        return path.stat().st_size if format_of(layer) == "raw" else qcow2.read(path).size_bytes
+
+    def used_bytes(self, layers: Iterable[str]) -> int:
+        """Return the room that layers take."""
+        return sum(self.path(layer).stat().st_blocks * 512 for layer in layers)
+
+    def needed(self, heads: Iterable[Head]) -> set[str]:
+        """Return every layer that a head reaches."""
+        found: set[str] = set()
+        for start in {layer for head in heads for layer in head.layers()} - found:
+            for layer in self.chain(start):
+                if layer in found:
+                    break
+                found.add(layer)
+        return found
+
+    def users(self, layer: str) -> int:
+        """Return how many name a layer: heads, and layers over it."""
+        heads = self.heads()
+        layers = (name for name in self.needed(heads) if format_of(name) == "qcow2")
+        above = sum(qcow2.read(self.path(name)).backing == layer for name in layers)
+        kept = (kept.layer for head in heads for kept in (*head.snapshots.values(), *head.released.values()))
+        return above + sum(head.top == layer for head in heads) + sum(name == layer for name in kept)
+
+    def replace(self, before: Head, after: Head | None, wipe: Wipe, *built: Path) -> list[Path]:
+        """Put one head in the place of another (None: remove it) and throw away what nobody needs then; returns the trash.
+
+        :raises OSError: when there is no room.
+        """
+        with self.alone():
+            if built:
+                self.publish(*built)
+            reached = {layer for start in before.layers() for layer in self.chain(start)}
+            if after is None:
+                (self.directory / "volumes" / f"{before.id}.json").unlink(missing_ok=True)
+                copying.sync_directory(self.directory / "volumes")
+            else:
+                try:
+                    self.keep(after, vital=not built)
+                except OSError:
+                    self.throw_away((path.name for path in built), before.id, "none")
+                    raise
+            self._spare()
+            return self.throw_away(reached - self.needed(self.heads()), before.id, wipe)
+
+    def throw_away(self, layers: Iterable[str], volume_id: str, wipe: Wipe) -> list[Path]:
+        """Take layers out of the tree.  Files of images are never wiped: guests may stand on them, too."""
+        thrown = []
+        for layer in layers:
+            how = "none" if is_of_image(layer) else wipe
+            target = self.directory / "trash" / f"{how}.{volume_id}.{layer}"
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self.path(layer), target)
+                thrown.append(target)
+        return thrown
+
+    def trash(self, volume_id: str = "") -> list[tuple[Path, Wipe]]:
+        """Return what is on its way out, of one volume or of all, and how it is to be wiped."""
+        with os.scandir(self.directory / "trash") as entries:
+            paths = [Path(entry.path) for entry in entries]
+        parts = [(path, path.name.split(".")) for path in paths]
+        return [(path, cast(Wipe, part[0])) for path, part in parts if not volume_id or part[1] == volume_id]
+
+    def _spare(self) -> None:
+        """Keep a little room for the days when the disk is full."""
+        path = self.directory / "locks" / "spare"
+        if not path.exists():
+            with contextlib.suppress(OSError):
+                path.write_bytes(bytes(SPARE_BYTES))
+
+    def sweep(self) -> None:
+        """Take away what killed processes left: layers that no head reaches, and what was being built."""
+        with self.alone():
+            layers = {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
+            self._spare()
+            self.throw_away(layers - self.needed(self.heads()), "orphan", "punch")
+        for path in (self.directory / "building").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if not self._shared or path.stat().st_mtime < time.time() - FORGOTTEN_SECONDS:
+                    path.unlink()
+
+
+def with_connector(head: Head, connector: Connector) -> Head:
+    """Return a head with one who is connected."""
+    return replace(head, connectors={**head.connectors, connector.id: connector})
+
+
+def without_connector(head: Head, connector_id: str) -> Head:
+    """Return a head without one who was connected."""
+    return replace(head, connectors={id: each for id, each in head.connectors.items() if id != connector_id})

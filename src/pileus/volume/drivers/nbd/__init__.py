@@ -1,0 +1,1 @@
+"""Serving files as NBD exports: a QEMU storage daemon for each, found again, watched and started again when it dies."""
