@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 
 from pileus.kernel.db import Database
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def revision(db: Database) -> str | None:
