@@ -13,10 +13,14 @@ from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
 from pileus.volume.service import projects, types
 from pileus.volume.store import services
+from pileus.volume.tasks import adoption, copies, moves
 from pileus.volume.tasks import attachments as attachment_work
 from pileus.volume.tasks import snapshots as snapshot_work
 from pileus.volume.tasks import volumes as volume_work
 from pileus.volume.tasks.backends import Gauges
+
+FURTHER = (adoption, copies, moves)
+"""Modules that declare further steps of the programs."""
 
 LISTED = tuple(
     catalog.Listed(type, name, "/volume/v3/$(project_id)s", "8776/v3/$(project_id)s", "Block storage")

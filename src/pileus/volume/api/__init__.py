@@ -15,6 +15,7 @@ from pileus.volume.api import (
     snapshots,
     types,
     versions,
+    volume_actions,
     volume_metadata,
     volumes,
 )
@@ -24,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *attachments.routes,
     *volumes.routes,
     *volume_metadata.routes,
+    *volume_actions.routes,
     *snapshots.routes,
     *types.routes,
     *qos.routes,

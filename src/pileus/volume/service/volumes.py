@@ -147,6 +147,16 @@ def delete(ctx: Context, volume_id: str, *, force: bool = False, cascade: bool =
         remove_in(tx, ctx, volume, force=force, cascade=cascade)
 
 
+def force_delete(ctx: Context, volume_id: str) -> None:
+    """Begin to delete a volume, whatever its state; an admin's right.
+
+    :raises BadRequest: when it is attached, has snapshots, or is being migrated.
+    """
+    with ctx.cloud.db.begin() as tx:
+        volume = find(tx, ctx, volume_id, "volume_extension:volume_admin_actions:force_delete")
+        remove_in(tx, ctx, volume, force=True, cascade=False)
+
+
 def remove_in(tx: Connection, ctx: Context, volume: Volume, *, force: bool = False, cascade: bool = False) -> None:
     """Begin to delete a volume, in an open transaction.
 

@@ -1,20 +1,23 @@
 """What volumes are filled with: nothing, an image, another volume, a snapshot."""
 
 import errno
+import logging
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pileus.image.service import images
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Conflict, NotFound
-from pileus.volume.driver import GIB, Content, DiskFormat, Source, VolumeBackend, VolumeDriverError, VolumeSpec
+from pileus.volume.driver import Content, DiskFormat, Source, VolumeBackend, VolumeDriverError, VolumeSpec
 from pileus.volume.keys import KeyLost
 from pileus.volume.store import snapshots
 from pileus.volume.store import volumes as store
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import backends, keys
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 4 * 1024 * 1024
 FORMATS: dict[str, DiskFormat] = {"raw": "raw", "iso": "raw", "ami": "raw", "qcow2": "qcow2"}
@@ -48,7 +51,7 @@ def make(cloud: Cloud, volume: Volume) -> None:
     backend = backends.of(cloud, volume)
     key = luks_key(cloud, volume)
     if volume.image_id:
-        with_image(cloud, volume, backend, key)
+        with_image(cloud, volume.image_id, spec_of(volume, key), backend)
         return
     origin = origin_of(cloud, volume)
     spec = spec_of(volume, key)
@@ -59,9 +62,9 @@ def make(cloud: Cloud, volume: Volume) -> None:
         source = (
             Source("snapshot", origin.snapshot_id, origin.volume_id) if kind == "snapshot" else Source("volume", origin.volume_id)
         )
-        backend.ensure(VolumeSpec(spec.id, spec.size_gib, source, spec.thin, spec.luks_key))
+        backend.ensure(replace(spec, source=source))
     else:
-        carry(cloud, origin, volume)
+        carry(cloud, origin, volume, str(volume.host))
 
 
 def luks_key(cloud: Cloud, volume: Volume) -> str:
@@ -89,13 +92,13 @@ def origin_of(cloud: Cloud, volume: Volume) -> Origin | None:
     return Origin(origin.host, origin.id, volume.snapshot_id or "")
 
 
-def carry(cloud: Cloud, origin: Origin, volume: Volume) -> None:
-    """Copy content to a volume on another back end, with all that encrypts it.  May be repeated.
+def carry(cloud: Cloud, origin: Origin, volume: Volume, host: str) -> None:
+    """Copy content to a volume on another back end, `host`, with all that encrypts it.  May be repeated.
 
     :raises VolumeDriverError: when a back end cannot.
     :raises HostUnknown: when a back end is not there.
     """
-    target = backends.of(cloud, volume)
+    target = backends.named(cloud, host)
     target.ensure(spec_of(volume))
     source = backends.named(cloud, origin.host).open(origin.volume_id, origin.snapshot_id)
     try:
@@ -128,29 +131,29 @@ def copy(source: Content, target: Content) -> None:
 # ---- images
 
 
-def with_image(cloud: Cloud, volume: Volume, backend: VolumeBackend, key: str = "") -> None:
-    """Make a volume of its image's file, which is kept for as long as it takes.  May be repeated.
+def with_image(cloud: Cloud, image_id: str, spec: VolumeSpec, backend: VolumeBackend) -> None:
+    """Make a volume of an image's file, which is kept for as long as it takes.  May be repeated.
 
+    :raises VolumeDriverError: when the back end cannot.
     :raises Unfit: when the image is gone, or no disk that fits.
     """
-    kept = kept_path(cloud, volume.id)
+    kept = kept_path(cloud, spec.id)
     try:
-        file = images.path(cloud, str(volume.image_id))
+        file = images.path(cloud, image_id)
     except (NotFound, Conflict) as error:
-        if backend.observe(volume.id) is None:
+        if backend.observe(spec.id) is None:
             raise Unfit(error.message) from error
         return  # the volume has been made, whatever became of the image
     disk_format = FORMATS.get(file.disk_format)
     if disk_format is None:
-        raise Unfit(f"Image {volume.image_id} is unacceptable: volumes are not made of format {file.disk_format}.")
-    if file.virtual_size_bytes > volume.size_gib * GIB:
-        raise Unfit(f"Image {volume.image_id} has {file.virtual_size_bytes} bytes and does not fit in {volume.size_gib} GiB.")
+        raise Unfit(f"Image {image_id} is unacceptable: volumes are not made of format {file.disk_format}.")
+    if file.virtual_size_bytes > spec.size_bytes:
+        raise Unfit(f"Image {image_id} has {file.virtual_size_bytes} bytes and does not fit in {spec.size_gib} GiB.")
     try:
         keep(Path(file.path), kept)
-        source = Source("image", str(volume.image_id), path=str(kept), disk_format=disk_format)
-        backend.ensure(VolumeSpec(volume.id, volume.size_gib, source, volume.thin, key))
+        backend.ensure(replace(spec, source=Source("image", image_id, path=str(kept), disk_format=disk_format)))
     except FileNotFoundError:
-        raise Unfit(f"Image {volume.image_id} was deleted.") from None
+        raise Unfit(f"Image {image_id} was deleted.") from None
     except OSError as error:
         raise VolumeDriverError(f"The image could not be kept: {error}") from error
     finally:

@@ -33,6 +33,13 @@ def pools(tx: Connection, cloud: Cloud, capacities: Mapping[str, Capacity]) -> l
     return found
 
 
+def room_gib(cloud: Cloud, host: str) -> float:
+    """Return how much more volumes of a host may take; 0 for one that does not say."""
+    capacities = cloud.part(Gauges).read(cloud)
+    with cloud.db.read() as tx:
+        return next((pool.room_gib for pool in pools(tx, cloud, capacities) if pool.host == host), 0.0)
+
+
 def pool_host(name: str) -> str:
     """Return HOST@BACKEND#POOL of a back end, HOST@BACKEND."""
     return f"{name}#{name.rpartition('@')[2]}"

@@ -27,7 +27,7 @@ program = Program("volume.snapshot")
 ACTION_SECONDS = 600.0
 BUSY_SECONDS = 0.2
 REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError, HostUnknown)
-STEPS = {"creating": "take", "deleting": "drop", "managing": "adopt", "unmanaging": "disown"}
+STEPS = {"creating": "take", "deleting": "drop", "managing": "adopt_snapshot", "unmanaging": "disown_snapshot"}
 
 
 def go(tx: Connection, cloud: Cloud, snapshot_id: str, status: str, memo: dict[str, str] | None = None) -> None:

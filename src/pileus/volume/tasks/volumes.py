@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pileus.image.service import snapshots as image_making
 from pileus.kernel import tasks
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
@@ -171,7 +172,8 @@ def delete(run: Run, volume: Volume) -> Outcome:
             _drop_snapshot(run.cloud, volume, snapshot)
         for attachment in left:
             attachments.disconnect_from(run.cloud, volume, attachment.id)
-        for host in {volume.host, (volume.aside or {}).get("to_host"), (volume.aside or {}).get("from_host")} - {None}:
+        clear_aside(run.cloud, volume)
+        for host in {volume.host, (volume.aside or {}).get("from_host")}:
             destroy(run.cloud, host, volume.id)
     except REFUSALS as error:
         return Fail(str(error))
@@ -206,6 +208,8 @@ def extend(run: Run, volume: Volume) -> Outcome:
     """Grow a volume, and tell those who use it."""
     if volume.status != states.EXTENDING:
         return Hop(begin)
+    if placing.room_gib(run.cloud, str(volume.host)) < 0:
+        return _take_back(run, volume)
     try:
         backends.of(run.cloud, volume).ensure(contents.spec_of(volume, contents.luks_key(run.cloud, volume)))
     except UNABLE as error:
@@ -217,6 +221,19 @@ def extend(run: Run, volume: Volume) -> Outcome:
         server_ids = [attachment.server_id for attachment in attached if attachment.server_id]
         facts = {"volume_id": volume.id, "server_ids": server_ids, "size_gib": volume.size_gib}
         run.cloud.events.publish(tx, run.cloud, "volume.extended", facts)
+    return Done()
+
+
+def _take_back(run: Run, volume: Volume) -> Outcome:
+    """Leave a volume as it was, for want of room."""
+    aside = volume.aside or {}
+    with run.cloud.db.begin() as tx:
+        if not settle(tx, run.cloud, volume, **aside.get("if_failed", {})):
+            return Hop(begin)
+        messages.report(
+            tx, run.cloud, project_id=volume.project_id, request_id=aside.get("request_id", ""),
+            resource_type=messages.VOLUME, resource_uuid=volume.id, action="extend", detail="no-backend",
+        )  # fmt: skip
     return Done()
 
 
@@ -265,10 +282,13 @@ def give_up(run: Run, volume: Volume) -> Outcome:
     aside = volume.aside or {}
     values: dict[str, Any] = {"status": status or volume.before, "before": "", "aside": None, "reported_error": why}
     values |= aside.get("if_failed", {})
+    if "from_host" in aside:
+        values["migration_status"] = "success"  # the volume has been moved; what could not be removed stays behind
+    elif volume.migration_status not in (None, "success"):
+        values["migration_status"] = "error"
     if volume.status == states.CREATING and volume.host is None:
         action, detail = "schedule", "no-backend"
-    if to_host := aside.get("to_host"):
-        _clear(run.cloud, to_host, volume.id)
+    clear_aside(run.cloud, volume)
     with run.cloud.db.begin() as tx:
         if not store.change_if(tx, volume, updated_at=run.cloud.clock.now(), **values):
             return Hop(begin, ACTION_SECONDS)
@@ -279,17 +299,22 @@ def give_up(run: Run, volume: Volume) -> Outcome:
                 tx, run.cloud, project_id=volume.project_id, request_id=aside.get("request_id", ""),
                 resource_type=messages.VOLUME, resource_uuid=volume.id, action=action, detail=detail,
             )  # fmt: skip
-        if volume.status == states.CREATING:
+        if volume.status in (states.CREATING, states.DOWNLOADING):
             run.cloud.events.publish(tx, run.cloud, "volume.failed", {"volume_id": volume.id, "why": why})
     return Done()
 
 
-def _clear(cloud: Cloud, host: str, volume_id: str) -> None:
-    """Leave nothing on a host where that can be."""
-    try:
-        destroy(cloud, host, volume_id)
-    except REFUSALS as error:
-        log.warning("volume %s: what was made of it on %s stays there: %s", volume_id, host, error)
+def clear_aside(cloud: Cloud, volume: Volume) -> None:
+    """Leave nothing of what was being made beside a volume where that can be: on other back ends, and as an image."""
+    aside = volume.aside or {}
+    for host, id in ((aside.get("to_host"), volume.id), (volume.host, aside.get("beside_id"))):
+        try:
+            if id is not None:
+                destroy(cloud, host, id)
+        except REFUSALS as error:
+            log.warning("volume %s: what was made of it on %s stays there: %s", volume.id, host, error)
+    if image_id := aside.get("upload_image_id"):
+        image_making.fail(cloud, image_id)
 
 
 program.on_fail(program.steps["give_up"])
