@@ -27,7 +27,7 @@ def main() -> None:
     """Run everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", default=os.environ.get("ONLY", "identity,compute,network,image"), help="parts of the load driver"
+        "--only", default=os.environ.get("ONLY", "identity,compute,network,image,volume,object"), help="parts of the load driver"
     )
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
@@ -59,6 +59,7 @@ def measure(only: str) -> dict[str, Any]:
 
 def _environment() -> dict[str, str]:
     fake = {"HYPERVISOR": "fake", "NETWORK_DRIVER": "fake", "LISTEN": LISTEN, "NAME": "pileus-bench", "FAKE_HOSTS": "10"}
+    fake["VOLUME_BACKENDS"] = "fake"
     return {**os.environ, **{f"PILEUS_{name}": value for name, value in fake.items()}}
 
 

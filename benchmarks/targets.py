@@ -41,6 +41,13 @@ TARGETS = (
     Target("image list 500 (CPU ms)", "image.list_500", CPU, 142, 12),
     Target("image upload 1 GiB (MB/s)", "image.upload", "MBps", 152, 450, more=True),
     Target("image download 1 GiB (MB/s)", "image.download", "MBps", 2089, 2475, more=True),
+    Target("50 volumes to available (wall s)", "volume.create_50", WALL, 7.3, 1),
+    Target("volume list 50 (CPU ms)", "volume.list_50.c8", CPU, 27, 3),
+    Target("object PUT 1 KiB, 32 at once (CPU ms)", "object.put_1k.c32", CPU, 7.2, 1.2),
+    Target("object GET 1 KiB, 32 at once (CPU ms)", "object.get_1k.c32", CPU, 4.1, 0.5),
+    Target("object PUT 256 MiB (MB/s)", "object.put_256m", "MBps", 197, 500, more=True),
+    Target("object GET 256 MiB (MB/s)", "object.get_256m", "MBps", 398, 1500, more=True),
+    Target("container listing of 10,000 (CPU ms)", "object.list_10000", CPU, 210, 25),
     Target("idle memory of the process (MiB)", "idle", "memory_mib", 4221, 150),
     Target("cold start, second run (wall s)", "start", WALL, 62, 2),
 )
