@@ -40,15 +40,29 @@ def size_bytes(live: Live, node_name: str) -> int:
     raise DriverError(f"QEMU has no node {node_name}")
 
 
-def make(live: Live, disk: DiskSpec) -> None:
+def make(live: Live, disk: DiskSpec, seen_bytes: int | None = None) -> None:
+    """Make the objects and nodes of a volume; with `seen_bytes`, of only so much of it.
+
+    :raises DriverError: when QEMU refuses; then there are none.
+    """
     for each in nodes.objects(disk):
         live.execute("object-add", each.options | ({"data": each.secret} if each.secret else {}))
     try:
-        live.execute("blockdev-add", nodes.stack(disk, live.place), timeout_seconds=BLOCK_SECONDS)
+        live.execute("blockdev-add", nodes.stack(disk, live.place, seen_bytes), timeout_seconds=BLOCK_SECONDS)
     except DriverError:
         if not live.process.ended(0):
             remove(live, disk)
         raise
+
+
+def widen(live: Live, disk: DiskSpec) -> None:
+    """Let the guest see the whole of a volume of which it has seen the beginning."""
+    if nodes.window(disk) not in node_names(live):
+        return
+    options = {"options": [nodes.throttled(disk, nodes.content(disk))]}
+    live.execute("blockdev-reopen", options, timeout_seconds=BLOCK_SECONDS)
+    whole = {"node-name": nodes.top(disk), "size": size_bytes(live, nodes.content(disk))}
+    live.execute("block_resize", whole, timeout_seconds=BLOCK_SECONDS)
 
 
 def remove(live: Live, disk: DiskSpec) -> None:

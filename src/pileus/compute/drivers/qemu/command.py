@@ -22,6 +22,11 @@ TAP = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 Device = dict[str, object]
 
+# A guest that finds no room on the back end is halted, and goes on with the same write when it is told to: there may be room
+# then, and an I/O error would turn its file systems read-only.  All other errors are told to the guest.  Who else may write to a
+# volume is for its back end to say.
+VOLUME_POLICY: Device = {"werror": "enospc", "rerror": "report", "share-rw": True}
+
 
 def placed(record: Record) -> Record:
     """Return the record with a place for each device of its spec: the one it has, else the first that is free.
@@ -30,7 +35,7 @@ def placed(record: Record) -> Record:
     """
     spec = record.spec
     on_scsi = [record.device(disk) for disk in in_order(spec) if disk.bus == "scsi"]
-    on_pci = [RANDOM] + ([SCSI] if on_scsi else [])
+    on_pci = [RANDOM] + ([SCSI] if on_scsi or SCSI in record.slots else [])  # a controller stays when its last disk has gone
     on_pci += [record.device(disk) for disk in in_order(spec) if disk.bus == "virtio"]
     on_pci += [nic_device(nic) for nic in spec.nics]
     slots = numbered(record.slots, on_pci, SLOTS, "PCI slot")
@@ -73,7 +78,7 @@ def disk(spec: DiskSpec, record: Record) -> Device:
     serial = spec.serial or (spec.id if spec.kind == "volume" else "")
     device |= {"serial": serial} if serial else {}
     device |= {"bootindex": spec.boot_index} if spec.boot_index is not None else {}
-    device |= {"share-rw": True} if spec.kind == "volume" else {}
+    device |= VOLUME_POLICY if spec.kind == "volume" else {}
     name = record.device(spec)
     if spec.bus == "virtio":
         return _at(record.slots[name], name, device | {"driver": "virtio-blk-pci"})

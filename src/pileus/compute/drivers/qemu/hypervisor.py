@@ -263,7 +263,11 @@ class QemuHypervisor:
         elif spec.config_drive or not place.config_drive.exists():
             config_drive.write(place.config_drive, spec.config_drive)
         before = place.record()
-        taken = {device: slot for device, slot in before.slots.items() if not device.startswith(VOLUME)} if before else {}
+        taken = {
+            device: slot
+            for device, slot in (before.slots if before else {}).items()
+            if not device.startswith(VOLUME) and device != command.SCSI
+        }
         accelerator = "kvm" if host.virt_type(self._options.virt_type) == "kvm" else "tcg"
         record = command.placed(Record(spec, taken, accelerator))
         place.keep_record(record)

@@ -35,8 +35,6 @@ def swap(live: Live, record: Record, old_id: str, new: DiskSpec) -> None:
         live.place.keep_record(both)
         try:
             if _job(live, new) is None:
-                blocks.remove(live, new)
-                blocks.make(live, new)
                 _start_copy(live, old, new)
             _finish_copy(live, new, SWAP_SECONDS)
         except DriverError:
@@ -47,21 +45,26 @@ def swap(live: Live, record: Record, old_id: str, new: DiskSpec) -> None:
             raise
     elif nodes.top(new) not in blocks.volume_devices(live).values():
         raise DriverError(f"guest {live.place.guest_id} has no volume {old.id}")
+    drop(live, [new])
+    blocks.remove(live, old)
+    blocks.widen(live, new)
     record = live.place.record() or record
     disks = tuple(new if each.id == old.id else each for each in record.spec.disks if each.id != new.id)
     devices = {disk_id: name for disk_id, name in record.devices.items() if disk_id != old.id}
     live.place.keep_record(replace(record, spec=replace(record.spec, disks=disks), devices=devices))
-    drop(live, [new])
-    blocks.remove(live, old)
-    size_bytes = blocks.size_bytes(live, nodes.top(new))
-    live.execute("block_resize", {"node-name": nodes.top(new), "size": size_bytes})  # so that the guest looks again
     live.exchanges += 1
 
 
 def _start_copy(live: Live, old: DiskSpec, new: DiskSpec) -> None:
-    before, after = blocks.size_bytes(live, nodes.top(old)), blocks.size_bytes(live, nodes.top(new))
-    if after < before:
-        raise DriverError(f"volume {new.id} is smaller than volume {old.id}")
+    """Begin to copy.  QEMU copies to what is as large: a larger volume is seen through a window until it is in place."""
+    size_bytes = blocks.size_bytes(live, nodes.top(old))
+    blocks.remove(live, new)
+    blocks.make(live, new)
+    if (new_bytes := blocks.size_bytes(live, nodes.top(new))) < size_bytes:
+        raise DriverError(f"volume {new.id} of {new_bytes} bytes is smaller than volume {old.id} of {size_bytes}")
+    if new_bytes > size_bytes:
+        blocks.remove(live, new)
+        blocks.make(live, new, size_bytes)
     job: dict[str, object] = {"job-id": _job_id(new), "device": nodes.top(old), "target": nodes.top(new), "sync": "full"}
     job |= {"copy-mode": "write-blocking", "auto-dismiss": False}  # a guest that writes all the time cannot keep the end away
     live.execute("blockdev-mirror", job, timeout_seconds=blocks.BLOCK_SECONDS)

@@ -51,6 +51,7 @@ def exchange(live: Live, spec: GuestSpec, netns: str | None, unplug_seconds: flo
                 _plug(live, record, disk)
             else:
                 _limit(live, disk)
+                blocks.widen(live, disk)
                 _grow(live, disk)
     finally:
         live.exchanges += 1
