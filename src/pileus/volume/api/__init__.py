@@ -7,11 +7,14 @@ from pileus.kernel.errors import OverQuota
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
 from pileus.volume.api import (
+    adoption,
     attachments,
     extensions,
+    messages,
     qos,
     quotas,
     resource_filters,
+    services,
     snapshots,
     types,
     versions,
@@ -27,6 +30,9 @@ ROUTES: tuple[Route, ...] = (
     *volume_metadata.routes,
     *volume_actions.routes,
     *snapshots.routes,
+    *services.routes,
+    *messages.routes,
+    *adoption.routes,
     *types.routes,
     *qos.routes,
     *quotas.routes,

@@ -10,7 +10,7 @@ from pileus.volume.api.volume_queries import everyone, given_filters, read_pairs
 from pileus.volume.schemas import snapshots as schemas
 from pileus.volume.schemas.fields import TRUE, read_bool
 from pileus.volume.schemas.volumes import MetaBody, MetadataBody
-from pileus.volume.service import snapshots
+from pileus.volume.service import adoption, snapshots
 from pileus.volume.service.snapshots import Shown
 from pileus.volume.store.snapshot_search import COLUMNS, Search
 
@@ -98,7 +98,12 @@ def _tell(call: Call, id: str, given: schemas.Progress) -> None:
     snapshots.tell(call.ctx, id, given.status, given.progress)
 
 
+def _unmanage(call: Call, id: str, _: Any) -> None:
+    adoption.unmanage_snapshot(call.ctx, id)
+
+
 ACTIONS = {
+    "os-unmanage": Action(_unmanage),
     "os-reset_status": Action(_reset, schemas.Status),
     "os-force_delete": Action(_force_delete),
     "os-update_snapshot_status": Action(_tell, schemas.Progress),

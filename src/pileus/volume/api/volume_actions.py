@@ -10,8 +10,8 @@ from pileus.volume.api import attach_actions
 from pileus.volume.api.actions import Action, dispatcher
 from pileus.volume.schemas.fields import Bool, LooseName, Text255, read_bool, read_int, read_uuid, show_time
 from pileus.volume.schemas.volumes import Metadata, Size
+from pileus.volume.service import adoption, volume_metadata, volumes
 from pileus.volume.service import volume_actions as service
-from pileus.volume.service import volume_metadata, volumes
 
 Filled = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -223,6 +223,11 @@ def migrate(call: Call, id: str, given: Migrate) -> None:
     service.migrate(call.ctx, id, given.host, lock=read_bool(given.lock_volume))
 
 
+def unmanage(call: Call, id: str, _: Any) -> None:
+    """Let go of it, so that it stays on its back end."""
+    adoption.unmanage(call.ctx, id)
+
+
 def complete_migration(call: Call, id: str, given: Complete) -> None:
     """Say that someone copied it."""
     service.complete_migration(call.ctx, id, read_uuid(given.new_volume, "new_volume"))
@@ -259,6 +264,7 @@ ACTIONS = {
     "revert": Action(revert, Revert, since="3.40"),
     "os-reset_status": Action(reset, Reset),
     "os-force_delete": Action(force_delete),
+    "os-unmanage": Action(unmanage),
     "os-migrate_volume": Action(migrate, Migrate),
     "os-migrate_volume_completion": Action(complete_migration, Complete),
     "os-extend_volume_completion": Action(complete_extension, CompleteExtension, since="3.71"),

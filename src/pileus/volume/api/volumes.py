@@ -65,15 +65,6 @@ def summary(call: Call) -> Any:
     return {"volume-summary": found | ({"metadata": metadata} if call.since("3.36") else {})}
 
 
-def show_encryption(call: Call) -> Any:
-    return volumes.encryption(call.ctx, call.path["volume_id"])
-
-
-def show_encryption_key(call: Call) -> Any:
-    found = volumes.encryption(call.ctx, call.path["volume_id"])
-    return {call.path["key"]: found.get(call.path["key"])}
-
-
 def _view(call: Call, shown: Shown) -> dict[str, Any]:
     return schemas.show(call.ctx, shown, call.version, links(call, "volumes", shown.volume.id))
 
@@ -87,6 +78,4 @@ routes = (
     Route("GET", ONE, show),
     Route("PUT", ONE, update, schemas.Update),
     Route("DELETE", ONE, delete, status=202),
-    Route("GET", ONE + "/encryption", show_encryption),
-    Route("GET", ONE + "/encryption/{key}", show_encryption_key),
 )

@@ -197,17 +197,3 @@ def _undeletable(force: bool) -> BadRequest:
     wanted = "available or error or error_restoring or error_extending or error_managing"
     status = "" if force else f" status must be {wanted} and"
     return BadRequest("Invalid volume: " + UNDELETABLE.format(status=status), kind="InvalidVolume")
-
-
-def encryption(ctx: Context, volume_id: str) -> dict[str, Any]:
-    """Return how a volume is encrypted, in the words of the API.  :raises NotFound: when there is no such volume."""
-    with ctx.cloud.db.read() as tx:
-        volume = find(tx, ctx, volume_id, "volume_extension:volume_encryption_metadata")
-        kind = types.get(tx, volume.volume_type_id) if volume.volume_type_id else None
-    how = kind.encryption if kind else None
-    if volume.encryption_key_id is None or how is None:
-        return {"encryption_key_id": None}
-    return {
-        "encryption_key_id": volume.encryption_key_id, "control_location": how.control_location, "cipher": how.cipher,
-        "key_size": how.key_size_bits, "provider": how.provider,
-    }  # fmt: skip
