@@ -4,7 +4,6 @@ import pytest
 
 SERVER, OTHER_SERVER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 CONNECTOR = {"host": "metal1", "ip": "192.0.2.7", "initiator": "iqn.2026-01.org.example:metal1", "mountpoint": "/dev/vdb"}
-NEWEST = {"OpenStack-API-Version": "volume 3.71"}
 
 
 def client(lab, persona="demo", version="3.71", **changes):
@@ -14,6 +13,8 @@ def client(lab, persona="demo", version="3.71", **changes):
 
 
 def make_volume(lab, persona="demo", **body) -> str:
+    """A volume on lab.volumes; the other back end is full."""
+    lab.cloud.bus.host("host1@more", "volume").total_gib = 0
     answer = client(lab, persona).post("/volume/v3/volumes", json={"volume": {"size": 1, **body}})
     assert answer.status_code == 202, answer.text
     lab.settle()
