@@ -9,12 +9,14 @@ from pileus.kernel.events import Events
 from pileus.kernel.loops import Loop
 from pileus.volume import messages
 from pileus.volume.api import SERVICE
+from pileus.volume.backup_targets import Targets
 from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
 from pileus.volume.service import projects, types
 from pileus.volume.store import services
 from pileus.volume.tasks import adoption, copies, moves
 from pileus.volume.tasks import attachments as attachment_work
+from pileus.volume.tasks import backups as backup_work
 from pileus.volume.tasks import snapshots as snapshot_work
 from pileus.volume.tasks import volumes as volume_work
 from pileus.volume.tasks.backends import Gauges
@@ -41,20 +43,22 @@ def bootstrap(cloud: Cloud) -> None:
 
 
 def subscribe(events: Events) -> None:
-    """Listen to what becomes of projects."""
+    """Listen to what becomes of projects, and of the volumes that backups are restored to."""
     events.subscribe("identity.project.deleted", projects.on_project_deleted)
+    events.subscribe("volume.ready", backup_work.on_volume_made)
+    events.subscribe("volume.failed", backup_work.on_volume_made)
 
 
 BUNDLE = Bundle(
     "volume",
     rules=RULES,
     services=(SERVICE,),
-    programs=(volume_work.program, snapshot_work.program),
+    programs=(volume_work.program, snapshot_work.program, backup_work.program),
     loops=(
         Loop("volume.messages", 3600.0, messages.expire),
         Loop("volume.attachments", attachment_work.SWEEP_SECONDS, attachment_work.sweep),
     ),
-    parts=lambda settings: {Gauges: Gauges(), VolumeKeys: VolumeKeys(Path(settings.state_dir))},
+    parts=lambda settings: {Gauges: Gauges(), VolumeKeys: VolumeKeys(Path(settings.state_dir)), Targets: Targets()},
     subscribe=subscribe,
     bootstrap=bootstrap,
 )

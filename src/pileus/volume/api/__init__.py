@@ -7,18 +7,17 @@ from pileus.kernel.errors import OverQuota
 from pileus.kernel.http import Route, Service
 from pileus.kernel.microversion import Microversions
 from pileus.volume.api import (
-    adoption,
     attachments,
+    backups,
     extensions,
-    messages,
     qos,
     quotas,
     resource_filters,
-    services,
     snapshots,
     types,
     versions,
     volume_actions,
+    volume_encryption,
     volume_metadata,
     volumes,
 )
@@ -29,10 +28,9 @@ ROUTES: tuple[Route, ...] = (
     *volumes.routes,
     *volume_metadata.routes,
     *volume_actions.routes,
+    *volume_encryption.routes,
     *snapshots.routes,
-    *services.routes,
-    *messages.routes,
-    *adoption.routes,
+    *backups.routes,
     *types.routes,
     *qos.routes,
     *quotas.routes,

@@ -13,7 +13,7 @@ from pileus.kernel.errors import BadRequest, Conflict, Fault
 from pileus.volume import states
 from pileus.volume.driver import GIB
 from pileus.volume.keys import KeyLost
-from pileus.volume.service import quotas, types
+from pileus.volume.service import backup_restores, quotas, types
 from pileus.volume.service.access import find_snapshot, find_volume, no_volume
 from pileus.volume.store import services
 from pileus.volume.store import volumes as store
@@ -85,6 +85,9 @@ def make(tx: Connection, ctx: Context, wanted: Wanted) -> str:
         ctx.require("volume:multiattach")
         if kind.encryption is not None:
             raise BadRequest("Invalid volume: Multiattach cannot be used with encrypted volumes.", kind="InvalidVolume")
+    if wanted.group_id:
+        group = group_access.require_member(tx, ctx, wanted.group_id, kind)
+        wanted = replace(wanted, availability_zone=wanted.availability_zone or group.availability_zone)
     zone = _zone(tx, wanted, origin, kind)
     room = {"volumes": 1, "gigabytes": size_gib, "per_volume_gigabytes": size_gib}
     quotas.require_room(tx, ctx, ctx.project_id, volume_type=kind.id, **room)
@@ -97,6 +100,8 @@ def make(tx: Connection, ctx: Context, wanted: Wanted) -> str:
         store.put_metadata(tx, volume_id, wanted.metadata)
     if origin.image_metadata:
         store.put_image_metadata(tx, volume_id, origin.image_metadata)
+    if wanted.backup_id:
+        backup_restores.begin(tx, ctx, backup_restores.find_restorable(tx, ctx, wanted.backup_id), volume_id)
     work.go(tx, ctx.cloud, volume_id, states.CREATING)
     return volume_id
 
@@ -130,6 +135,9 @@ def _origin(tx: Connection, ctx: Context, wanted: Wanted) -> Origin:
         return _of_snapshot(tx, ctx, wanted.snapshot_id)
     if wanted.source_volume_id:
         return _of_volume(tx, ctx, wanted.source_volume_id)
+    if wanted.backup_id:
+        backup = backup_restores.find_restorable(tx, ctx, wanted.backup_id)
+        return Origin(size_gib=backup.size_gib, encryption_key_id=backup.encryption_key_id)
     return Origin()
 
 
@@ -213,6 +221,10 @@ def require_size(wanted: Wanted, origin: Origin) -> int:
             f"Volume size '{size_gib}'GB cannot be smaller than original volume size  {origin.size_gib}GB. "
             "They must be >= original volume size."
         )
+    if wanted.backup_id and size_gib < origin.size_gib:
+        raise _invalid(
+            f"Volume size {size_gib}GB cannot be smaller than the backup size {origin.size_gib}GB. It must be >= backup size."
+        )
     if wanted.snapshot_id and size_gib < origin.size_gib:
         raise _invalid(
             f"Volume size '{size_gib}'GB cannot be smaller than the snapshot size {origin.size_gib}GB. "
@@ -227,8 +239,8 @@ def _type(tx: Connection, ctx: Context, wanted: Wanted, origin: Origin) -> Type:
     elif origin.volume_type:
         kind = types.find(tx, ctx, origin.volume_type)
     else:
-        return types.default_for(tx, ctx)
-    if origin.volume is not None and (origin.encryption_key_id is None) != (kind.encryption is None):
+        kind = types.default_for(tx, ctx)
+    if (origin.volume is not None or wanted.backup_id) and (origin.encryption_key_id is None) != (kind.encryption is None):
         text = "a copy is encrypted as its source is: choose a type that encrypts as the source's does"
         raise _invalid(f"Invalid volume_type provided: {kind.name} ({text}).")
     return kind

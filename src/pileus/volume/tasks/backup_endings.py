@@ -111,13 +111,11 @@ def let_go(cloud: Cloud, backup: Backup) -> None:
 # ---- restoring
 
 
-def on_volume_ready(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> bool:
-    """Take a volume that was made for a backup, before anybody else can; tells whether it was."""
-    backup = store.restoring_to(tx, str(facts["volume_id"]))
-    if backup is None:
-        return False
-    volumes.change(tx, str(facts["volume_id"]), status=states.RESTORING, before=states.CREATING)
-    return True
+def take_new_volume(tx: Connection, volume_id: str) -> None:
+    """Take a volume that was made for a backup, before anybody else can."""
+    volume = volumes.get(tx, volume_id)
+    if volume is not None and volume.status == states.AVAILABLE:
+        volumes.change(tx, volume_id, status=states.RESTORING, before=states.CREATING)
 
 
 def restored(tx: Connection, cloud: Cloud, backup: Backup, volume: Volume, kept: Mapping[str, Any]) -> None:

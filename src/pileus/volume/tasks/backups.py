@@ -11,7 +11,7 @@ only after the whole backup has been read and found undamaged.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
@@ -61,6 +61,14 @@ def go(tx: Connection, cloud: Cloud, backup_id: str, size_gib: int) -> None:
 def seconds_for(size_gib: int) -> float:
     """Return how long a backup of a size, or its restoring, may take: the more, the larger it is."""
     return BASE_SECONDS + SECONDS_PER_GIB * size_gib
+
+
+def on_volume_made(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
+    """Go on with the backup that a volume was made for, whether there is one now or it failed."""
+    backup = store.restoring_to(tx, str(facts["volume_id"]))
+    if backup is not None:
+        backup_endings.take_new_volume(tx, str(facts["volume_id"]))
+        tasks.wake(tx, cloud, task_id(backup.id))
 
 
 def step(function: Callable[[Run, Backup], Outcome]) -> Step:
