@@ -1,6 +1,6 @@
 """Questions asked of the table of volumes' keys, all of which are sealed there."""
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from pileus.volume.tables.volumes import volume_keys
 
@@ -21,3 +21,8 @@ def get(tx: Connection, id: str) -> str | None:
 def remove(tx: Connection, id: str) -> None:
     """Forget a key."""
     tx.execute(delete(volume_keys).where(K.id == id))
+
+
+def give(tx: Connection, id: str, project_id: str) -> None:
+    """Have a key be another project's."""
+    tx.execute(update(volume_keys).where(K.id == id).values(project_id=project_id))
