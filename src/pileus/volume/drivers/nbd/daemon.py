@@ -92,14 +92,14 @@ def start(directory: Path, plan: Plan) -> Process:
 
 def find(directory: Path) -> Process | None:
     """Return the daemon of a directory if it lives."""
-    pid = _lock_holder(directory / "pid")
+    pid = lock_holder(directory / "pid")
     if pid is None:
         return None
     try:
         process = Process(pid)
     except (ProcessLookupError, OSError):
         return None
-    return process if _lock_holder(directory / "pid") == pid else None
+    return process if lock_holder(directory / "pid") == pid else None
 
 
 def stop(directory: Path) -> None:
@@ -161,7 +161,7 @@ def export_arguments(id: str, export: Export) -> dict[str, Any]:
 
 def _await(directory: Path, child: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
-    while _lock_holder(directory / "pid") != child.pid:
+    while lock_holder(directory / "pid") != child.pid:
         if child.poll() is not None:
             raise failure(f"the storage daemon ended: {last_words(directory) or f'status {child.returncode}'}")
         if time.monotonic() > deadline:
@@ -172,7 +172,8 @@ def _await(directory: Path, child: "subprocess.Popen[bytes]") -> None:
     child.returncode = 0  # from now on it is the watch that waits for it, by its pidfd
 
 
-def _lock_holder(pid_file: Path) -> int | None:
+def lock_holder(pid_file: Path) -> int | None:
+    """Return who holds the lock of a file, or None."""
     try:
         with pid_file.open("rb") as file:
             query = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
