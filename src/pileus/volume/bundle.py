@@ -12,11 +12,12 @@ from pileus.volume.api import SERVICE
 from pileus.volume.backup_targets import Targets
 from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
-from pileus.volume.service import projects, types
+from pileus.volume.service import group_types, projects, types
 from pileus.volume.store import services
 from pileus.volume.tasks import adoption, copies, moves
 from pileus.volume.tasks import attachments as attachment_work
 from pileus.volume.tasks import backups as backup_work
+from pileus.volume.tasks import groups as group_work
 from pileus.volume.tasks import snapshots as snapshot_work
 from pileus.volume.tasks import volumes as volume_work
 from pileus.volume.tasks.backends import Gauges
@@ -40,6 +41,7 @@ def bootstrap(cloud: Cloud) -> None:
         for binary in ("cinder-scheduler", "cinder-backup"):
             services.ensure(tx, binary, cloud.settings.host, cloud.clock.now())
     types.bootstrap(cloud)
+    group_types.bootstrap(cloud)
 
 
 def subscribe(events: Events) -> None:
@@ -53,7 +55,13 @@ BUNDLE = Bundle(
     "volume",
     rules=RULES,
     services=(SERVICE,),
-    programs=(volume_work.program, snapshot_work.program, backup_work.program),
+    programs=(
+        volume_work.program,
+        snapshot_work.program,
+        backup_work.program,
+        group_work.program,
+        group_work.snapshot_program,
+    ),
     loops=(
         Loop("volume.messages", 3600.0, messages.expire),
         Loop("volume.attachments", attachment_work.SWEEP_SECONDS, attachment_work.sweep),

@@ -12,7 +12,7 @@ it (compute).
       content is written once, when the volume is made; a volume that is there is only ever grown by `ensure`
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -77,7 +77,10 @@ class VolumeState:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a back end has, and what it can do.  `provisioned_gib` is what its volumes may grow to, all together."""
+    """What a back end has, and what it can do.  `provisioned_gib` is what its volumes may grow to, all together.
+
+    `together`: it is also a `Together`.
+    """
 
     total_gib: float
     free_gib: float
@@ -88,6 +91,7 @@ class Capacity:
     storage_protocol: str = "nbd"
     vendor: str = "Pileus"
     driver_version: str = "1"
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,19 @@ class Adopter(Protocol):
 
     def disown_snapshot(self, volume_id: str, snapshot_id: str) -> str:
         """Let go of a snapshot, so that it stays under the returned reference."""
+
+
+class Together(Protocol):
+    """An optional ability: snapshots of several volumes of one instant, also while guests write."""
+
+    def take_snapshots(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Keep the content of volumes as it is at one instant, all or none; pairs hold a volume's and its snapshot's id.
+
+        Snapshots that are there already stay as they are.
+
+        :raises BackendFull: when there is no room.
+        :raises VolumeDriverError: when the back end cannot.
+        """
 
 
 class Reader(Protocol):

@@ -112,8 +112,8 @@ def capabilities(pool: Pool) -> dict[str, Any]:
         "online_extend_support": has.extend_online,
         "QoS_support": False,
         "replication_enabled": False,
-        "consistencygroup_support": False,
-        "consistent_group_snapshot_enabled": False,
+        "consistencygroup_support": has.together,
+        "consistent_group_snapshot_enabled": has.together,
         "filter_function": None,
         "goodness_function": None,
     }

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Call
 from pileus.kernel.paging import next_link
-from pileus.volume.schemas.fields import read_int
+from pileus.volume.schemas.fields import read_bool, read_int
 
 MOST = 1000
 
@@ -76,6 +76,30 @@ def links(call: Call, root: str, thing: str) -> list[dict[str, str]]:
         {"rel": "self", "href": f"{call.base_url}/v3{project}/{root}/{thing}"},
         {"rel": "bookmark", "href": f"{call.base_url}{project}/{root}/{thing}"},
     ]
+
+
+def fits(row: Any, filters: Mapping[str, str]) -> bool:
+    """Tell whether a row is as filters say: has a value, or (a name that ends in ~) has it in it."""
+    for name, wanted in filters.items():
+        value = getattr(row, name.removesuffix("~"), None)
+        if value is None or (wanted not in str(value) if name.endswith("~") else str(value) != wanted):
+            return False
+    return True
+
+
+def read_public(text: str | None) -> bool | None:
+    """Read whether public types are wanted (also when it is not said), the others, or (None) both.
+
+    :raises BadRequest: when it is none of these.
+    """
+    if text is None:
+        return True
+    if text.lower() == "none":
+        return None
+    try:
+        return read_bool(text)
+    except BadRequest:
+        raise BadRequest(f"Invalid is_public filter [{text}]") from None
 
 
 def _read_sort(call: Call, key: str, direction: str) -> tuple[tuple[str, bool], ...]:

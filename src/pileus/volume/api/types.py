@@ -5,10 +5,9 @@ from typing import Any
 
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Call, Route
-from pileus.volume.api.queries import cut, next_links, read_cut
+from pileus.volume.api.queries import cut, next_links, read_cut, read_public
 from pileus.volume.api.resource_filters import check_filters
 from pileus.volume.schemas import types as schemas
-from pileus.volume.schemas.fields import read_bool
 from pileus.volume.service import type_specs, types
 from pileus.volume.store.types import Type
 
@@ -28,7 +27,7 @@ def index(call: Call) -> Any:
         check_filters(call, "volume_type", filters)
     elif not call.ctx.is_admin:
         filters.pop("extra_specs", None)
-    is_public = _read_public(filters.pop("is_public", None)) if call.ctx.is_admin else True
+    is_public = read_public(filters.pop("is_public", None)) if call.ctx.is_admin else True
     specs = _read_specs(filters.pop("extra_specs")) if "extra_specs" in filters else None
     name = filters.pop("name", None) if call.ctx.is_admin else None
     unknown = filters.keys() - {"is_public", "name", "all_tenants", "fields"}
@@ -159,17 +158,6 @@ def unset_project_default(call: Call) -> None:
 
 def _shown(call: Call, kind: Type) -> Any:
     return {"volume_type": schemas.show(kind, types.sight(call.ctx))}
-
-
-def _read_public(text: str | None) -> bool | None:
-    if text is None:
-        return True
-    if text.lower() == "none":
-        return None
-    try:
-        return read_bool(text)
-    except BadRequest:
-        raise BadRequest(f"Invalid is_public filter [{text}]") from None
 
 
 def _read_specs(text: str) -> dict[str, Any]:

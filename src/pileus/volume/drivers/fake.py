@@ -3,8 +3,9 @@
 `fail` makes it misbehave on demand, `total_gib` is how much it pretends to have, `room_bytes` how much may be written.
 """
 
+import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pileus.volume.driver import (
     VolumeState,
     Wipe,
 )
+from pileus.volume.drivers.layers import luks, qcow2
 
 BLOCK_BYTES = 65536
 Blocks = dict[int, bytes]
@@ -47,6 +49,7 @@ class FakeContent:
         self._blocks, self._room = blocks, room
 
     def read(self, offset: int, length: int) -> bytes:
+        self._require_inside(offset, length)
         found = bytearray()
         while length > 0:
             number, start = divmod(offset, BLOCK_BYTES)
@@ -56,8 +59,8 @@ class FakeContent:
         return bytes(found)
 
     def write(self, offset: int, data: bytes) -> None:
-        if self._room is None:
-            raise VolumeDriverError("It was opened to be read only.")
+        room = self._require_writable()
+        self._require_inside(offset, len(data))
         while data:
             number, start = divmod(offset, BLOCK_BYTES)
             part, data = data[: BLOCK_BYTES - start], data[BLOCK_BYTES - start :]
@@ -65,12 +68,14 @@ class FakeContent:
             block[start : start + len(part)] = part
             offset += len(part)
             if any(block):
-                self._room.require_room(0 if number in self._blocks else BLOCK_BYTES)
+                room.require_room(0 if number in self._blocks else BLOCK_BYTES)
                 self._blocks[number] = bytes(block)
             else:
                 self._blocks.pop(number, None)
 
     def zero(self, offset: int, length: int) -> None:
+        self._require_writable()
+        self._require_inside(offset, length)
         while length > 0:
             number, start = divmod(offset, BLOCK_BYTES)
             taken = min(length, BLOCK_BYTES - start)
@@ -93,6 +98,15 @@ class FakeContent:
             yield offset, end - offset, full
             offset = end
 
+    def _require_writable(self) -> "FakeBackend":
+        if self._room is None:
+            raise VolumeDriverError("It was opened to be read only.")
+        return self._room
+
+    def _require_inside(self, offset: int, length: int) -> None:
+        if offset < 0 or offset + length > self.size_bytes:
+            raise VolumeDriverError(f"{offset} to {offset + length} is beyond the end at {self.size_bytes}")
+
     def flush(self) -> None:
         """Memory needs no flush."""
 
@@ -101,7 +115,7 @@ class FakeContent:
 
 
 class FakeBackend:
-    """Fulfils `VolumeBackend`.  `volumes` is there to look at."""
+    """Fulfils `VolumeBackend` and `Together`.  `volumes` is there to look at."""
 
     def __init__(self, total_gib: float = 1000.0, room_bytes: int = 1 << 30) -> None:
         self.total_gib, self.room_bytes = total_gib, room_bytes
@@ -126,7 +140,8 @@ class FakeBackend:
         self._may("capacity", "")
         with self._lock:
             provisioned = float(sum(volume.size_gib for volume in self.volumes.values()))
-            return Capacity(self.total_gib, self.total_gib - self._used_bytes() / GIB, provisioned, vendor="Pileus fake")
+            free_gib = self.total_gib - self._used_bytes() / GIB
+            return Capacity(self.total_gib, free_gib, provisioned, vendor="Pileus fake", together=True)
 
     def ensure(self, spec: VolumeSpec) -> None:
         self._may("ensure", spec.id)
@@ -135,18 +150,33 @@ class FakeBackend:
                 self.volumes[spec.id].size_gib = max(spec.size_gib, self.volumes[spec.id].size_gib)
                 return
             made = _Volume(spec.size_gib)
-            self._fill(made, spec.source)
+            self._fill(made, spec)
             self.volumes[spec.id] = made
 
-    def _fill(self, made: _Volume, source: Source | None) -> None:
-        if source is None:
+    def _fill(self, made: _Volume, spec: VolumeSpec) -> None:
+        source = spec.source
+        if source is None or source.kind == "image":
+            content = FakeContent(spec.size_bytes, made.blocks, self)
+            if spec.luks_key:
+                content.write(0, luks.MAGIC + b"\0\1")
+            if source is not None:
+                self._copy_image(source, content, spec.luks_key)
             return
-        if source.kind == "image":
-            FakeContent(made.size_gib * GIB, made.blocks, self).write(0, Path(source.path).read_bytes())
-        elif source.kind == "volume":
-            made.blocks = dict(self._volume(source.id).blocks)
-        else:
-            made.blocks = dict(self._snapshot(source.volume_id, source.id)[1])
+        size_gib, blocks = self._snapshot(source.volume_id, source.id) if source.kind == "snapshot" else (0, {})
+        if source.kind == "volume":
+            size_gib, blocks = self._volume(source.id).size_gib, self._volume(source.id).blocks
+        if size_gib > spec.size_gib:
+            raise VolumeDriverError(f"a volume of {spec.size_gib} GiB cannot hold {size_gib} GiB")
+        made.blocks = dict(blocks)
+
+    def _copy_image(self, source: Source, content: FakeContent, luks_key: str) -> None:
+        start = luks.HEADER_BYTES if luks_key else 0
+        for offset, data in _image_data(source, content.size_bytes - start):
+            part = data[: content.size_bytes - start - offset]
+            if luks_key:
+                stream = hashlib.shake_256(f"{luks_key} {offset}".encode()).digest(len(part))
+                part = (int.from_bytes(part) ^ int.from_bytes(stream)).to_bytes(len(part))
+            content.write(start + offset, part)
 
     def observe(self, volume_id: str) -> VolumeState | None:
         with self._lock:
@@ -173,6 +203,13 @@ class FakeBackend:
         with self._lock:
             volume = self._volume(volume_id)
             volume.snapshots.setdefault(snapshot_id, (volume.size_gib, dict(volume.blocks)))
+
+    def take_snapshots(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._may("take_snapshots", pairs[0][0] if pairs else "")
+        with self._lock:
+            found = [(self._volume(volume_id), snapshot_id) for volume_id, snapshot_id in pairs]
+            for volume, snapshot_id in found:
+                volume.snapshots.setdefault(snapshot_id, (volume.size_gib, dict(volume.blocks)))
 
     def drop_snapshot(self, volume_id: str, snapshot_id: str, wipe: Wipe) -> None:
         self._may("drop_snapshot", volume_id)
@@ -236,3 +273,20 @@ class FakeBackend:
                 if failure.times <= 0:
                     del self._failures[key]
             raise failure.error
+
+
+def _image_data(source: Source, size_bytes_max: int) -> Iterator[tuple[int, bytes]]:
+    """Go over the content of an image's file.  :raises VolumeDriverError: when it is too large or cannot be read."""
+    path = Path(source.path)
+    try:
+        size_bytes = qcow2.require_alone(path).size_bytes if source.disk_format == "qcow2" else path.stat().st_size
+        if size_bytes > size_bytes_max:
+            raise VolumeDriverError(f"{size_bytes_max} bytes cannot hold an image of {size_bytes}")
+        if source.disk_format == "qcow2":
+            yield from qcow2.data(path)
+            return
+        with path.open("rb") as file:
+            while data := file.read(BLOCK_BYTES):
+                yield file.tell() - len(data), data
+    except OSError as error:
+        raise VolumeDriverError(f"cannot read the image {path.name}: {error.strerror}") from error

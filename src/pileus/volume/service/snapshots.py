@@ -46,6 +46,7 @@ def make(
 ) -> str:  # fmt: skip
     """Begin to take a snapshot of a volume, in an open transaction; returns its id.
 
+    :param group_snapshot_id: the group snapshot that it is a part of, whose task has it taken.
     :param force: also of a volume that is in use.
     :raises Forbidden: when the caller may not.
     :raises BadRequest: when the volume is in no state for that.
@@ -66,7 +67,8 @@ def make(
     })  # fmt: skip
     if metadata:
         store.put_metadata(tx, snapshot_id, metadata)
-    work.go(tx, ctx.cloud, snapshot_id, "creating", {"request_id": ctx.request_id})
+    if group_snapshot_id is None:
+        work.go(tx, ctx.cloud, snapshot_id, "creating", {"request_id": ctx.request_id})
     return snapshot_id
 
 

@@ -13,7 +13,7 @@ from pileus.kernel.errors import BadRequest, Conflict, Fault
 from pileus.volume import states
 from pileus.volume.driver import GIB
 from pileus.volume.keys import KeyLost
-from pileus.volume.service import backup_restores, quotas, types
+from pileus.volume.service import backup_restores, group_access, quotas, types
 from pileus.volume.service.access import find_snapshot, find_volume, no_volume
 from pileus.volume.store import services
 from pileus.volume.store import volumes as store
@@ -143,8 +143,9 @@ def _origin(tx: Connection, ctx: Context, wanted: Wanted) -> Origin:
 
 def _of_image(tx: Connection, ctx: Context, wanted: Wanted) -> Origin:
     ctx.require("volume:create_from_image")
+    size_gib = require_size(wanted, Origin())
     image = find_image(tx, ctx, str(wanted.image_id))
-    require_fit(image, wanted.size_gib or 0)
+    require_fit(image, size_gib)
     return Origin(volume_type=image.properties.get("cinder_img_volume_type"), bootable=True, image_metadata=describe_image(image))
 
 

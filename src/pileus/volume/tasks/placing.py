@@ -11,7 +11,7 @@ from pileus.kernel.context import Cloud
 from pileus.volume import scheduler
 from pileus.volume.driver import Capacity
 from pileus.volume.scheduler import Choice, Pool, Request
-from pileus.volume.store import services, snapshots, types, volumes
+from pileus.volume.store import groups, services, snapshots, types, volumes
 from pileus.volume.store.types import Type
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks.backends import Gauges
@@ -79,6 +79,9 @@ def make_request(tx: Connection, volume: Volume, kind: Type | None) -> Request:
     hints: Mapping[str, Any] = volume.scheduler_hints or {}
     specs = dict(kind.extra_specs) if kind else {}
     near, far = (_hosts(tx, hints.get(name)) for name in ("same_host", "different_host"))
+    if volume.group_id:  # the volumes of a group lie together
+        group = groups.get(tx, volume.group_id)
+        near = frozenset({group.host}) if group and group.host else near
     zones = [volume.availability_zone] if volume.availability_zone else zones_of(specs)
     refused = (volume.aside or {}).get("refused", {})
     return Request(volume.size_gib, zones, specs, near or None, far, refused)
