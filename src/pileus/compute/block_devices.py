@@ -106,8 +106,9 @@ def _of_image(entry: Mapping[str, Any]) -> BlockDevice:
     source = str(entry["source_type"])
     index, size = entry.get("boot_index"), entry.get("volume_size")
     return BlockDevice(
-        source, entry.get("destination_type") or "local", str(entry.get(f"{source}_id") or ""), None if size is None else int(size),
-        None if index is None else int(index), str(entry.get("device_name") or ""), bool(entry.get("delete_on_termination")),
+        source, entry.get("destination_type") or "local", str(entry.get(f"{source}_id") or ""),
+        None if size is None else int(size), None if index is None else int(index), str(entry.get("device_name") or ""),
+        bool(entry.get("delete_on_termination")),
         bus=entry.get("disk_bus"), device_type=entry.get("device_type"), guest_format=entry.get("guest_format"),
         volume_type=entry.get("volume_type"), absent=bool(entry.get("no_device")),
     )  # fmt: skip
@@ -237,7 +238,8 @@ def name_all(devices: Sequence[BlockDevice]) -> list[BlockDevice]:
     used: set[str] = set()
     names: dict[int, str] = {}
     for number in order:
-        wanted = letters(devices[number].name)
+        on_host = devices[number].source == "image" and not devices[number].is_volume
+        wanted = "a" if on_host else letters(devices[number].name)
         name = wanted if wanted and wanted not in used else _unused(used)
         used.add(name)
         names[number] = f"/dev/vd{name}"

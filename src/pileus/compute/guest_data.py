@@ -98,7 +98,7 @@ def _devices(facts: Facts) -> list[dict[str, Any]]:
         for number, disk in enumerate(facts.server.disks)
         if disk.get("tag")
     ]
-    return [*nics, *local, *(_volume(row) for row in facts.volumes if row.tag and row.state != "attaching")]
+    return [*nics, *local, *(_volume(row) for row in facts.volumes if row.tag)]
 
 
 def _volume(row: Any) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _mapping(facts: Facts) -> dict[str, str]:
         else:
             found[f"ephemeral{ephemerals}"] = name
             ephemerals += 1
-    others = [row for row in facts.volumes if row.boot_index != 0 and row.state != "attaching"]
+    others = [row for row in facts.volumes if row.boot_index != 0]
     return found | {f"ebs{number}": row.device_name.removeprefix("/dev/") for number, row in enumerate(others)}
 
 

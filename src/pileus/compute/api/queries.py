@@ -31,3 +31,14 @@ def links(call: Call, root: str, thing: str) -> list[dict[str, str]]:
         {"rel": "self", "href": f"{call.base_url}/v2.1/{root}/{thing}"},
         {"rel": "bookmark", "href": f"{call.base_url}/{root}/{thing}"},
     ]
+
+
+def read_offset_page(call: Call, since: str) -> tuple[int, int]:
+    """Read offset and limit, as older lists have them; returns the first one wanted and how many.
+
+    :param since: the microversion that refuses other parameters.
+    :raises BadRequest: when they are not numbers.
+    """
+    check_names(call, "limit", "offset", since=since)
+    most = read_limit(call.query.get("limit"), MOST)
+    return read_limit(call.query.get("offset")) or 0, MOST if most is None else most

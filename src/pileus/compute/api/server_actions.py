@@ -189,7 +189,7 @@ def _rebuild(call: Call, id: str, body: schemas.Rebuild) -> Any:
         values["trusted_certificates"] = body.trusted_image_certificates
     key_name = None if body.key_name is UNSET else body.key_name or ""
     certified = body.trusted_image_certificates is not UNSET
-    wanted = service.Rebuild(body.image, values, key_name, given(body.admin_password, ""), certified)
+    wanted = service.Rebuild(body.image, values, key_name, given(body.admin_password, ""), certified, call.since("2.93"))
     shown, password = service.rebuild(call.ctx, id, wanted)
     shows = view(call, shown)
     found = shows.changed(shown) | {"adminPass": password}
@@ -219,7 +219,7 @@ def _confirm(call: Call, id: str, _: Any) -> Answer:
 def _rescue(call: Call, id: str, body: Rescue | None) -> Answer:
     wanted = body or Rescue()
     schemas.check_uuid("rescue_image_ref", wanted.image)
-    password = shapes.rescue(call.ctx, id, given(wanted.image), given(wanted.admin_password, ""))
+    password = shapes.rescue(call.ctx, id, given(wanted.image), given(wanted.admin_password, ""), call.since("2.87"))
     return Answer({"adminPass": password}, status=200)
 
 

@@ -13,7 +13,6 @@ from pileus.compute.schemas.server_views import addresses, host_id
 from pileus.compute.service import action_log, interfaces, old_groups, servers
 from pileus.compute.service import server_actions as actions
 from pileus.compute.service.interfaces import Interface
-from pileus.kernel import ids
 from pileus.kernel.clock import from_iso, to_iso
 from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Answer, Call, Route
@@ -239,34 +238,6 @@ def clear_password(call: Call) -> None:
     servers.clear_password(call.ctx, _id(call))
 
 
-def list_volumes(call: Call) -> Any:
-    """List the volumes of a server."""
-    actions.show_rule(call.ctx, _id(call), API + "os-volumes-attachments:index")
-    return {"volumeAttachments": []}
-
-
-def show_volume(call: Call) -> None:
-    """Show a volume of a server."""
-    actions.show_rule(call.ctx, _id(call), API + "os-volumes-attachments:show")
-    raise NotFound(f"Volume {call.path['volume_id']} could not be found.")
-
-
-def attach_volume(call: Call) -> None:
-    """Attach a volume to a server."""
-    actions.show_rule(call.ctx, _id(call), API + "os-volumes-attachments:create")
-    wanted = call.body.get("volumeAttachment") if isinstance(call.body, dict) else None
-    volume_id = wanted.get("volumeId") if isinstance(wanted, dict) else None
-    if not isinstance(volume_id, str) or not ids.is_uuid(volume_id):
-        raise BadRequest("Invalid input for field/attribute volumeAttachment. 'volumeId' must be a 'uuid'")
-    raise NotFound(f"Volume {volume_id} could not be found.")
-
-
-def detach_volume(call: Call) -> None:
-    """Detach a volume from a server."""
-    actions.show_rule(call.ctx, _id(call), API + "os-volumes-attachments:delete")
-    raise NotFound(f"Volume {call.path['volume_id']} could not be found.")
-
-
 def topology(call: Call) -> Any:
     """Show the NUMA topology of a server."""
     actions.show_rule(call.ctx, _id(call), "compute:server:topology:index")
@@ -293,12 +264,12 @@ def diagnostics(call: Call) -> Any:
         "config_drive": server.config_drive, "cpu_details": [], "disk_details": [], "driver": "libvirt", "hypervisor": "qemu",
         "hypervisor_os": "linux", "memory_details": {"maximum": server.memory_mib, "used": server.memory_mib},
         "nic_details": [{"mac_address": nic.mac, **counters} for nic in shown.nics], "num_cpus": server.vcpus,
-        "num_disks": len(server.disks), "num_nics": len(shown.nics), "state": STATES[server.power_state], "uptime": None,
+        "num_disks": len(server.disks) + len(shown.volumes), "num_nics": len(shown.nics), "state": STATES[server.power_state],
+        "uptime": None,
     }  # fmt: skip
 
 
 LOG, NICS, TAGS, META = "os-instance-actions:", "os-attach-interfaces:", "os-server-tags:", "server-metadata:"
-VOLUMES = "os-volumes-attachments:"
 CHANGE = (400, 401, 403, 404, 409)
 
 routes = (
@@ -327,10 +298,6 @@ routes = (
     Route("GET", f"{ONE}/os-instance-actions/{{request_id}}", show_action, rule=API + LOG + "show"),
     Route("GET", f"{ONE}/os-server-password", show_password, rule=API + "os-server-password:show"),
     Route("DELETE", f"{ONE}/os-server-password", clear_password, status=204, rule=API + "os-server-password:clear"),
-    Route("GET", f"{ONE}/os-volume_attachments", list_volumes, rule=API + VOLUMES + "index"),
-    Route("GET", f"{ONE}/os-volume_attachments/{{volume_id}}", show_volume, rule=API + VOLUMES + "show"),
-    Route("POST", f"{ONE}/os-volume_attachments", attach_volume, rule=API + VOLUMES + "create", errors=CHANGE),
-    Route("DELETE", f"{ONE}/os-volume_attachments/{{volume_id}}", detach_volume, status=202, rule=API + VOLUMES + "delete"),
     Route("GET", f"{ONE}/diagnostics", diagnostics, rule=API + "os-server-diagnostics", errors=CHANGE),
     Route("GET", f"{ONE}/topology", topology, since="2.78", rule="compute:server:topology:index"),
     Route("GET", f"{ONE}/migrations", list_migrations, since="2.23", rule="os_compute_api:servers:show"),

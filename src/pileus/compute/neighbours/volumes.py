@@ -8,13 +8,13 @@ from sqlalchemy import Connection as Transaction
 from pileus.compute.driver import LIMITS
 from pileus.kernel.context import Cloud, cloud_itself
 from pileus.volume.driver import Connection, VolumeDriverError
-from pileus.volume.service import guests
+from pileus.volume.service import guests, volume_actions
 from pileus.volume.service.guests import VolumeFacts
 
 __all__ = [
     "REFUSALS", "Connection", "VolumeFacts", "abort_detach", "attached", "begin_detach", "connect", "connection", "create",
-    "delete", "disconnect", "drop_snapshot", "facts", "limits_of", "park", "prolong", "release", "reserve", "snapshot", "snapshot_facts",
-    "snapshot_status", "status_of",
+    "delete", "disconnect", "drop_snapshot", "facts", "limits_of", "park", "prolong", "reimage", "release", "reserve", "snapshot",
+    "snapshot_facts", "snapshot_status", "status_of",
 ]  # fmt: skip
 
 REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError,)
@@ -41,6 +41,15 @@ drop_snapshot = guests.drop_snapshot
 def status_of(tx: Transaction, cloud: Cloud, project_id: str, volume_id: str) -> VolumeFacts:
     """Return what is known of a volume that a server of a project uses.  :raises NotFound: when it is gone."""
     return facts(tx, cloud_itself(cloud, project_id), volume_id)
+
+
+def reimage(cloud: Cloud, project_id: str, volume_id: str, image_id: str) -> None:
+    """Begin to make the content of a volume, which is kept for a server, that of an image again.
+
+    :raises BadRequest: when it is in no state for that, or the image does not fit.
+    :raises NotFound: when one of both is gone.
+    """
+    volume_actions.reimage(cloud_itself(cloud, project_id), volume_id, image_id, reserved=True)
 
 
 def limits_of(reached: Mapping[str, Any]) -> dict[str, int]:

@@ -44,6 +44,7 @@ RULES = (
     Rule(SERVERS + "resize", MEMBER, (f"POST {ONE}/action (resize)",)),
     Rule(SERVERS + "rebuild", MEMBER, (f"POST {ONE}/action (rebuild)",)),
     Rule(SERVERS + "rebuild:trusted_certs", MEMBER, (f"POST {ONE}/action (rebuild)",)),
+    Rule(SERVERS + "create_image:allow_volume_backed", MEMBER, (f"POST {ONE}/action (createImage)",)),
     Rule(SERVERS + "create_image", MEMBER, (f"POST {ONE}/action (createImage)",)),
     Rule(SERVERS + "start", MEMBER, (f"POST {ONE}/action (os-start)",)),
     Rule(SERVERS + "stop", MEMBER, (f"POST {ONE}/action (os-stop)",)),
@@ -110,5 +111,7 @@ RULES = (
     Rule(API + "os-volumes-attachments:index", READER, (f"GET {ONE}/os-volume_attachments",)),
     Rule(API + "os-volumes-attachments:show", READER, (f"GET {ONE}/os-volume_attachments/{{volume_id}}",)),
     Rule(API + "os-volumes-attachments:create", MEMBER, (f"POST {ONE}/os-volume_attachments",)),
+    Rule(API + "os-volumes-attachments:update", MEMBER, (f"PUT {ONE}/os-volume_attachments/{{volume_id}}",)),
+    Rule(API + "os-volumes-attachments:swap", "rule:service", (f"PUT {ONE}/os-volume_attachments/{{volume_id}}",)),
     Rule(API + "os-volumes-attachments:delete", MEMBER, (f"DELETE {ONE}/os-volume_attachments/{{volume_id}}",)),
 )

@@ -46,7 +46,7 @@ class View:
         found["OS-EXT-STS:task_state"] = server.task_state
         found["OS-EXT-STS:vm_state"] = server.vm_state
         found["OS-EXT-STS:power_state"] = server.power_state
-        found["os-extended-volumes:volumes_attached"] = []
+        found["os-extended-volumes:volumes_attached"] = [self._volume(row) for row in shown.volumes]
         if named := groups(shown):
             found["security_groups"] = named
         if self._sight.extended:
@@ -112,6 +112,11 @@ class View:
             return ""
         return {"id": image_id, "links": [{"rel": "bookmark", "href": f"{self._base}/images/{image_id}"}]}
 
+    def _volume(self, row: Any) -> dict[str, Any]:
+        if self._version < (2, 3):
+            return {"id": row.volume_id}
+        return {"id": row.volume_id, "delete_on_termination": row.delete_on_termination}
+
     def _flavor(self, server: Any) -> dict[str, Any]:
         if self._version < (2, 47):
             link = {"rel": "bookmark", "href": f"{self._base}/flavors/{server.flavor_id}"}
@@ -139,10 +144,15 @@ class View:
                 "OS-EXT-SRV-ATTR:hostname": server.hostname,
                 "OS-EXT-SRV-ATTR:kernel_id": "",
                 "OS-EXT-SRV-ATTR:ramdisk_id": "",
-                "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
+                "OS-EXT-SRV-ATTR:root_device_name": root_device_name(shown),
                 "OS-EXT-SRV-ATTR:user_data": server.user_data,
             }
         return found
+
+
+def root_device_name(shown: Shown) -> str:
+    """Return what the disk is called that a server boots from."""
+    return next((str(row.device_name) for row in shown.volumes if row.boot_index == 0), "/dev/vda")
 
 
 def addresses(nics: Sequence[Nic], extended: bool = True) -> dict[str, list[dict[str, Any]]]:

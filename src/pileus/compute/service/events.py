@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
+from pileus.compute import neighbours
 from pileus.compute.policies.hosts import EVENTS
+from pileus.compute.service import server_access as access
+from pileus.compute.store import server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.tasks import servers as work
+from pileus.compute.tasks import volumes
 from pileus.kernel.context import Context
 from pileus.kernel.microversion import Version
 
@@ -34,8 +40,20 @@ def report(ctx: Context, told: Sequence[tuple[str, str, str | None]]) -> list[in
                 codes.append(400)
             elif server.host is None:
                 codes.append(422)
+            elif name == "volume-extended" and not _extend(ctx, tx, server, str(tag)):
+                codes.append(404)
             else:
                 codes.append(200)
                 if name.startswith("network-") and server.task_state is None:
                     work.go(tx, ctx.cloud, server_id, step="mend")
     return codes
+
+
+def _extend(ctx: Context, tx: Connection, server: store.Server, volume_id: str) -> bool:
+    """Let a server's disk grow with its volume; tells whether the server has it."""
+    row = server_volumes.get(tx, server.id, volume_id)
+    if row is None:
+        return False
+    facts = neighbours.volumes.status_of(tx, ctx.cloud, server.project_id, volume_id)
+    volumes.grow(tx, ctx.cloud, row, facts.size_gib, access.asked(ctx, "extend_volume"))
+    return True

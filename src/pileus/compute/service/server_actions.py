@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 from pileus.compute import neighbours
 from pileus.compute.driver import DriverError
 from pileus.compute.policies.servers import API, SERVERS
-from pileus.compute.service import quotas
+from pileus.compute.service import quotas, volume_images
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_create import image_kept, make_hostname
 from pileus.compute.service.servers import Shown, gather, sight
-from pileus.compute.store import server_actions
+from pileus.compute.store import server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import guests
@@ -119,6 +119,10 @@ def create_image(ctx: Context, id: str, name: str, metadata: Mapping[str, str], 
         limit = quotas.limits_of(tx, server.project_id)["metadata_items"]
         if most is not None and 0 <= limit < len(metadata):
             raise OverQuota("Image metadata limit exceeded", kind="MetadataLimitExceeded")
+        if not server.image_id:
+            ctx.require(
+                SERVERS + "create_image:allow_volume_backed", {"project_id": server.project_id, "user_id": server.user_id}
+            )
         aside = reserve_snapshot(tx, ctx, server, name, dict(metadata))
         access.begin(ctx, tx, server, "createImage", "capture", task_state="image_snapshot", aside=aside)
     return str(aside["image_id"])
@@ -127,20 +131,26 @@ def create_image(ctx: Context, id: str, name: str, metadata: Mapping[str, str], 
 def reserve_snapshot(tx: Connection, ctx: Context, server: Server, name: str, properties: dict[str, str]) -> dict[str, Any]:
     """Write down an image that is about to be made of a server; returns what its row keeps aside meanwhile."""
     facts = {"instance_uuid": server.id, "user_id": server.user_id, "image_type": "snapshot"}
-    facts |= {"base_image_ref": server.image_id} if server.image_id else {}
+    if not server.image_id:
+        return volume_images.reserve(tx, ctx, server, name, facts | properties)
+    facts["base_image_ref"] = server.image_id
     image_id = neighbours.images.reserve_image(tx, ctx, name, server.image, facts | properties, server.disks[0]["size_gib"])
     return {"image_id": image_id, "disk_format": neighbours.images.snapshot_format(server.image)}
 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What a server is rebuilt as; values are columns to change, key_name "" takes the key away."""
+    """What a server is rebuilt as; values are columns to change, key_name "" takes the key away.
+
+    reimages: a volume that it boots from is to have the image's content, too (2.93).
+    """
 
     image_id: str
     values: Mapping[str, Any]
     key_name: str | None = None
     admin_password: str = ""
     trusted_certificates: bool = False
+    reimages: bool = False
 
 
 def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
@@ -160,6 +170,8 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
             ctx.require(SERVERS + "rebuild:trusted_certs", {"project_id": server.project_id, "user_id": server.user_id})
         _require_room(ctx, tx, server, image, wanted)
         values = {**wanted.values, "image_id": image.id, "image": image_kept(image), "root_image_id": None}
+        if not server.image_id:
+            values |= {"image_id": "", "aside": _on_volume(ctx, tx, server, image, wanted)}
         if "name" in values and "hostname" not in values:
             values["hostname"] = make_hostname(str(values["name"]), id)
         if wanted.key_name is not None:
@@ -173,12 +185,43 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
 def _require_room(ctx: Context, tx: Connection, server: Server, image: neighbours.images.ImageFacts, wanted: Rebuild) -> None:
     if image.min_ram > server.memory_mib:
         raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
-    root = server.flavor["disk"]
+    root = server.flavor["disk"] if server.image_id else 0
     if root and (image.min_disk > root or image.virtual_size_bytes > root << 30):
         raise BadRequest("Flavor's disk is too small for requested image.", kind="FlavorDiskTooSmall")
     most = quotas.limits_of(tx, server.project_id)["metadata_items"]
     if 0 <= most < len(wanted.values.get("metadata", ())):
         raise OverQuota("Maximum number of metadata items exceeds quota", kind="MetadataLimitExceeded")
+
+
+def _on_volume(
+    ctx: Context, tx: Connection, server: Server, image: neighbours.images.ImageFacts, wanted: Rebuild
+) -> dict[str, Any] | None:
+    """Check that a server that boots from a volume can be rebuilt; returns what its task needs to know."""
+    if wanted.values.get("trusted_certificates"):
+        raise BadRequest("Image certificate validation is not supported for volume-backed servers.")
+    made_of = None
+    for row in server_volumes.of(tx, server.id):
+        facts = neighbours.volumes.status_of(tx, ctx.cloud, server.project_id, row.volume_id)
+        if row.state != "attached":
+            text = f"Invalid volume: volume '{row.volume_id}' status must be 'in-use'. Currently in '{facts.status}' status"
+            raise BadRequest(text, kind="InvalidVolume")
+        if row.boot_index != 0:
+            continue
+        made_of = facts.image_metadata.get("image_id")
+        if wanted.reimages and (image.min_disk > row.size_gib or image.virtual_size_bytes > row.size_gib << 30):
+            raise BadRequest(
+                f"Volume is smaller than the minimum size specified in image metadata. Volume size is {row.size_gib << 30} "
+                f"bytes, minimum size is {max(image.min_disk << 30, image.virtual_size_bytes)} bytes.",
+                kind="VolumeSmallerThanMinDisk",
+            )
+    if wanted.reimages:
+        return {"reimage": image.id}
+    if made_of != image.id:
+        raise BadRequest(
+            f"Image {image.id} is unacceptable: Unable to rebuild with a different image for a volume-backed server.",
+            kind="ImageUnacceptable",
+        )
+    return None
 
 
 def _key(ctx: Context, tx: Connection, key_name: str) -> dict[str, Any]:

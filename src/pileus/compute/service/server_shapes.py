@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
-from pileus.compute.block_devices import local_name, next_name
+from pileus.compute.block_devices import BUSES, local_name, next_name
 from pileus.compute.policies.servers import API, SERVERS
 from pileus.compute.service import flavors, quotas
 from pileus.compute.service import server_access as access
@@ -129,24 +129,38 @@ def revert_resize(ctx: Context, id: str) -> None:
         access.begin(ctx, tx, server, "revertResize", "revert", task_state="resize_reverting", aside=aside, **values)
 
 
-def rescue(ctx: Context, id: str, image_id: str | None, password: str) -> str:
+def rescue(ctx: Context, id: str, image_id: str | None, password: str, of_volumes: bool = True) -> str:
     """Start a server from another disk, to mend its own; returns the administrator's password.
 
+    :param of_volumes: also one that boots from a volume (2.87).
     :raises BadRequest: when the image is not there or cannot be booted.
     :raises Conflict: when the server's state or lock is against it.
     """
-    if image_id is not None:
-        try:
-            neighbours.images.image_to_boot(ctx, image_id)
-        except NotFound:
-            raise BadRequest(f"Image {image_id} could not be found.", kind="ImageNotFound") from None
+    with ctx.cloud.db.read() as tx:
+        found = access.find(ctx, tx, id, API + "os-rescue")
+    chosen = image_id or found.root_image_id or found.image_id or found.image.get("id", "")
+    properties = _rescue_image(ctx, chosen).properties if image_id or not found.image_id else {}
     password = password or ids.secret(9)
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, API + "os-rescue", "rescue")
-        aside = {"rescue_image_id": image_id or server.root_image_id or server.image_id, "vm_state": server.vm_state}
+        if not server.image_id and not (of_volumes and {"hw_rescue_bus", "hw_rescue_device"} <= set(properties)):
+            text = f"Instance {id} cannot be rescued: Cannot rescue a volume-backed instance"
+            raise BadRequest(text, kind="InstanceNotRescuable")
+        bus = properties.get("hw_rescue_bus")
+        aside = {"rescue_image_id": chosen, "vm_state": server.vm_state, "rescue_bus": bus if bus in BUSES else None}
         memo = {"admin_password": password} if server.config_drive else {}
         access.begin(ctx, tx, server, "rescue", "rescue", memo, task_state="rescuing", aside=aside)
     return password
+
+
+def _rescue_image(ctx: Context, image_id: str) -> neighbours.images.ImageFacts:
+    try:
+        image = neighbours.images.image_to_boot(ctx, image_id)
+    except NotFound:
+        raise BadRequest(f"Image {image_id} could not be found.", kind="ImageNotFound") from None
+    if image.properties.get("block_device_mapping"):
+        raise BadRequest(f"Requested rescue image '{image_id}' cannot be used", kind="UnsupportedRescueImage")
+    return image
 
 
 def unrescue(ctx: Context, id: str) -> None:
@@ -204,6 +218,8 @@ def create_backup(ctx: Context, id: str, name: str, backup_type: str, rotation: 
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, API + "os-create-backup", "createBackup")
+        if not server.image_id:
+            raise BadRequest("Backup is not supported for volume-backed instances.")
         facts = {**metadata, "image_type": "backup", "backup_type": backup_type}
         aside = reserve_snapshot(tx, ctx, server, name, facts)
         plan = {**aside, "backup_type": backup_type, "rotation": rotation}

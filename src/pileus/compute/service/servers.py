@@ -13,8 +13,9 @@ from pileus.compute.neighbours.network import Nic
 from pileus.compute.policies.servers import API, SERVERS
 from pileus.compute.service import quotas
 from pileus.compute.service import server_access as access
-from pileus.compute.store import hosts, server_actions
+from pileus.compute.store import hosts, server_actions, server_volumes
 from pileus.compute.store import servers as store
+from pileus.compute.store.server_volumes import Mapped
 from pileus.compute.store.servers import Search, Server
 from pileus.compute.tasks import servers as work
 from pileus.kernel.context import Context
@@ -33,6 +34,7 @@ class Shown:
     nics: Sequence[Nic] = ()
     tags: Sequence[str] = ()
     host_status: str | None = None
+    volumes: Sequence[Mapped] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def gather(ctx: Context, tx: Connection, servers: Sequence[Server], host_status:
         return []
     nics = neighbours.network.nics_of(tx, ids)
     tags = store.tags_of(tx, ids)
+    volumes = server_volumes.many(tx, ids)
     statuses = _host_statuses(ctx, tx) if host_status else {}
     return [
         Shown(
@@ -78,6 +81,7 @@ def gather(ctx: Context, tx: Connection, servers: Sequence[Server], host_status:
             nics.get(server.id, ()),
             tags.get(server.id, ()),
             statuses.get(server.host, "UNKNOWN" if server.host else "") if host_status else None,
+            volumes.get(server.id, ()),
         )
         for server in servers
     ]

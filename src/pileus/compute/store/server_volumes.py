@@ -44,9 +44,8 @@ def of_volume(tx: Connection, volume_id: str) -> list[Mapped]:
 
 
 def has_pending(tx: Connection, server_id: str) -> bool:
-    """Tell whether a volume of a server is being attached, detached or swapped."""
-    where = C.state.in_(PENDING) | C.swap_id.is_not(None)
-    return tx.execute(select(C.id).where(C.server_id == server_id, where).limit(1)).first() is not None
+    """Tell whether a volume of a server is being attached or detached."""
+    return tx.execute(select(C.id).where(C.server_id == server_id, C.state.in_(PENDING)).limit(1)).first() is not None
 
 
 def add(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -28,8 +28,6 @@ server_volumes = Table(
     Column("volume_type", String(255), doc="as it was asked for"),
     Column("forced", Boolean, nullable=False, default=False, doc="it goes whether the guest lets go or not"),
     Column("request_id", String(64), nullable=False, default="", doc="who asked for what is under way"),
-    Column("swap_id", String(36), doc="the volume that is to take its place; its attachment is swap_attachment_id"),
-    Column("swap_attachment_id", String(36)),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("server_id", "device_name"),
     Index("ix_server_volumes_volume_id", "volume_id"),

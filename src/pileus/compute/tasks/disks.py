@@ -107,9 +107,19 @@ def park(tx: Connection, cloud: Cloud, server_id: str) -> None:
 
 
 def unmade(tx: Connection, cloud: Cloud, server: Server) -> bool:
-    """Tell whether volumes that go with the server are in the making still: so long they cannot be deleted."""
+    """Tell whether volumes or snapshots that go with the server are in the making still: so long they cannot be deleted."""
+    taken = (server.aside or {}).get("snapshots", ())
+    if any(neighbours.volumes.snapshot_status(tx, id) == "creating" for id in taken):
+        return True
     its_own = [row for row in store.of(tx, server.id) if row.delete_on_termination]
     return any(status(tx, cloud, server, row) in UNMADE for row in its_own)
+
+
+def drop_snapshots(cloud: Cloud, server: Server) -> None:
+    """Let go of the snapshots that were taken for an image of the server that came to nothing."""
+    for snapshot_id in (server.aside or {}).get("snapshots", ()):
+        with cloud.db.begin() as tx:
+            neighbours.volumes.drop_snapshot(tx, cloud, snapshot_id)
 
 
 def status(tx: Connection, cloud: Cloud, server: Server, row: Mapped) -> str:
@@ -129,8 +139,6 @@ def disconnect(cloud: Cloud, server_id: str) -> None:
         rows = store.of(tx, server_id)
     for row in rows:
         disconnect_one(cloud, row.attachment_id)
-        if row.swap_attachment_id:
-            disconnect_one(cloud, row.swap_attachment_id)
 
 
 def disconnect_one(cloud: Cloud, attachment_id: str) -> None:
@@ -156,5 +164,3 @@ def release_one(tx: Connection, cloud: Cloud, row: Mapped) -> None:
     """Give a volume of a server back."""
     store.remove(tx, row.id)
     neighbours.volumes.release(tx, cloud, row.attachment_id)
-    if row.swap_attachment_id:
-        neighbours.volumes.release(tx, cloud, row.swap_attachment_id)

@@ -46,7 +46,6 @@ EVENTS = {
     "detach_interface": "compute_detach_interface",
     "attach_volume": "compute_attach_volume",
     "detach_volume": "compute_detach_volume",
-    "swap_volume": "compute_swap_volume",
     "extend_volume": "compute_extend_volume",
 }
 

@@ -68,3 +68,17 @@ def roll_back(cloud: Cloud, server: Server, why: str) -> bool:
                 event = "compute_attach_volume" if row.state == "attaching" else "compute_detach_volume"
                 guests.log_event(tx, cloud, server, why, event, row.request_id)
     return bool(rows)
+
+
+def _cut(cloud: Cloud, server: Server, row: Mapped) -> None:
+    """Unplug a volume and take the way to it, as far as its host and back end can still be talked to."""
+    power = guests.power_of(server)
+    try:
+        if server.host is not None and power is not None:
+            guests.ensure(cloud, server, power, change=disks.Change(leaving=[row.id], fresh=False))
+    except Exception as error:  # whatever it is: the volume is given back
+        log.warning("server %s: its guest may hold volume %s still: %s", server.id, row.volume_id, error)
+    try:
+        disks.disconnect_one(cloud, row.attachment_id)
+    except REFUSALS as error:
+        log.warning("attachment %s of server %s is given back with a way to it left: %s", row.attachment_id, server.id, error)

@@ -14,6 +14,7 @@ Each step looks at the row first, and writes its result only where the row still
 import logging
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,6 +25,7 @@ from pileus.compute.store import migrations, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests, placing
+from pileus.compute.tasks.reimage import reimage
 from pileus.compute.tasks.roll_back import roll_back
 from pileus.kernel import tasks
 from pileus.kernel.bus import HostUnknown
@@ -209,6 +211,8 @@ def rebuild(run: Run, server: Server) -> Outcome:
     stopped = server.vm_state == "stopped"
     try:
         guests.hypervisor(run.cloud, str(server.host)).destroy(server.id)
+        if server.aside and "reimage" in server.aside and (waits := reimage(run.cloud, server)):
+            return waits
         guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
         if stopped:
             guests.ensure(run.cloud, server, "off")
@@ -217,7 +221,7 @@ def rebuild(run: Run, server: Server) -> Outcome:
     values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now(), "aside": None}
     values |= {"vm_state": "stopped", "power_state": states.SHUTDOWN} if stopped else {}
     values = {"vm_state": "active", "power_state": states.RUNNING} | values
-    return Done() if guests.finish(run.cloud, server, **values) else Hop(begin)
+    return Done() if guests.finish_start(run.cloud, server, **values) else Hop(begin)
 
 
 @step
@@ -226,6 +230,8 @@ def capture(run: Run, server: Server) -> Outcome:
     if server.task_state not in ("image_snapshot", "image_backup"):
         return Hop(begin)
     image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
+    if "snapshots" in server.aside:
+        return _capture_volumes(run, server)
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
         neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
@@ -235,6 +241,21 @@ def capture(run: Run, server: Server) -> Outcome:
         neighbours.images.rotate_backups(
             run.cloud, server.project_id, server.id, server.aside["backup_type"], server.aside["rotation"]
         )
+    return Done() if guests.finish(run.cloud, server, aside=None) else Hop(begin)
+
+
+def _capture_volumes(run: Run, server: Server) -> Outcome:
+    """Wait until the volumes are snapshotted; the image that names the snapshots has no content of its own."""
+    with run.cloud.db.read() as tx:
+        found = {id: neighbours.volumes.snapshot_status(tx, id) for id in server.aside["snapshots"]}
+    if lost := [id for id, status in found.items() if status not in ("creating", "available")]:
+        return Fail(f"Snapshot {lost[0]} could not be taken.")
+    if "creating" in found.values():
+        return Nap(disks.LOOK_AGAIN_SECONDS)
+    try:
+        neighbours.images.fill_image(run.cloud, server.aside["image_id"], "raw", lambda path: Path(path).touch())
+    except FAILURES as error:
+        return Fail(str(error))
     return Done() if guests.finish(run.cloud, server, aside=None) else Hop(begin)
 
 
@@ -283,6 +304,7 @@ def destroy(run: Run, server: Server) -> Outcome:
 
 def _forget_image(cloud: Cloud, server: Server, image_id: str) -> None:
     """Let go of an image that holds a server that is away, or that was just being made of it."""
+    disks.drop_snapshots(cloud, server)
     if server.vm_state == "shelved_offloaded":
         neighbours.images.delete_image(cloud, server.project_id, image_id)
     else:
@@ -302,6 +324,7 @@ def give_up(run: Run, server: Server) -> Outcome:
     elif not _show_fault(run.cloud, server, why):
         return Hop(begin, NO_DEADLINE)
     if server.aside and "image_id" in server.aside and server.vm_state != "shelved_offloaded":
+        disks.drop_snapshots(run.cloud, server)
         neighbours.images.drop_image(run.cloud, server.aside["image_id"])
     if server.launched_at is not None:
         return Done()

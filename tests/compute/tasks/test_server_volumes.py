@@ -1,0 +1,148 @@
+"""Volumes attached to servers and detached; whatever breaks, and whenever the process dies."""
+
+import pytest
+
+from pileus.compute.tasks import servers as work
+
+
+def test_a_volume_is_plugged_in_and_unplugged(store):
+    id, volume = store.boot(), store.volume()
+    answer = store.ask(id, volume)
+    assert answer.json()["volumeAttachment"]["device"] == "/dev/vdb"
+    assert store.status(volume) == "reserved"
+    assert store.lab.worker.run_due() == 1
+    assert store.status(volume) == "in-use"
+    assert store.plugged(id) == [volume]
+    assert store.connected(volume) == 1
+    (shown,) = store.see(volume)["attachments"]
+    assert (shown["server_id"], shown["device"]) == (id, "/dev/vdb")
+    assert store.show(id)["os-extended-volumes:volumes_attached"] == [{"id": volume, "delete_on_termination": False}]
+    assert store.log(id)[0] == ("attach_volume", None)
+    assert store.detach(id, volume).status_code == 202
+    assert store.status(volume) == "available"
+    assert (store.plugged(id), store.connected(volume), store.attached(id)) == ([], 0, [])
+    assert store.log(id)[0] == ("detach_volume", None)
+    assert store.tasks() == []
+
+
+def test_a_volume_that_cannot_be_plugged_in_is_given_back(store):
+    id, volume = store.boot(), store.volume()
+    store.lab.hypervisor.unreachable.add(volume)
+    store.attach(id, volume)
+    assert (store.status(volume), store.attached(id), store.connected(volume)) == ("available", [], 0)
+    assert store.log(id)[0] == ("attach_volume", "Error")
+    assert store.show(id)["status"] == "ACTIVE"
+    assert "fault" not in store.show(id)
+    store.lab.hypervisor.unreachable.clear()
+    store.attach(id, volume)
+    assert store.plugged(id) == [volume]
+
+
+def test_a_back_end_that_refuses_leaves_the_volume_available(store):
+    id, volume = store.boot(), store.volume()
+    store.lab.volumes.fail("connect", volume, "no more targets", times=None)
+    store.attach(id, volume)
+    assert (store.status(volume), store.attached(id)) == ("available", [])
+    url = f"/compute/v2.1/servers/{id}/os-instance-actions"
+    (entry, *_) = store.admin.get(url).json()["instanceActions"]
+    events = store.admin.get(f"{url}/{entry['request_id']}").json()["instanceAction"]["events"]
+    assert (events[0]["event"], events[0]["result"]) == ("compute_attach_volume", "Error")
+    assert "no more targets" in events[0]["details"]
+
+
+def test_a_guest_that_does_not_let_go_keeps_its_volume(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    store.lab.hypervisor.deaf.add(id)
+    assert store.detach(id, volume).status_code == 202
+    assert (store.status(volume), store.plugged(id)) == ("in-use", [volume])
+    assert store.log(id)[0] == ("detach_volume", "Error")
+    assert store.show(id)["status"] == "ACTIVE"
+    store.lab.hypervisor.deaf.clear()
+    store.detach(id, volume)
+    assert (store.status(volume), store.plugged(id)) == ("available", [])
+
+
+def test_an_attachment_whose_host_is_away_is_taken_back_at_its_deadline(store):
+    id, volume = store.boot(), store.volume()
+
+    def away(name, role):
+        if role == "hypervisor":
+            raise RuntimeError("the host does not answer")
+        return kept(name, role)
+
+    store.lab.cloud.bus.host, kept = away, store.lab.cloud.bus.host
+    store.attach(id, volume)
+    assert store.status(volume) in ("reserved", "attaching")
+    store.lab.cloud.bus.host = kept
+    store.lab.settle(10_000)
+    assert (store.status(volume), store.attached(id), store.connected(volume)) == ("available", [], 0)
+    assert store.log(id)[0] == ("attach_volume", "Error")
+    assert store.show(id)["status"] == "ACTIVE"
+    assert store.tasks() == []
+
+
+def test_two_volumes_asked_for_at_once_are_both_plugged_in(store):
+    id, one, two = store.boot(), store.volume(), store.volume()
+    assert store.ask(id, one).status_code == store.ask(id, two).status_code == 200
+    store.lab.settle()
+    assert sorted(store.plugged(id)) == sorted([one, two])
+    assert {entry["device"] for entry in store.attached(id)} == {"/dev/vdb", "/dev/vdc"}
+    assert [entry[1] for entry in store.log(id)[:2]] == [None, None]
+
+
+def test_a_volume_asked_for_before_a_stop_is_attached_all_the_same(store):
+    id, volume = store.boot(), store.volume()
+    store.ask(id, volume)
+    assert store.act(id, "os-stop").status_code == 202
+    store.lab.settle()
+    assert store.show(id)["status"] == "SHUTOFF"
+    assert store.status(volume) == "in-use"
+    assert store.tasks() == []
+    store.act(id, "os-start")
+    store.lab.settle()
+    assert store.plugged(id) == [volume]
+
+
+def test_volumes_stay_when_a_server_stops_starts_and_boots_again(store):
+    id, volume = store.boot(), store.volume()
+    store.act(id, "os-stop")
+    store.lab.settle()
+    store.attach(id, volume)
+    assert store.status(volume) == "in-use"
+    for action, argument in (("os-start", None), ("reboot", {"type": "HARD"}), ("suspend", None), ("resume", None)):
+        assert store.act(id, action, argument).status_code == 202
+        store.lab.settle()
+    assert store.plugged(id) == [volume]
+    assert store.show(id)["status"] == "ACTIVE"
+    store.act(id, "os-stop")
+    store.lab.settle()
+    store.detach(id, volume)
+    assert store.status(volume) == "available"
+
+
+def test_a_deleted_server_leaves_its_volumes_or_takes_them_along(store):
+    id, kept, gone = store.boot(), store.volume(), store.volume()
+    store.attach(id, kept)
+    store.attach(id, gone, delete_on_termination=True)
+    store.delete(id)
+    store.lab.settle()
+    assert store.status(kept) == "available"
+    assert store.see(gone) is None
+    assert (store.connected(kept), store.left_over()) == (0, [])
+
+
+def test_a_server_deleted_while_a_volume_is_attached_leaves_nothing(store):
+    id, volume = store.boot(), store.volume()
+    step = work.program.steps["plug"]
+
+    def interrupted(run):
+        store.demo.delete(f"/compute/v2.1/servers/{id}")
+        return step(run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(work.program.steps, "plug", interrupted)
+        store.ask(id, volume)
+        store.lab.settle()
+    assert store.show(id) is None
+    assert (store.status(volume), store.connected(volume), store.left_over()) == ("available", 0, [])
