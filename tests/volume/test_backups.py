@@ -220,6 +220,7 @@ def test_a_volume_in_use_is_backed_up_as_it_was_at_one_instant(scene, filled):
         {"volume_id": UNKNOWN, "incremental": "perhaps"},
         {"volume_id": UNKNOWN, "container": "x" * 256},
         {"volume_id": UNKNOWN, "container": "a/b"},
+        {"volume_id": UNKNOWN, "container": ".."},
         {"volume_id": UNKNOWN, "snapshot_id": "nonsense"},
         {"volume_id": UNKNOWN, "metadata": {"k": 1}},
         {"volume_id": UNKNOWN, "color": "red"},

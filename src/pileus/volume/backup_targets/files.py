@@ -12,6 +12,7 @@ from pileus.volume.backup_target import ObjectMissing, TargetError, TargetFull, 
 
 SERVICE = "cinder.backup.drivers.pileus.files"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 PART = ".part-"
 
 
@@ -27,7 +28,7 @@ class FileTarget:
         path = self._path(container, name)
         part = path.with_name(f"{PART}{ids.hex_id()}")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_directories(path.parent)
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
@@ -43,7 +44,7 @@ class FileTarget:
     def get(self, container: str, name: str) -> bytes:
         try:
             return self._path(container, name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except NOT_THERE:
             raise ObjectMissing(f"There is no object {name} in {container}.") from None
         except OSError as error:
             raise TargetError(f"{name} could not be read: {error.strerror or error}") from error
@@ -52,7 +53,7 @@ class FileTarget:
         path = self._path(container, name)
         try:
             path.unlink(missing_ok=True)
-        except NotADirectoryError:
+        except NOT_THERE:
             return
         except OSError as error:
             raise TargetError(f"{name} could not be deleted: {error.strerror or error}") from error
@@ -82,6 +83,15 @@ class FileTarget:
 
     def _path(self, container: str, name: str) -> Path:
         return self._directory / ("c-" + quote(container, safe="")) / check_name(name)
+
+
+def _make_directories(path: Path) -> None:
+    """Make a directory and those above it, for nobody else to read."""
+    if path.is_dir():
+        return
+    _make_directories(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _sync_directory(path.parent)
 
 
 def _sync_directory(path: Path) -> None:

@@ -137,7 +137,11 @@ def _checked(record: Record) -> Record:
     wrong += ["id"] if len(record.id) != 36 else []
     wrong += ["size"] if not 0 < record.size <= MOST_GIB else []
     wrong += ["object_count"] if not 0 <= record.object_count <= MOST_GIB else []
-    wrong += ["container"] if not 0 < len(record.container) <= 255 or "/" in record.container else []
+    wrong += (
+        ["container"]
+        if not 0 < len(record.container) <= 255 or "/" in record.container or record.container in (".", "..")
+        else []
+    )
     wrong += ["service_metadata"] if len(record.service_metadata) > 255 or not NAME.fullmatch(record.service_metadata) else []
     wrong += ["driver_info"] if not re.fullmatch(r"[0-9a-f]{64}", record.driver_info.digest) else []
     texts = {"display_name": record.display_name, "display_description": record.display_description}

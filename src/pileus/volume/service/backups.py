@@ -61,8 +61,8 @@ def create(ctx: Context, wanted: Wanted) -> Backup:
     :raises BadRequest: when it is in no state for that, or there is nothing to be the difference to.
     :raises OverQuota: when the project has used its share.
     """
-    if "/" in (wanted.container or ""):
-        raise _invalid_input("A container's name has no slash in it.")
+    if "/" in (wanted.container or "") or wanted.container in (".", ".."):
+        raise _invalid_input("A container's name has no slash in it, and is not made of dots.")
     with ctx.cloud.db.begin() as tx:
         volume = find_volume(tx, ctx, wanted.volume_id)
         ctx.require("backup:create", {"project_id": volume.project_id, "user_id": volume.user_id})

@@ -19,6 +19,9 @@ def show(ctx: Context, volume_id: str) -> dict[str, Any]:
     if kind is not None and kind.encryption is not None:
         how = kind.encryption
         found |= {
-            "control_location": how.control_location, "cipher": how.cipher, "key_size": how.key_size_bits, "provider": how.provider,
-        }  # fmt: skip
+            "control_location": how.control_location,
+            "cipher": how.cipher,
+            "key_size": how.key_size_bits,
+            "provider": how.provider,
+        }
     return found
