@@ -48,9 +48,10 @@ class Upkeep:
         """Look after the volumes that stand on layers, of which somebody else let go."""
         of_interest = set(layers)
         if of_interest:
-            for head in self._tree.heads():
-                if of_interest & set(self._tree.chain(head.top)):
-                    self.want(head.id)
+            with self._tree.alone():
+                for head in self._tree.heads():
+                    if of_interest & set(self._tree.chain(head.top)):
+                        self.want(head.id)
 
     def close(self) -> None:
         """End the thread."""
@@ -98,14 +99,14 @@ class Upkeep:
             if qmp is None:
                 self._pull_up(head, chain[-1])
                 return True
-        if qmp is not None:
-            nodes.shorten(qmp, chain[-1])
+            nodes.shorten(qmp, chain[-1], lambda: self._stop(volume_id))
             self._drop_unneeded(volume_id, chain)
         return False
 
     def _only_ours(self, layer: str) -> bool:
         """Whether a layer may be written to: it is no image's, and has no other user."""
-        return not is_of_image(layer) and self._tree.users(layer) == 1
+        with self._tree.alone():
+            return not is_of_image(layer) and self._tree.users(layer) == 1
 
     def _write_down(self, head: Head, below: str) -> None:
         path, target = self._tree.path(head.top), self._tree.path(below)

@@ -58,7 +58,7 @@ def _read(file: BinaryIO, path: Path) -> Header:
         raise VolumeDriverError(f"{path.name} is not a qcow2 file")
     fields = HEADER.unpack(raw.ljust(HEADER_BYTES, b"\0"))
     _, version, name_at, name_bytes, cluster_bits, size, crypt, l1_entries, l1_at, *rest = fields
-    incompatible = rest[5] if version >= 3 else 0
+    incompatible = rest[4] if version >= 3 else 0
     if version not in (2, 3) or cluster_bits not in CLUSTER_BITS_RANGE or name_bytes > NAME_BYTES_MAX:
         raise VolumeDriverError(f"{path.name} is not a qcow2 file that can be read")
     backing = b""

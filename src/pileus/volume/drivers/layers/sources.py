@@ -4,17 +4,15 @@ The content of an image is taken by a second name for its file and an empty laye
 copy; either way the volume outlives the image.  What the header of a file says is never trusted beyond its size.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from pileus.volume.driver import GIB, Source, VolumeDriverError, VolumeSpec
-from pileus.volume.drivers.layers import copying, qcow2
+from pileus.volume.drivers.layers import copying, luks, qcow2, wiping
 from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, run
 from pileus.volume.drivers.layers.tree import Tree, format_of
-
-LUKS = "iter-time=10"
-"""The passphrase is a random key of full strength, so that stretching it gains nothing."""
 
 
 def build(tree: Tree, spec: VolumeSpec) -> list[Path]:
@@ -110,29 +108,34 @@ def _image(tree: Tree, spec: VolumeSpec, source: Source, built: list[Path]) -> N
 
 def _encrypted(tree: Tree, spec: VolumeSpec, built: list[Path]) -> None:
     """Write a LUKS container as large as the volume: what it holds is smaller by its header."""
+    if spec.source is not None:
+        _require_fit(spec, spec.source, luks.HEADER_BYTES)
     path = tree.begin("raw")
     built.append(path)
+    with path.open("xb") as file:
+        if not spec.thin:
+            os.posix_fallocate(file.fileno(), 0, spec.size_bytes)
+        file.write(luks.header(spec.luks_key.encode()))
+        file.truncate(spec.size_bytes)
+        file.flush()
+        os.fsync(file.fileno())
+    if spec.source is not None:
+        _fill_encrypted(spec.source, spec.luks_key, path)
+
+
+def _fill_encrypted(source: Source, passphrase: str, path: Path) -> None:
     reader, writer = os.pipe()
-    os.write(writer, spec.luks_key.encode())
+    os.write(writer, passphrase.encode())
     os.close(writer)
     try:
         secret = ["--object", f"secret,id=key,file=/dev/fd/{reader}"]
-        if spec.source is None:
-            content_bytes = spec.size_bytes - _luks_header_bytes()
-            options = ["create", "-q", *secret, "-f", "luks", "-o", f"key-secret=key,{LUKS}", str(path), str(content_bytes)]
-        else:
-            content_bytes = _require_fit(spec, spec.source, _luks_header_bytes())
-            source = ["-f", spec.source.disk_format, spec.source.path]
-            options = ["convert", "-q", *secret, "-O", "luks", "-o", f"key-secret=key,{LUKS}", *source, str(path)]
-        run([QEMU_IMG, *options], COPY_SECONDS, keep_fd=reader)
+        file = {"driver": "file", "filename": str(path)}
+        target = "json:" + json.dumps({"driver": "luks", "key-secret": "key", "file": file})
+        command = [QEMU_IMG, "convert", "-q", *secret, "-n", "-f", source.disk_format, "-O", "luks", source.path, target]
+        run(command, COPY_SECONDS, keep_fd=reader)
     finally:
         os.close(reader)
-    _grow(path, spec.size_bytes)
-
-
-def _luks_header_bytes() -> int:
-    """LUKS 1 as QEMU writes it: a header and eight slots for keys of 64 bytes in 4,000 stripes, up to 4,040 sectors."""
-    return 4040 * 512
+    wiping.sync(path)
 
 
 def _require_fit(spec: VolumeSpec, source: Source, header_bytes: int = 0) -> int:
@@ -150,9 +153,8 @@ def _require_fit(spec: VolumeSpec, source: Source, header_bytes: int = 0) -> int
 
 
 def _convert(source: list[str], target: Path) -> None:
-    run([QEMU_IMG, "convert", "-q", "-n", "-S", "0", *source[:2], "-O", "raw", source[2], str(target)], COPY_SECONDS)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    run([QEMU_IMG, "convert", "-q", "-n", "--target-is-zero", *source[:2], "-O", "raw", source[2], str(target)], COPY_SECONDS)
+    wiping.sync(target)
 
 
 def _grow(path: Path, size_bytes: int) -> None:

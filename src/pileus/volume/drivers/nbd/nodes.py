@@ -5,17 +5,18 @@ Every node is named in full, with its format, so that no header decides what is 
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pileus.volume.driver import VolumeDriverError
-from pileus.volume.drivers.layers.programs import COPY_SECONDS
+from pileus.volume.drivers.layers.programs import LOOK_SECONDS, Interrupted, failure
 from pileus.volume.drivers.layers.tree import format_of
 from pileus.volume.drivers.nbd.daemon import Export, Node, export_arguments
-from pileus.volume.drivers.nbd.qmp import Monitor, await_job, monitor
+from pileus.volume.drivers.nbd.qmp import Monitor, monitor
 
 GONE_SECONDS = 10.0
+SHORTEN = "shorten"
 
 
 def name_of(layer: str) -> str:
@@ -80,26 +81,31 @@ def resize(qmp: Path, exports: Sequence[Export], size_bytes: int) -> None:
                 talk.execute("block-export-add", **export_arguments(f"export{number}", export))
 
 
-def shorten(qmp: Path, base: str) -> None:
-    """Pull everything between the top and a lower layer up into the top, while it is served."""
+def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
+    """Pull everything between the top and a lower layer up into the top, while it is served.
+
+    :raises Interrupted: when it was stopped.
+    :raises VolumeDriverError: when it cannot be done.
+    """
     with monitor(qmp) as talk:
-        arguments = {"job-id": "shorten", "device": top_of(talk), "base-node": name_of(base), "backing-file": base}
+        arguments = {"job-id": SHORTEN, "device": top_of(talk), "base-node": name_of(base), "backing-file": base}
         talk.execute("block-stream", **arguments, auto_dismiss=False)
-    await_apart(qmp, "shorten", COPY_SECONDS)
+        stopped = False
+        while _status(talk) != "concluded":
+            if stop() and not stopped:
+                talk.execute("job-cancel", id=SHORTEN)
+                stopped = True
+            time.sleep(LOOK_SECONDS)
+        job = next(job for job in talk.execute("query-jobs") if job["id"] == SHORTEN)
+        talk.execute("job-dismiss", id=SHORTEN)
+    if stopped:
+        raise Interrupted("shortening was stopped")
+    if "error" in job:
+        raise failure(f"the storage daemon could not shorten the chain: {job['error']}")
 
 
-def await_apart(qmp: Path, job_id: str, timeout_seconds: float) -> None:
-    """Wait for a job, leaving the monitor to others in between."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        with monitor(qmp) as talk:
-            found = next((job for job in talk.execute("query-jobs") if job["id"] == job_id), None)
-            if found is None or found["status"] == "concluded":
-                await_job(talk, job_id, 1.0)
-                return
-        if time.monotonic() > deadline:
-            raise VolumeDriverError(f"{job_id} did not end in {timeout_seconds:g} s")
-        time.sleep(0.1)
+def _status(talk: Monitor) -> str:
+    return next((str(job["status"]) for job in talk.execute("query-jobs") if job["id"] == SHORTEN), "concluded")
 
 
 def _await_none(talk: Monitor) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,20 +64,3 @@ def monitor(path: Path) -> Iterator[Monitor]:
         except (OSError, ValueError) as error:
             raise VolumeDriverError(f"the storage daemon cannot be reached: {error}") from error
         yield made
-
-
-def await_job(talk: Monitor, job_id: str, timeout_seconds: float, pause_seconds: float = 0.02) -> None:
-    """Wait until a job has ended, and forget it.  :raises VolumeDriverError: when it failed or takes too long."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        found = next((job for job in talk.execute("query-jobs") if job["id"] == job_id), None)
-        if found is None:
-            return
-        if found["status"] == "concluded":
-            talk.execute("job-dismiss", id=job_id)
-            if "error" in found:
-                raise failure(f"the storage daemon could not finish {job_id}: {found['error']}")
-            return
-        if time.monotonic() > deadline:
-            raise VolumeDriverError(f"{job_id} did not end in {timeout_seconds:g} s")
-        time.sleep(pause_seconds)
