@@ -27,13 +27,18 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectEntry(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="o"):
-    """A line of a container listing."""
+    """A line of a container listing.  stamp is when it was last modified, in the internal form: lists are long."""
 
     name: str
     size_bytes: int
     etag: str
     content_type: str
-    modified_at: Timestamp
+    stamp: str
+
+    @property
+    def modified_at(self) -> Timestamp:
+        """When it was last modified."""
+        return Timestamp.parse(self.stamp)
 
 
 class ContainerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="c"):

@@ -6,6 +6,7 @@ offset.  Both sort as text in the order of time.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -62,8 +63,7 @@ class Timestamp(msgspec.Struct, frozen=True, order=True, array_like=True, gc=Fal
     @property
     def isoformat(self) -> str:
         """`2026-01-31T12:00:00.123450`, as listings show it."""
-        whole = datetime.fromtimestamp(self.ticks // TICKS_PER_SECOND, UTC).isoformat()[:19]
-        return f"{whole}.{self.ticks % TICKS_PER_SECOND * 10:06d}"
+        return f"{_iso_second(self.ticks // TICKS_PER_SECOND)}.{self.ticks % TICKS_PER_SECOND * 10:06d}"
 
     def after(self, other: "Timestamp") -> "Timestamp":
         """Return this moment, or the next one after the other where this is not newer."""
@@ -74,3 +74,14 @@ class Timestamp(msgspec.Struct, frozen=True, order=True, array_like=True, gc=Fal
 
 
 ZERO = Timestamp(0)
+
+
+def iso_of(internal: str) -> str:
+    """Return what `isoformat` says of a moment in its internal form, without making one."""
+    whole, _, rest = internal.partition(".")
+    return f"{_iso_second(int(whole))}.{rest[:5]}0"
+
+
+@lru_cache(maxsize=8192)
+def _iso_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pileus.object_store import names
 from pileus.object_store.indexes import ObjectEntry, Subdir
 from pileus.object_store.request import Request
+from pileus.object_store.timestamps import iso_of
 
 NO_FACTS: dict[str, str] = {}
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -36,7 +37,7 @@ def row(req: Request, entry: ObjectEntry | Subdir) -> dict[str, Any]:
         "hash": etag,
         "bytes": entry.size_bytes,
         "content_type": entry.content_type,
-        "last_modified": entry.modified_at.isoformat,
+        "last_modified": iso_of(entry.stamp),
     }
     if not facts:
         return found

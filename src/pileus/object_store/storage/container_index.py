@@ -305,4 +305,4 @@ def _entry(row: Row | Subdir) -> ObjectEntry | Subdir:
     name, stamp, size, etag, content_type, typed, posted = row[:7]
     if typed or posted:
         stamp = max(stamp, typed, posted)
-    return ObjectEntry(name, size, etag, content_type, Timestamp.parse(stamp))
+    return ObjectEntry(name, size, etag, content_type, stamp)

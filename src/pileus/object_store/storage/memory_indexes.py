@@ -102,7 +102,7 @@ class MemoryContainers:
                 entries.append(row)
             else:
                 kept = live[row[0]]
-                entries.append(ObjectEntry(kept.name, kept.size_bytes, kept.etag, kept.content_type, modified_at(kept)))
+                entries.append(ObjectEntry(kept.name, kept.size_bytes, kept.etag, kept.content_type, modified_at(kept).internal))
         return ContainerAnswer(HTTPStatus.OK, self._info(account, container, found), entries, found.put_at)
 
     async def put(self, partition: int, account: str, container: str, put: ContainerPut) -> Written:
