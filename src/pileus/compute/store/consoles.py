@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from pileus.compute.tables.consoles import console_tokens
 from pileus.compute.tables.servers import servers
@@ -15,7 +15,7 @@ def add(tx: Connection, token_hash: str, server_id: str, kind: str, expires_at: 
     tx.execute(insert(console_tokens).values(token_hash=token_hash, server_id=server_id, kind=kind, expires_at=expires_at))
 
 
-def find(tx: Connection, token_hash: str, now: float) -> Row[Any] | None:
+def find(tx: Connection, token_hash: str, now: float) -> Any | None:
     """Return server_id, kind and the server's host of a token that is valid; the server is there and on a host."""
     query = select(C.server_id, C.kind, servers.c.host).join(servers, servers.c.id == C.server_id)
     valid = (C.token_hash == token_hash, C.expires_at > now, servers.c.deleted_at.is_(None), servers.c.host.is_not(None))
