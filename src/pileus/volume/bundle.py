@@ -25,9 +25,17 @@ from pileus.volume.tasks.backends import Gauges
 FURTHER = (adoption, copies, moves)
 """Modules that declare further steps of the programs."""
 
+TYPES = (
+    ("block-storage", "cinder", "v3"),
+    ("volumev3", "cinderv3", "v3"),
+    ("volumev2", "cinderv2", "v2"),
+    ("volume", "cinder", "v1"),
+)
+"""The types under which clients look for the service, its name there, and the version of the API that they then speak."""
+
 LISTED = tuple(
-    catalog.Listed(type, name, "/volume/v3/$(project_id)s", "8776/v3/$(project_id)s", "Block storage")
-    for type, name in (("block-storage", "cinder"), ("volumev3", "cinderv3"), ("volume", "cinder"))
+    catalog.Listed(type, name, f"/volume/{version}/$(project_id)s", f"8776/{version}/$(project_id)s", "Block storage")
+    for type, name, version in TYPES
 )
 
 

@@ -1,4 +1,7 @@
-"""HTTP in and out: each noun's routes, put together to one API.  Routes are written without the project: /v3/volumes."""
+"""HTTP in and out: each noun's routes, put together to one API.  Routes are written without the project: /v3/volumes.
+
+Versions 1 and 2 are made of the routes of version 3.
+"""
 
 import re
 
@@ -10,10 +13,12 @@ from pileus.volume.api import (
     adoption,
     attachments,
     backups,
+    consistency_groups,
     extensions,
     group_types,
     groups,
     messages,
+    older,
     qos,
     quotas,
     resource_filters,
@@ -28,7 +33,7 @@ from pileus.volume.api import (
     volumes,
 )
 
-ROUTES: tuple[Route, ...] = (
+NEWEST: tuple[Route, ...] = (
     *versions.routes,
     *attachments.routes,
     *transfers.routes,
@@ -45,18 +50,21 @@ ROUTES: tuple[Route, ...] = (
     *qos.routes,
     *group_types.routes,
     *groups.routes,
+    *consistency_groups.routes,
     *quotas.routes,
     *extensions.routes,
     *resource_filters.routes,
 )
 
-WITH_PROJECT = re.compile(r"/v3/([0-9a-f]{32})(/.*)")
+ROUTES: tuple[Route, ...] = (*NEWEST, *older.routes_of("v2", NEWEST), *older.routes_of("v1", NEWEST))
+
+WITH_PROJECT = re.compile(r"/(v[123])/([0-9a-f]{32})(/.*)")
 
 
 def alias(path: str) -> tuple[str, str]:
     """Turn /v3/PROJECT/... into /v3/... and the project that the caller's token has to be of."""
     found = WITH_PROJECT.fullmatch(path)
-    return (f"/v3{found[2]}", found[1]) if found else (path, "")
+    return (f"/{found[1]}{found[3]}", found[2]) if found else (path, "")
 
 
 SERVICE = Service(
