@@ -26,7 +26,7 @@ from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import keys
 from pileus.volume.tasks import snapshots as work
 
-__all__ = ["find", "make", "remove_in"]
+__all__ = ["Search", "Slice", "find", "make", "remove_in"]
 
 Shown = tuple[Snapshot, Mapping[str, str]]
 """A snapshot and its metadata."""

@@ -22,7 +22,7 @@ from pileus.volume.store.volume_search import Search
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import volumes as work
 
-__all__ = ["Wanted", "find", "make", "remove_in"]
+__all__ = ["Search", "Slice", "Wanted", "find", "make", "remove_in"]
 
 SETTLED = (None, "deleting", "error", "success")
 """The migration states in which nothing is being migrated."""
