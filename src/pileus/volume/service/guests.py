@@ -100,7 +100,6 @@ def snapshot_facts(tx: Connection, ctx: Context, snapshot_id: str) -> SnapshotFa
 def create(
     tx: Connection, ctx: Context, name: str, size_gib: int | None, *, image_id: str | None = None,
     snapshot_id: str | None = None, source_volume_id: str | None = None, volume_type: str | None = None,
-    availability_zone: str | None = None,
 ) -> str:  # fmt: skip
     """Begin to make a volume for a server; returns its id.  "volume.ready" or "volume.failed" tells how that ended.
 
@@ -109,7 +108,7 @@ def create(
     :raises OverQuota: when the project has used its share.
     """
     return volumes.make(tx, ctx, volumes.Wanted(
-        size_gib, name, volume_type=volume_type, availability_zone=availability_zone, image_id=image_id,
+        size_gib, name, volume_type=volume_type, image_id=image_id,
         snapshot_id=snapshot_id, source_volume_id=source_volume_id,
     ))  # fmt: skip
 
