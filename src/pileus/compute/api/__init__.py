@@ -21,6 +21,7 @@ from pileus.compute.api import (
     services,
     usage,
     versions,
+    volumes,
 )
 from pileus.kernel import faults
 from pileus.kernel.http import Route, Service
@@ -45,6 +46,7 @@ ROUTES: tuple[Route, ...] = (
     *records.routes,
     *proxies.routes,
     *images.routes,
+    *volumes.routes,
 )
 
 OLDER = re.compile(r"/v2(?:\.1)?(?:/([0-9a-f]{32}))?(/.+)")

@@ -11,6 +11,7 @@ from pileus.compute.policies import (
     records,
     server_groups,
     servers,
+    volumes,
 )
 from pileus.kernel.policy import Rule
 
@@ -24,5 +25,6 @@ RULES: tuple[Rule, ...] = (
     *server_groups.RULES,
     *records.RULES,
     *proxies.RULES,
+    *volumes.RULES,
     *placement.RULES,
 )
