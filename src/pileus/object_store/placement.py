@@ -180,15 +180,18 @@ class Placement:
             await tried(writer.abort())
         return verdict([one for one in opened if isinstance(one, Written)], 1 if not writers else quorum(len(opened)))
 
-    async def post_object(self, policy: int, name: ObjectName, post: ObjectPost) -> Written:
-        """Replace the metadata of an object."""
+    async def post_object(self, policy: int, name: ObjectName, post: ObjectPost, quiet: bool = False) -> Written:
+        """Replace the metadata of an object.
+
+        :param quiet: its container is not told, so that listings show the time of its content still.
+        """
         ring, partition = self._object_place(policy, name)
         shares = self._shares(self.cluster.container_ring, name.account, name.container, len(ring.nodes(partition)))
-        return await self._write(
-            ring,
-            partition,
-            lambda place, node: self._carrier.objects(node, policy).post(partition, name, _with_updates(post, shares[place])),
-        )
+
+        def ask(place: int, node: Node) -> Awaitable[Written]:
+            return self._carrier.objects(node, policy).post(partition, name, _with_updates(post, () if quiet else shares[place]))
+
+        return await self._write(ring, partition, ask)
 
     async def delete_object(self, policy: int, name: ObjectName, delete: ObjectDelete) -> Written:
         """Delete an object."""

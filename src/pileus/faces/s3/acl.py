@@ -13,8 +13,8 @@ ALL, KNOWN, LOGS = f"{GROUP}global/AllUsers", f"{GROUP}global/AuthenticatedUsers
 FULL, READ, WRITE, READ_ACP, WRITE_ACP = "FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"
 PERMISSIONS = (FULL, READ, WRITE, READ_ACP, WRITE_ACP)
 GRANT_HEADERS = {
-    "x-amz-grant-full-control": FULL, "x-amz-grant-read": READ, "x-amz-grant-write": WRITE,
-    "x-amz-grant-read-acp": READ_ACP, "x-amz-grant-write-acp": WRITE_ACP,
+    "x-amz-grant-read": READ, "x-amz-grant-write": WRITE, "x-amz-grant-read-acp": READ_ACP,
+    "x-amz-grant-write-acp": WRITE_ACP, "x-amz-grant-full-control": FULL,
 }  # fmt: skip
 CANNED = frozenset(
     {"private", "public-read", "public-read-write", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control",
@@ -151,8 +151,9 @@ def owner_xml(project_id: str, directory: Directory, name: str = "Owner") -> str
 
 def to_xml(acl: Acl, directory: Directory) -> bytes:
     """Return a list as a document."""
+    ordered = sorted(acl.grants, key=lambda grant: not grant.grantee.startswith(GROUP))
     grants = "".join(
-        wrap("Grant", _grantee_xml(grant.grantee, directory) + tag("Permission", grant.permission)) for grant in acl.grants
+        wrap("Grant", _grantee_xml(grant.grantee, directory) + tag("Permission", grant.permission)) for grant in ordered
     )
     inner = owner_xml(acl.owner, directory) + wrap("AccessControlList", grants)
     return document(f'<AccessControlPolicy xmlns="{NAMESPACE}">{inner}</AccessControlPolicy>')

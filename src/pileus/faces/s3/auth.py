@@ -83,19 +83,25 @@ async def _check_v4(call: Call, claim: sigv4.Claim) -> Who:
     if missing := sigv4.unsigned_headers(claim, call.headers):
         text = "There were headers present in the request which were not signed"
         raise S3Error("AccessDenied", text, HeadersNotSigned=", ".join(missing))
-    secret, ctx = await _holder(call.cloud, claim.access)
+    secret, ctx = await holder(call.cloud, claim.access)
     payload = call.headers.get("x-amz-content-sha256", "")
     if claim.expires_seconds is not None:
         payload = payload if "x-amz-content-sha256" in claim.signed else sigv4.UNSIGNED
     elif not payload:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    path = sigv4.canonical_path(call.path_url[len(call.root_url) :])
-    query = sigv4.canonical_query(call.query.pairs)
-    text = sigv4.string_to_sign(claim, call.method, path, query, call.headers, payload)
-    key = claim.key(secret)
-    if not hmac.compare_digest(sigv4.sign(key, text).encode(), claim.signature.encode()):
-        raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access, StringToSign=text)
-    return Who(ctx, claim.access, Signed(payload, key, claim.scope, claim.stamp, claim.signature))
+    query, key = sigv4.canonical_query(call.query.pairs), claim.key(secret)
+    text = ""
+    for path in _paths(call):
+        text = sigv4.string_to_sign(claim, call.method, sigv4.canonical_path(path), query, call.headers, payload)
+        if hmac.compare_digest(sigv4.sign(key, text).encode(), claim.signature.encode()):
+            return Who(ctx, claim.access, Signed(payload, key, claim.scope, claim.stamp, claim.signature))
+    raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access, StringToSign=text)
+
+
+def _paths(call: Call) -> tuple[str, ...]:
+    """Return the paths that may have been signed: as it came; that of the root may have come without its slash."""
+    path = call.path_url[len(call.root_url) :]
+    return (path, path[:-1]) if call.path_url == call.base_url + "/" and len(path) > 1 else (path,)
 
 
 async def _check_v2(call: Call, claim: sigv2.Claim, bucket_of_host: str) -> Who:
@@ -104,11 +110,14 @@ async def _check_v2(call: Call, claim: sigv2.Claim, bucket_of_host: str) -> Who:
         _check_time(claim.at, now, None)
     elif claim.expires_at < now:
         raise S3Error("AccessDenied", "Request has expired")
-    secret, ctx = await _holder(call.cloud, claim.access)
+    secret, ctx = await holder(call.cloud, claim.access)
     within = call.path_url[len(call.base_url) :] or "/"
     lead = f"/{bucket_of_host}" if bucket_of_host else ""
     presigned = claim.expires_at is not None
-    for resource in dict.fromkeys((lead + within, lead + call.path_url[len(call.root_url) :])):
+    candidates = [lead + within, *(lead + path for path in _paths(call))]
+    # a bucket itself is signed with a slash at its end, whether the request has one or not
+    candidates += [f"{one}/" for one in candidates if not one.endswith("/")]
+    for resource in dict.fromkeys(candidates):
         text = sigv2.string_to_sign(claim, call.method, resource, call.query.pairs, call.headers, presigned)
         if hmac.compare_digest(sigv2.sign(secret, text).encode(), claim.signature.encode()):
             return Who(ctx, claim.access)
@@ -126,7 +135,7 @@ def _check_time(at: float, now: float, expires_seconds: int | None) -> None:
         raise S3Error("RequestTimeTooSkewed")
 
 
-async def _holder(cloud: Cloud, access: str) -> tuple[str, Context]:
+async def holder(cloud: Cloud, access: str) -> tuple[str, Context]:
     """Return the secret of an access key, and its holder.  :raises S3Error: when there is none, or the holder is disabled."""
     if cloud.db.is_sqlite:
         return _find(cloud, access)

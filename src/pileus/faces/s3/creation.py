@@ -10,6 +10,8 @@ from pileus.kernel.http import Answer
 from pileus.object_store.request import Refused
 from pileus.object_store.service import access, buckets, containers, parts
 
+NEW = ("Acl", "Ownership", "Object-Lock")
+
 
 async def create(s3: S3Request) -> Answer:
     """Make a bucket in the caller's account."""
@@ -18,13 +20,14 @@ async def create(s3: S3Request) -> Answer:
     if s3.who.ctx is None:
         raise S3Error("AccessDenied")
     await _check_place(s3)
-    account, region = s3.who.account, s3.cloud.settings.region
+    account = s3.who.account
     changes = await encode_new(s3, s3.who.project_id)
     headers = {"x-versions-enabled": "true"} if "Object-Lock" in changes else {}
     req = s3.swift(account, s3.bucket, headers=headers)
     await access.authorize_container_change(req, None)
-    if await access.container_info(req, fresh=True) is not None:
-        if region == "us-east-1" and not changes:
+    before = await access.container_info(req, fresh=True)
+    if before is not None:
+        if all(buckets.setting(before, name) == changes.get(name, "") for name in NEW):
             return nothing(200, {"Location": f"/{s3.bucket}"})
         raise S3Error("BucketAlreadyOwnedByYou", BucketName=s3.bucket)
     if await buckets.claim(req, s3.bucket, account) != account:

@@ -51,7 +51,7 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
         raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(META_BYTES_MAX))
     if encoding := found.pop("Content-Encoding", ""):
         rest = [part.strip() for part in encoding.split(",") if part.strip() not in ("", "aws-chunked")]
-        found |= {"Content-Encoding": ",".join(rest)} if rest else {}
+        found |= {"Content-Encoding": ", ".join(rest)} if rest else {}
     if where := headers.get(REDIRECT):
         if not where.startswith(("/", "http://", "https://")):
             raise S3Error(

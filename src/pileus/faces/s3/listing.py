@@ -2,15 +2,17 @@
 
 import base64
 import binascii
+import math
 from typing import Any
 from urllib.parse import quote
 
-from pileus.faces.s3 import acl
+from pileus.faces.s3 import acl, lock
 from pileus.faces.s3.buckets import Bucket, directory, is_name
 from pileus.faces.s3.errors import S3Error
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import xml_answer
 from pileus.faces.s3.xml import answer, tag, wrap
+from pileus.kernel.clock import from_iso
 from pileus.kernel.http import Answer
 from pileus.object_store.indexes import ContainerEntry, Listing, ObjectEntry, Subdir
 from pileus.object_store.listing import is_utf8
@@ -79,7 +81,7 @@ def _token(name: str) -> str:
 
 
 def _untoken(text: str | None) -> str:
-    if text is None:
+    if not text:
         return ""
     try:
         found = base64.urlsafe_b64decode(text).decode()
@@ -115,7 +117,8 @@ async def list_objects(s3: S3Request, bucket: Bucket) -> Answer:
             raise Refused(404)
         found = list(listed.entries)
     more, shown = len(found) > most, found[:most]
-    inner = tag("Name", s3.bucket) + tag("Prefix", encoder(prefix)) + tag("MaxKeys", most)
+    # the prefix of the first form is not encoded: clients do not decode it there
+    inner = tag("Name", s3.bucket) + tag("Prefix", encoder(prefix) if second else prefix) + tag("MaxKeys", most)
     inner += (tag("Delimiter", encoder(delimiter)) if delimiter else "") + encoder.note + tag("IsTruncated", str(more).lower())
     inner += _second_head(s3, shown, more, encoder) if second else _first_head(s3, shown, more, encoder)
     with_owner = not second or query.get("fetch-owner", "").lower() == "true"
@@ -144,7 +147,7 @@ def _row(entry: ObjectEntry | Subdir, encoder: Encoder, owner: str) -> str:
     if isinstance(entry, Subdir):
         return wrap("CommonPrefixes", tag("Prefix", encoder(entry.name)))
     etag, size = _facts(entry)
-    inner = tag("Key", encoder(entry.name)) + tag("LastModified", entry.modified_at.isoformat[:23] + "Z")
+    inner = tag("Key", encoder(entry.name)) + tag("LastModified", lock.to_date(entry.modified_at.ceiling))
     return wrap("Contents", inner + tag("ETag", f'"{etag}"') + tag("Size", size) + owner + tag("StorageClass", "STANDARD"))
 
 
@@ -192,7 +195,7 @@ def _version_row(row: dict[str, Any], encoder: Encoder, owner: str) -> str:
         return wrap("CommonPrefixes", tag("Prefix", encoder(row["subdir"])))
     version_id = version_ids.NULL if row.get("null") else row["version_id"]
     inner = tag("Key", encoder(row["name"])) + tag("VersionId", version_id) + tag("IsLatest", str(row["is_latest"]).lower())
-    inner += tag("LastModified", row["last_modified"][:23] + "Z")
+    inner += tag("LastModified", lock.to_date(math.ceil(from_iso(row["last_modified"]))))
     if row["content_type"] == versions.MARKER_TYPE:
         return wrap("DeleteMarker", inner + owner)
     etag = row.get("s3_etag") or (row["slo_etag"].rstrip('"') + '-N"' if "slo_etag" in row else f'"{row["hash"]}"')

@@ -10,7 +10,7 @@ from pileus.faces.s3.errors import S3Error
 from pileus.faces.s3.listing import Encoder, number_of
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
-from pileus.faces.s3.writing import as_body, check_key, check_upload, open_source, span_of, version_header
+from pileus.faces.s3.writing import as_body, check_key, check_upload, made_header, open_source, span_of
 from pileus.faces.s3.xml import Element, answer, tag, wrap
 from pileus.kernel.http import Answer
 from pileus.object_store.backend import ObjectMetadata
@@ -44,7 +44,7 @@ async def begin(s3: S3Request, bucket: Bucket) -> Answer:
     headers = dict(new.headers)
     if algorithm:
         headers |= {ALGORITHM: algorithm, KIND: kind}
-    upload_id = await parts.begin(bucket.request(s3), bucket.info, replace(new, headers=headers))
+    upload_id = await parts.begin(bucket.request(s3), bucket.info, replace(new, headers=headers), {"owner": s3.who.project_id})
     inner = tag("Bucket", s3.bucket) + tag("Key", s3.key) + tag("UploadId", upload_id)
     shown = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind} if algorithm else {}
     return xml_answer(answer("InitiateMultipartUploadResult", inner), 200, shown)
@@ -153,6 +153,8 @@ def _chosen(root: Element) -> list[Chosen]:
 
 async def complete(s3: S3Request, bucket: Bucket) -> Answer:
     """Make the object out of its parts."""
+    if not s3.body.length:
+        raise S3Error("MalformedXML")
     root = await s3.document("CompleteMultipartUpload", COMPLETE_BYTES_MAX)
     chosen, req = _chosen(root), bucket.request(s3)
     upload_id = s3.query.get("uploadId", "")
@@ -176,7 +178,7 @@ async def complete(s3: S3Request, bucket: Bucket) -> Answer:
     check = conditions.of_upload(s3.headers)
     stored = await direct.store(req, bucket.info, replace(new, headers=headers), Bytes(manifest), check)
     await parts.finish(bucket.request(s3, at=s3.store.next_timestamp(s3.cloud.clock)), bucket.info, upload, found)
-    return xml_answer(_result(s3, parts.etag_of(found), sums), 200, version_header(stored))
+    return xml_answer(_result(s3, parts.etag_of(found), sums), 200, made_header(bucket, stored))
 
 
 async def _completed_before(s3: S3Request, bucket: Bucket, upload_id: str) -> str:
@@ -223,7 +225,7 @@ async def abort(s3: S3Request, bucket: Bucket) -> Answer:
 
 def _owner(s3: S3Request, bucket: Bucket, upload: Upload) -> str:
     who = directory(s3.cloud)
-    owner = acl.decode(_headers(upload).get(acl.STORED), bucket.owner).owner
+    owner = upload.facts.get("owner") or acl.decode(_headers(upload).get(acl.STORED), bucket.owner).owner
     return acl.owner_xml(owner, who, "Initiator") + acl.owner_xml(owner, who)
 
 

@@ -86,6 +86,8 @@ async def show(s3: S3Request, bucket: Bucket) -> Any:
         more = {name: value for name, value in more.items() if not name.startswith(checksums.HEADER)}
     found = await _answered(s3, bucket, content, headers)
     kept = {name: value for name, value in found.headers.items() if name in SHOWN}
+    if found.status == 304:
+        more = {name: value for name, value in more.items() if not name.startswith(checksums.HEADER)}
     if found.headers.get("Content-Type", "").startswith("multipart/byteranges"):
         more.pop("Content-Type", None)
     found.headers = kept | more

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pileus.faces.s3 import cors, creation, listing, multipart, objects, reading, settings, writing
+from pileus.faces.s3 import cors, creation, form, listing, multipart, objects, reading, settings, writing
 from pileus.faces.s3.access import Need, admit
 from pileus.faces.s3.acl import READ, READ_ACP, WRITE, WRITE_ACP
 from pileus.faces.s3.auth import identify
@@ -145,9 +145,15 @@ async def _serve(s3: S3Request) -> Any:
         return await listing.list_buckets(s3)
     if s3.method == "PUT" and not s3.key and not any(name in s3.query for name in KNOWN):
         return await creation.create(s3)
+    if s3.method == "POST" and not s3.key and not any(name in s3.query for name in KNOWN):
+        bucket = s3.facts["found"] = await find(s3, s3.bucket)
+        return await form.upload(s3, bucket)
     operation = operation_of(s3)
     bucket = await find(s3, s3.bucket)
     s3.facts["found"] = bucket
+    expected = s3.headers.get("x-amz-expected-bucket-owner")
+    if expected is not None and expected != bucket.owner:
+        raise S3Error("AccessDenied")
     need = operation.need
     if operation.versioned and "versionId" in s3.query:
         need = replace(need, action=operation.versioned)

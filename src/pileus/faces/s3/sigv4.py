@@ -59,7 +59,8 @@ def _seconds(stamp: str) -> float:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header") from None
 
 
-def _credential(text: str, code: str) -> tuple[str, str, str, str]:
+def parse_credential(text: str, code: str) -> tuple[str, str, str, str]:
+    """Return the access key, date, region and service of a credential.  :raises S3Error: with the code, when it is none."""
     parts = text.rsplit("/", 4)
     if len(parts) != 5 or not parts[0] or parts[4] != "aws4_request" or parts[3] != "s3":
         wanted = '"<YOUR-AKID>/YYYYMMDD/REGION/s3/aws4_request"'
@@ -77,7 +78,7 @@ def from_header(headers: Mapping[str, str], http_date: float | None) -> Claim:
     for name in ("Credential", "SignedHeaders", "Signature"):
         if not fields.get(name):
             raise S3Error("AuthorizationHeaderMalformed", f"{MALFORMED}the {name} is missing.")
-    access, date, region, service = _credential(fields["Credential"], "AuthorizationHeaderMalformed")
+    access, date, region, service = parse_credential(fields["Credential"], "AuthorizationHeaderMalformed")
     stamp = headers.get("x-amz-date", "")
     if not stamp and http_date is not None:
         stamp = datetime.fromtimestamp(http_date, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -96,7 +97,7 @@ def from_query(query: Mapping[str, str]) -> Claim:
         raise S3Error(code, f'X-Amz-Algorithm only supports "{ALGORITHM}"')
     if any(not query.get(name) for name in names):
         raise S3Error("AccessDenied", "Query-string authentication needs X-Amz-Algorithm, " + ", ".join(names))
-    access, date, region, service = _credential(query["X-Amz-Credential"], code)
+    access, date, region, service = parse_credential(query["X-Amz-Credential"], code)
     stamp, text = query["X-Amz-Date"], query["X-Amz-Expires"]
     at = _seconds(stamp)
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= EXPIRES_SECONDS_MAX:

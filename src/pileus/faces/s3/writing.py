@@ -50,7 +50,7 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
             "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
         )
     stored = await direct.store(bucket.request(s3), bucket.info, new, upload, conditions.of_upload(s3.headers))
-    headers = {"ETag": f'"{stored.etag}"'} | version_header(stored)
+    headers = {"ETag": f'"{stored.etag}"'} | made_header(bucket, stored)
     if upload.checksum:
         headers[checksums.HEADER + upload.wanted.algorithm.lower()] = upload.checksum
         headers["x-amz-checksum-type"] = checksums.WHOLE
@@ -60,6 +60,11 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
 def version_header(stored: direct.Stored) -> dict[str, str]:
     """Return what headers tell of the version that was made or deleted."""
     return {"x-amz-version-id": stored.version_id} if stored.version_id else {}
+
+
+def made_header(bucket: Bucket, stored: direct.Stored) -> dict[str, str]:
+    """Return what headers tell of the version that an upload made: nothing, unless versions are kept."""
+    return version_header(stored) if bucket.versioning == "Enabled" else {}
 
 
 @dataclass
@@ -97,6 +102,8 @@ async def open_source(s3: S3Request) -> tuple[S3Request, Content, str]:
     asked = {} if version_id is None else {"versionId": version_id}
     source = replace(s3, bucket=name, key=key, query=asked, headers={}, facts=dict(s3.facts))
     bucket = await find(source, name)
+    if s3.headers.get("x-amz-source-expected-bucket-owner", bucket.owner) != bucket.owner:
+        raise S3Error("AccessDenied")
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
     await admit(source, bucket, Need(action, "READ", of_object=True, data=True))
     content, shown = await open_for(source, bucket, head=False)
@@ -156,7 +163,7 @@ async def copy(s3: S3Request, bucket: Bucket) -> Answer:
         stored = await direct.store(bucket.request(s3), bucket.info, new, made, conditions.of_upload(s3.headers))
     finally:
         await content.source.close()
-    headers = version_header(stored) | ({"x-amz-copy-source-version-id": version_id} if version_id else {})
+    headers = made_header(bucket, stored) | ({"x-amz-copy-source-version-id": version_id} if version_id else {})
     inner = tag("LastModified", lock.to_date(s3.at.ceiling)) + tag("ETag", f'"{stored.etag}"')
     inner += tag(f"Checksum{algorithm}", made.checksum) if made.checksum else ""
     return xml_answer(answer("CopyObjectResult", inner), 200, headers)

@@ -137,7 +137,8 @@ async def store(req: Request, info: ContainerInfo, new: NewObject, body: Body, c
     if check is not None:
         check(await _present(req, info))
     async with AsyncExitStack() as turn:
-        guarded = _Guarded(body, req, info, check, turn) if check is not None else body
+        in_turn = check is not None or keeps_versions(info)
+        guarded = _Guarded(body, req, info, check, turn) if in_turn else body
         before = await parts.manifest_of(req, info) if not versions.is_enabled(info) else None
         written, more = await versions.store(req, info, new, guarded)
     return await _after_store(req, info, written, more, before)
@@ -157,12 +158,12 @@ async def _after_store(
 
 @dataclass
 class _Guarded:
-    """A body at whose end a check is made, in turn; the turn lasts until the object is stored."""
+    """A body at whose end a turn begins, which lasts until the object is stored, and a check is made."""
 
     body: Body
     req: Request
     info: ContainerInfo
-    check: Check
+    check: Check | None
     turn: AsyncExitStack
 
     @property
@@ -174,7 +175,8 @@ class _Guarded:
         async for chunk in self.body.chunks():
             yield chunk
         await self.turn.enter_async_context(self.req.store.turn(self.info.account, self.info.container, self.req.name))
-        self.check(await _present(self.req, self.info))
+        if self.check is not None:
+            self.check(await _present(self.req, self.info))
 
 
 async def _present(req: Request, info: ContainerInfo) -> Content | None:
@@ -215,20 +217,25 @@ async def delete(req: Request, info: ContainerInfo, version_id: str = "", check:
     :raises Refused: 403 when object lock keeps it.
     """
     await access.authorize(req, info, write=True)
-    if check is None:
+    if check is None and not keeps_versions(info):
         return await _delete(req, info, version_id)
     async with req.store.turn(info.account, info.container, req.name):
-        if version_id:
-            try:
-                found = await open_object(req, info, version_id, head=True)
-                check(found.content)
-            except Refused as refused:
-                if refused.status != 404:
-                    raise
-                check(None)
-        else:
-            check(await _present(req, info))
+        if check is not None:
+            check(await _asked_for(req, info, version_id))
         return await _delete(req, info, version_id)
+
+
+async def _asked_for(req: Request, info: ContainerInfo, version_id: str) -> Content | None:
+    """Return the object, or the version, that a deletion is of; None when there is none."""
+    if not version_id:
+        return await _present(req, info)
+    try:
+        found = await open_object(req, info, version_id, head=True)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        return None
+    return found.content
 
 
 async def _delete(req: Request, info: ContainerInfo, version_id: str) -> Stored:
@@ -355,6 +362,6 @@ async def _post(req: Request, place: ContainerInfo, name: str, content: Content,
     post = ObjectPost(timestamp=req.at, delete_at=meta.delete_at, headers=headers)
     if locks.is_locked(headers, req.cloud.clock.now()):
         post = replace_struct(post, delete_at=None)
-    written = await req.store.placement.post_object(place.policy, ObjectName(place.account, place.container, name), post)
+    written = await req.store.placement.post_object(place.policy, ObjectName(place.account, place.container, name), post, True)
     if not written.ok:
         raise Refused(int(written.status))

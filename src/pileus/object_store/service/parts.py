@@ -38,12 +38,13 @@ class Unfit(Refused):
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload that has begun."""
+    """An upload that has begun; facts are what was noted of it at its beginning."""
 
     key: str
     id: str
     begun_at: Timestamp
     marker: ObjectMetadata | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,12 @@ async def _place(req: Request, info: ContainerInfo) -> ContainerInfo | None:
     return await access.container_info(req, info.account, info.container + access.PARTS)
 
 
-async def begin(req: Request, info: ContainerInfo, new: NewObject) -> str:
-    """Begin an upload and return its id; new: what the object is to be."""
+async def begin(req: Request, info: ContainerInfo, new: NewObject, facts: Mapping[str, str]) -> str:
+    """Begin an upload and return its id.
+
+    :param new: what the object is to be.
+    :param facts: what listings of uploads are to tell.
+    """
     await access.authorize(req, info, write=True)
     writing.check_name(req)
     await quotas.check(req, info, 0)
@@ -96,7 +101,8 @@ async def begin(req: Request, info: ContainerInfo, new: NewObject) -> str:
     if place is None:
         raise Refused(503)
     upload_id = ids.secret(24)
-    marker = NewObject(MARKER_TYPE, {**new.headers, CONTENT_TYPE: new.content_type}, 0)
+    noted = {writing.INDEX_ETAG: entries.index_etag(entries.EMPTY_MD5, **facts)}
+    marker = NewObject(MARKER_TYPE, {**new.headers, CONTENT_TYPE: new.content_type, **noted}, 0)
     await writing.write(_own(req, info), place, f"{req.name}/{upload_id}", marker, Bytes())
     return upload_id
 
@@ -153,7 +159,7 @@ async def uploads(req: Request, info: ContainerInfo, prefix: str = "") -> list[U
     async for entry in _entries(req, await _place(req, info), prefix):
         key, _, upload_id = entry.name.rpartition("/")
         if entry.content_type == MARKER_TYPE and key and not upload_id.isdecimal():
-            found.append(Upload(key, upload_id, entry.modified_at))
+            found.append(Upload(key, upload_id, entry.modified_at, facts=entries.split_etag(entry.etag)[1]))
     return sorted(found, key=lambda upload: (upload.key, upload.id))
 
 
