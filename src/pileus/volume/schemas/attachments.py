@@ -62,16 +62,3 @@ def show(attachment: Attachment, connection_info: Mapping[str, Any]) -> dict[str
         "attach_mode": attachment.mode or "null",
         "connection_info": dict(connection_info),
     }
-
-
-def show_in_volume(attachment: Attachment, *, with_host: bool) -> dict[str, Any]:
-    """Show an attachment as a part of its volume; the host is for admins."""
-    return {
-        "id": attachment.volume_id,
-        "attachment_id": attachment.id,
-        "volume_id": attachment.volume_id,
-        "server_id": attachment.server_id,
-        "host_name": attachment.host if with_host else None,
-        "device": attachment.mountpoint,
-        "attached_at": show_time(attachment.attached_at),
-    }

@@ -1,6 +1,6 @@
 """Attachments: a volume is kept for someone, made reachable for a host, in use, and let go of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -48,13 +48,6 @@ def list_all(ctx: Context, exact: Mapping[str, Any], *, all_projects: bool = Fal
         where["project_id"] = ctx.project_id
     with ctx.cloud.db.read() as tx:
         return store.search(tx, where)
-
-
-def of_volumes(tx: Connection, volume_ids: Sequence[str]) -> dict[str, list[Attachment]]:
-    """Return the attachments of volumes that are complete, by volume; those without are missing."""
-    found = store.of_volumes(tx, volume_ids)
-    shown = {id: [a for a in rows if a.status in (work.ATTACHED, work.DETACHING)] for id, rows in found.items()}
-    return {id: rows for id, rows in shown.items() if rows}
 
 
 def create(

@@ -15,8 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud, Context, cloud_itself
-from pileus.kernel.errors import Conflict
-from pileus.volume import states
+from pileus.kernel.errors import BadRequest, Conflict
 from pileus.volume.driver import VolumeDriverError
 from pileus.volume.keys import KeyLost
 from pileus.volume.service import access, connections, snapshots, volumes
@@ -269,11 +268,13 @@ def volumes_of(tx: Connection, server_ids: Iterable[str]) -> dict[str, list[Atta
 def delete(tx: Connection, cloud: Cloud, project_id: str, volume_id: str) -> bool:
     """Begin to delete a volume that ends with its server; tells whether it was in a state for that."""
     volume = volume_store.get(tx, volume_id)
-    if volume is None or volume.project_id != project_id or volume.status not in states.DELETABLE:
+    if volume is None or volume.project_id != project_id:
         return False
-    if snapshot_store.of_volume(tx, volume_id) or store.of_volume(tx, volume_id):
+    try:
+        volumes.remove_in(tx, cloud_itself(cloud, project_id), volume)
+    except BadRequest:
         return False
-    return volumes.begin_removal(tx, cloud_itself(cloud, project_id), volume)
+    return True
 
 
 def snapshot(tx: Connection, ctx: Context, volume_id: str, name: str) -> str:

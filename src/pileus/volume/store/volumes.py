@@ -105,11 +105,11 @@ def drop_image_metadata(tx: Connection, id: str, key: str) -> bool:
 
 
 def attachments_of(tx: Connection, ids: Sequence[str], *statuses: str) -> dict[str, list[Row[Any]]]:
-    """Return the attachments of volumes, the oldest first; of some statuses, or of all."""
+    """Return the attachments of volumes, the oldest first: those of some statuses that users see, or all."""
     found: dict[str, list[Row[Any]]] = {}
     if ids:
         query = select(attachments).where(A.volume_id.in_(ids)).order_by(A.created_at, A.id)
-        for row in tx.execute(query.where(A.status.in_(statuses)) if statuses else query):
+        for row in tx.execute(query.where(A.status.in_(statuses), A.claim.is_(False)) if statuses else query):
             found.setdefault(row.volume_id, []).append(row)
     return found
 
