@@ -1,7 +1,10 @@
 """Backups over HTTP: made, shown, listed, changed, restored, deleted."""
 
 import pytest
+from sqlalchemy import select
 
+from pileus.kernel import tasks
+from pileus.volume.backup_target import TargetFull
 from tests.conftest import RED
 from tests.volume.backup_scene import GIB, LATEST, MIB, Scene, noise
 
@@ -399,6 +402,26 @@ def test_a_forced_deletion_ends_what_is_under_way(scene, filled):
     Scene(scene.lab, "admin").call("POST", f"/backups/{backup_id}/action", 202, **{"os-force_delete": {}})
     scene.lab.settle()
     assert scene.status(other) == "error_restoring"
+
+
+def test_deleting_one_that_failed_leaves_another_at_work(scene, filled):
+    scene.break_target(at=1, error=TargetFull("full"))
+    failed = scene.begin(filled)
+    scene.lab.settle()
+    scene.mend()
+    assert scene.show(failed)["status"] == "error"
+    made = scene.begin(filled)
+    scene.call("DELETE", f"/backups/{failed}", 202)
+    while tasks_of(scene, failed):
+        scene.lab.worker.run(*next(leased for leased in scene.lab.worker.lease(10) if failed in leased[0]))
+    assert scene.status(filled) == "backing-up"
+    scene.lab.settle(200)
+    assert (scene.show(made)["status"], scene.status(filled)) == ("available", "available")
+
+
+def tasks_of(scene, backup_id):
+    with scene.lab.cloud.db.read() as tx:
+        return tx.execute(select(tasks.tasks.c.id).where(tasks.tasks.c.id == f"backup-{backup_id}")).scalars().all()
 
 
 def test_a_backup_outlives_its_volume(scene, filled):

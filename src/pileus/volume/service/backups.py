@@ -129,7 +129,8 @@ def _write(
         tx, project_id=ctx.project_id, user_id=ctx.user_id, created_at=now, status="creating", volume_id=volume.id,
         volume_type_id=volume.volume_type_id, size_gib=source.size_gib, snapshot_id=snapshot.id if snapshot is not None else None,
         parent_id=parent.id if parent is not None else None, data_timestamp=source.created_at if snapshot is not None else now,
-        service=ctx.cloud.part(Targets).get(ctx.cloud).service, encryption_key_id=key_id, request_id=ctx.request_id, **values,
+        service=ctx.cloud.part(Targets).get(ctx.cloud).service, encryption_key_id=key_id, request_id=ctx.request_id,
+        holding=True, **values,
     )  # fmt: skip
 
 

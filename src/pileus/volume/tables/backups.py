@@ -4,7 +4,7 @@ The content lies in a backup target, under `container` and `location`; `digest` 
 rest.  An imported record may point to the same content as another row does: it goes with the last of them.
 """
 
-from sqlalchemy import Column, Double, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text
 
 from pileus.kernel.db import metadata
 
@@ -26,10 +26,11 @@ backups = Table(
     Column("parent_id", String(36), index=True, doc="the backup that it is the difference to; None: it is a full one"),
     Column("data_timestamp", Double, doc="when the content was as it is here"),
     Column("availability_zone", String(255)),
-    Column("container", String(255), doc="None: not known yet (an imported record)"),
+    Column("container", String(255), doc="None: it has no content, as a record that could not be imported"),
     Column("location", String(255), doc="the start of the names of all its objects"),
     Column("digest", String(64), doc="of the manifest (SHA-256)"),
     Column("object_count", Integer, nullable=False, default=0, doc="grows while the backup is made"),
+    Column("holding", Boolean, nullable=False, default=False, doc="whether the volume or snapshot is kept for it as backing-up"),
     Column("service", String(255), nullable=False, doc="which kind of target holds the content"),
     Column("encryption_key_id", String(36)),
     Column("restore_volume_id", String(36), index=True, doc="the volume that it is being restored to"),

@@ -55,13 +55,17 @@ def drop_own_snapshot(cloud: Cloud, backup: Backup) -> None:
     """
     with cloud.db.read() as tx:
         volume = volumes.get(tx, backup.volume_id)
-    if backup.snapshot_id is None and volume is not None and volume.host is not None:
+    if backup.holding and backup.snapshot_id is None and volume is not None and volume.host is not None:
         backends.of(cloud, volume).drop_snapshot(volume.id, backup.id, cloud.settings.volume_wipe)  # type: ignore[arg-type]
 
 
 def release_source(tx: Connection, cloud: Cloud, backup: Backup) -> None:
-    """Give the volume or snapshot that was backed up the status it had."""
+    """Give the volume or snapshot that was backed up the status it had, if it was kept for this backup until now."""
+    current = store.get(tx, backup.id)
+    if current is None or not current.holding:
+        return
     now = cloud.clock.now()
+    store.change(tx, backup.id, holding=False)
     if backup.snapshot_id is not None:
         snapshots.change_if(tx, backup.snapshot_id, ["backing-up"], status="available", updated_at=now)
         return
@@ -74,17 +78,18 @@ def release_source(tx: Connection, cloud: Cloud, backup: Backup) -> None:
 def creation_failed(cloud: Cloud, backup: Backup, why: str) -> None:
     """Remove what was stored, let go of the volume, and leave the reason in the row."""
     _drop_where_possible(cloud, backup)
-    if backup.digest is None:
+    values: dict[str, Any] = {"fail_reason": why, "object_count": 0, "updated_at": cloud.clock.now()}
+    if backup.digest is not None:  # a record: the content, if there is any, is not its own
+        values |= {"container": None, "location": None, "digest": None}
+    else:
         try:
             erase_objects(cloud, backup)
         except TargetError as error:
             log.warning("backup %s: what was stored of it stays until it is deleted: %s", backup.id, error)
     with cloud.db.begin() as tx:
-        values = {"fail_reason": why, "object_count": 0, "updated_at": cloud.clock.now()}
         if store.change_if(tx, backup.id, ["creating"], status="error", **values):
             _tell(tx, cloud, backup, "backup-create", "backup-create-failed")
-        if backup.digest is None:
-            release_source(tx, cloud, backup)
+        release_source(tx, cloud, backup)
 
 
 def _drop_where_possible(cloud: Cloud, backup: Backup) -> None:
@@ -96,11 +101,9 @@ def _drop_where_possible(cloud: Cloud, backup: Backup) -> None:
 
 def let_go(cloud: Cloud, backup: Backup) -> None:
     """Let go of what the work on a backup held, after somebody else gave it another status."""
-    if backup.digest is None:
-        _drop_where_possible(cloud, backup)
+    _drop_where_possible(cloud, backup)
     with cloud.db.begin() as tx:
-        if backup.digest is None:
-            release_source(tx, cloud, backup)
+        release_source(tx, cloud, backup)
         if backup.restore_volume_id is not None:
             volume = volumes.get(tx, backup.restore_volume_id)
             if volume is not None and volume.status == states.RESTORING:
@@ -161,6 +164,8 @@ def erase_objects(cloud: Cloud, backup: Backup) -> None:
 
     :raises TargetError: when the target cannot.
     """
+    if backup.location is None:
+        return
     target = cloud.part(Targets).get(cloud)
     if target.service != backup.service:
         raise TargetError(f"The backup is kept in {backup.service}; backups are kept in {target.service} here.")
