@@ -6,7 +6,6 @@ from sqlalchemy import update
 from pileus.kernel.tasks import Worker, tasks
 from pileus.main import build_worker
 from pileus.volume.tasks import volumes as work
-
 from tests.image.conftest import qcow2
 
 from .volumes_lab import BLOCK

@@ -113,7 +113,7 @@ class VolumesLab:
         answer = self.demo.post("/attachments", json={"attachment": body})
         assert answer.status_code == 200, answer.text
         found = answer.json()["attachment"]["id"]
-        assert self.demo.post(f"/attachments/{found}/action", json={"complete": {}}).status_code == 204
+        assert self.demo.post(f"/attachments/{found}/action", json={"os-complete": {}}).status_code == 204
         return found
 
     def tasks(self) -> list[str]:

@@ -43,11 +43,11 @@ class Levels(Struct, forbid_unknown_fields=True):
 
 
 def index(call: Call) -> Any:
-    wanted = {name: call.query.get(name) for name in ("host", "binary") if name in call.query}
+    host, binary = call.query.get("host"), call.query.get("binary")
     shown = []
     for part in services.list_services(call.ctx):
         row = part.row
-        if any(value != getattr(row, name) for name, value in wanted.items()):
+        if (binary and row.binary != binary) or (host and host not in (row.host, row.host.partition("@")[0])):
             continue
         found = {
             "binary": row.binary,

@@ -71,9 +71,8 @@ def read_create(body: Create, version: Version) -> Wanted:
             raise BadRequest(FLAG_IS_GONE)
         force = True
     name = given.name if given.name is not None else given.display_name
-    return Wanted(
-        read_uuid(given.volume_id or "", "volume_id"), _cleaned(name), _cleaned(given.description), given.metadata or {}, force
-    )
+    volume_id = "" if given.volume_id is None else read_uuid(given.volume_id, "volume_id")
+    return Wanted(volume_id, _cleaned(name), _cleaned(given.description), given.metadata or {}, force)
 
 
 def read_changes(given: Changes) -> dict[str, Any]:

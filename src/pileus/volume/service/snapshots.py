@@ -240,7 +240,7 @@ def delete(ctx: Context, snapshot_id: str, *, force: bool = False) -> None:
 
 def remove_in(tx: Connection, cloud: Cloud, snapshot: Snapshot, *, force: bool = False, request_id: str = "") -> bool:
     """Begin to delete a snapshot, in an open transaction; tells whether it is in a state for that."""
-    allowed = (snapshot.status,) if force and snapshot.status != "deleting" else DELETABLE
+    allowed = (snapshot.status,) if force else DELETABLE
     if not store.change_if(tx, snapshot.id, allowed, status="deleting", updated_at=cloud.clock.now()):
         return False
     work.go(tx, cloud, snapshot.id, "deleting", {"request_id": request_id})
