@@ -51,11 +51,15 @@ def show_default(call: Call) -> Any:
 def create(call: Call) -> Any:
     values = schemas.read_create(call.body)
     type_specs.check_specs(values["extra_specs"])
-    return _shown(call, types.create(call.ctx, values))
+    made = schemas.show_changed(types.create(call.ctx, values))
+    if types.sight(call.ctx).access:
+        made["os-volume-type-access:is_public"] = made["is_public"]
+    return {"volume_type": made}
 
 
 def update(call: Call) -> Any:
-    return _shown(call, types.update(call.ctx, call.path["type_id"], schemas.read_update(call.body)))
+    changed = types.update(call.ctx, call.path["type_id"], schemas.read_update(call.body))
+    return {"volume_type": schemas.show_changed(changed)}
 
 
 def delete(call: Call) -> None:

@@ -146,6 +146,17 @@ def show(kind: Type, sight: Sight) -> dict[str, Any]:
     return shown
 
 
+def show_changed(kind: Type) -> dict[str, Any]:
+    """Show a type to who made or changed it."""
+    return {
+        "id": kind.id,
+        "name": kind.name,
+        "is_public": kind.is_public,
+        "description": kind.description,
+        "extra_specs": kind.extra_specs,
+    }
+
+
 def show_encryption(type_id: str, encryption: Encryption) -> dict[str, Any]:
     """Show how a type encrypts."""
     return {
