@@ -395,3 +395,10 @@ def test_a_list_of_fifty_takes_few_questions(cloud):
     event.listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
     cloud.demo.get("/volumes/detail")
     assert len([text for text in asked if text.startswith("SELECT")]) <= 8
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", ["/volumes/", "/snapshots/", "/volumes//metadata", "/types/"])
+def test_a_path_without_its_id_is_none(cloud, method, path):
+    assert cloud.demo.request(method, path, json={"volume": {"name": "x"}}).status_code in (404, 400)
+    assert cloud.demo.request(method, f"/{'b' * 32}{path}", json={"volume": {"name": "x"}}).status_code == 404

@@ -58,13 +58,15 @@ NEWEST: tuple[Route, ...] = (
 
 ROUTES: tuple[Route, ...] = (*NEWEST, *older.routes_of("v2", NEWEST), *older.routes_of("v1", NEWEST))
 
+NOTHING = "/v3/-/-"
 WITH_PROJECT = re.compile(r"/(v[123])/([0-9a-f]{32})(/.*)")
 
 
 def alias(path: str) -> tuple[str, str]:
-    """Turn /v3/PROJECT/... into /v3/... and the project that the caller's token has to be of."""
+    """Turn /v3/PROJECT/... into /v3/... and the project that the caller's token has to be of; what ends in / is nothing."""
     found = WITH_PROJECT.fullmatch(path)
-    return (f"/{found[1]}{found[3]}", found[2]) if found else (path, "")
+    at, project_id = (f"/{found[1]}{found[3]}", found[2]) if found else (path, "")
+    return (NOTHING if at.endswith("/") and at.count("/") > 2 else at), project_id
 
 
 SERVICE = Service(
