@@ -20,6 +20,8 @@ from pileus.compute.driver import MIB, DiskSpec, DriverError
 from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions
 from pileus.compute.drivers.qemu.place import Place
 from pileus.guest import build
+from pileus.volume.driver import Connector, VolumeSpec
+from pileus.volume.drivers.iscsi import IscsiBackend
 from tests.compute.drivers.machine import Machine, Storage, file_disk, linux_spec
 from tests.compute.drivers.test_contract import until
 
@@ -29,6 +31,8 @@ SEEN_SECONDS = 1.5
 KEY = "9f" * 32
 SUM = "md5sum < /dev/vdb | cut -c 1-32"
 BUSY = "dd if=/dev/urandom of=/dev/vdb bs=1M count={} conv=fsync 2>/dev/null"
+
+LONG = "for n in 1 2 3; do dd if=/dev/urandom of=/dev/vdb bs=64k count=256 conv=fsync {} 2>/dev/null || exit 1; done"
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +329,7 @@ def test_a_storage_daemon_that_is_started_anew_only_stalls_the_guest(guest: Mach
     disk = storage.disk(storage.make(64))
     guest.have(disk)
     guest.await_disk()
-    guest.shell.begin("for n in 1 2 3; do dd if=/dev/urandom of=/dev/vdb bs=64k count=256 conv=fsync 2>/dev/null || exit 1; done")
+    guest.shell.begin(LONG.format(""))
     for _ in range(2):
         time.sleep(0.3)
         storage.stop()
@@ -527,3 +531,72 @@ def test_a_server_that_boots_from_a_volume(
         assert b"written" in (tmp_path / "plain").read_bytes()
     finally:
         hypervisor.destroy(guest.spec.id)
+
+
+class TestIscsi:
+    """QEMU's own initiator with the back end `iscsi`."""
+
+    @pytest.fixture
+    def targets(self, guest: Machine, tmp_path: Path) -> Iterator[IscsiBackend]:
+        backend = IscsiBackend(tmp_path / "volumes", tmp_path / "run", "here")
+        yield backend
+        guest.have()
+        for state in backend.observe_all().values():
+            for connector_id in state.connections:
+                backend.disconnect(state.id, connector_id)
+        backend.close()
+
+    def disk(self, backend: IscsiBackend, volume_id: str, size_gib: int = 1, **options: Any) -> DiskSpec:
+        backend.ensure(VolumeSpec(volume_id, size_gib, **options))
+        connection = backend.connect(volume_id, Connector(f"to-{volume_id}", "here"))
+        return DiskSpec(volume_id, "volume", size_gib=size_gib, connection=connection, luks_key=options.get("luks_key", ""))
+
+    def test_a_volume_comes_grows_and_goes(self, guest: Machine, targets: IscsiBackend) -> None:
+        volume_id = str(uuid.uuid4())
+        guest.have(self.disk(targets, volume_id))
+        guest.await_disk()
+        guest.shell.run(BUSY.format(8))
+        before = guest.shell.run("head -c 8388608 /dev/vdb | md5sum | cut -c 1-32")
+        guest.shell.begin(LONG.format("seek=256"))
+        guest.have(self.disk(targets, volume_id, 2))
+        guest.shell.end()
+        guest.shell.run("until [ $(cat /sys/block/vdb/size) = 4194304 ]; do sleep 0.02; done")
+        guest.shell.run("echo end | dd of=/dev/vdb bs=512 seek=4194303 conv=sync,fsync 2>/dev/null")
+        guest.have()
+        targets.disconnect(volume_id, f"to-{volume_id}")
+        guest.have(self.disk(targets, volume_id, 2))
+        guest.await_disk()
+        assert guest.shell.run("head -c 8388608 /dev/vdb | md5sum | cut -c 1-32") == before
+        guest.have()
+        assert leftovers(guest) == set()
+
+    def test_a_target_daemon_that_is_killed_only_stalls_the_guest(self, guest: Machine, targets: IscsiBackend) -> None:
+        guest.have(self.disk(targets, str(uuid.uuid4())))
+        guest.await_disk()
+        guest.shell.begin(LONG.format(""))
+        for _ in range(2):
+            time.sleep(0.3)
+            process = targets._target.find()
+            assert process is not None
+            os.kill(process.pid, signal.SIGKILL)
+        guest.shell.end()
+        assert "I/O error" not in guest.shell.run("dmesg | tail -5")
+
+    def test_without_the_password_nothing_is_plugged(self, guest: Machine, targets: IscsiBackend) -> None:
+        disk = self.disk(targets, str(uuid.uuid4()))
+        data = {**disk.connection["data"], "auth_password": "wrong-password-x"}
+        with pytest.raises(DriverError) as refused:
+            guest.have(replace(disk, connection={"driver_volume_type": "iscsi", "data": data}))
+        assert "wrong-password-x" not in str(refused.value)
+        assert leftovers(guest) == set()
+
+    def test_what_is_encrypted_stays_so_on_the_way(self, guest: Machine, targets: IscsiBackend) -> None:
+        volume_id = str(uuid.uuid4())
+        guest.have(self.disk(targets, volume_id, luks_key=KEY))
+        guest.await_disk()
+        guest.shell.run("yes plaintext | dd of=/dev/vdb bs=1M count=1 iflag=fullblock conv=fsync 2>/dev/null")
+        content = targets.open(volume_id)
+        try:
+            assert b"plaintext" not in content.read(0, 8 * MIB)
+        finally:
+            content.close()
