@@ -7,7 +7,7 @@ BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo up down test check fmt format-check lint types imports docs docs-check bench tempest image lock clean
+.PHONY: help ready demo up down test dbs check fmt format-check lint types imports docs docs-check bench tempest image lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ down: ## stop the cloud; guests run on and are found again (ARGS=--purge leaves 
 
 test: ready ## all tests (ARGS: for pytest); as root the real drivers, networks and guests, too
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+dbs: ready ## all tests on PostgreSQL, then on MariaDB, each started and stopped for it (ARGS: for pytest)
+	@tools/dbs postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@tools/dbs mariadb $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: ready format-check lint types imports docs-check test ## all that must hold: format, lint, types, imports, reference, tests
 
