@@ -8,6 +8,7 @@ import pytest
 from pileus.volume.driver import VolumeBackend
 from pileus.volume.drivers.fake import FakeBackend
 from pileus.volume.drivers.file import FileBackend
+from tests.volume.drivers.mounts import mounted
 
 HOST = "here"
 Make = Callable[[], VolumeBackend]
@@ -25,10 +26,23 @@ def tear_down(backend: VolumeBackend) -> None:
     backend.close()
 
 
-@pytest.fixture(params=["fake", "file", "nfs"])
+@pytest.fixture(scope="session")
+def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system whose files can share blocks."""
+    with mounted(tmp_path_factory.mktemp("mounted"), "xfs", 8 << 30) as place:
+        yield place
+
+
+@pytest.fixture(params=["fake", "file", "nfs", pytest.param("reflink", marks=pytest.mark.host)])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeBackend]:
     made: VolumeBackend
-    made = FakeBackend() if request.param == "fake" else make_file(tmp_path, shared=request.param == "nfs")
+    if request.param == "fake":
+        made = FakeBackend()
+    elif request.param == "reflink":
+        made = FileBackend(request.getfixturevalue("xfs") / tmp_path.name, tmp_path / "run", HOST)
+        assert made.tree.reflinks
+    else:
+        made = make_file(tmp_path, shared=request.param == "nfs")
     yield made
     tear_down(made)
 

@@ -1,6 +1,7 @@
 """What every back end of volumes must show."""
 
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -426,3 +427,56 @@ def test_many_threads_at_once(backend: VolumeBackend) -> None:
     assert {state.id: (state.snapshots, state.connections) for state in backend.observe_all().values()} == {
         f"v{number}": ((), ()) for number in range(8)
     }
+
+
+def test_snapshots_taken_together_are_of_one_instant(backend: VolumeBackend) -> None:
+    """A writer counts in one volume and then in the other: no snapshot may show the second ahead of the first."""
+    assert backend.capacity().together
+    for id in ("a", "b"):
+        backend.ensure(VolumeSpec(id, 1))
+        backend.connect(id, connector(f"c{id}"))
+    end = threading.Event()
+
+    def count() -> None:
+        contents = {}
+        for number in range(1, 1 << 30):
+            for id in ("a", "b"):
+                while not end.is_set():
+                    try:
+                        contents[id] = contents.get(id) or backend.open(id, writable=True)
+                        contents[id].write(0, number.to_bytes(4, "big"))
+                        break
+                    except VolumeDriverError:  # a guest comes back, too
+                        if id in contents:
+                            contents.pop(id).close()
+                        end.wait(0.001)
+            if end.is_set():
+                break
+        for content in contents.values():
+            content.close()
+
+    writer = threading.Thread(target=count)
+    writer.start()
+    try:
+        for number in range(12):
+            pairs = [("a", f"a{number}"), ("b", f"b{number}")]
+            backend.take_snapshots(pairs if number % 2 else pairs[::-1])
+            backend.take_snapshots(pairs)
+            end.wait(0.02)
+    finally:
+        end.set()
+        writer.join()
+    seen = []
+    for number in range(12):
+        first, second = (int.from_bytes(get(backend, id, 0, 4, f"{id}{number}"), "big") for id in ("a", "b"))
+        assert first - second in (0, 1), (first, second)
+        seen.append(first)
+    assert seen == sorted(seen)
+    assert seen[-1] > seen[0]
+
+
+def test_snapshots_taken_together_are_all_or_none(backend: VolumeBackend) -> None:
+    backend.ensure(VolumeSpec("a", 1))
+    with pytest.raises(VolumeDriverError):
+        backend.take_snapshots([("a", "s"), ("none", "s")])
+    assert backend.observe("a").snapshots == ()

@@ -349,15 +349,14 @@ def test_a_volume_of_an_image_holds_its_own_name_for_the_file(file_backend: File
     source = qcow2_image(tmp_path / "image")
     file_backend.ensure(VolumeSpec("v", 1, source))
     assert Path(source.path).stat().st_nlink == 2
-    guest = open(source.path, "rb")
-    before = guest.read()
-    Path(source.path).unlink()
-    file_backend.take_snapshot("v", "s")
-    file_backend.drop_snapshot("v", "s", "shred")
-    file_backend.destroy("v", "shred")
-    guest.seek(0)
-    assert guest.read() == before, "a guest may still stand on the image"
-    guest.close()
+    with Path(source.path).open("rb") as guest:
+        before = guest.read()
+        Path(source.path).unlink()
+        file_backend.take_snapshot("v", "s")
+        file_backend.drop_snapshot("v", "s", "shred")
+        file_backend.destroy("v", "shred")
+        guest.seek(0)
+        assert guest.read() == before, "a guest may still stand on the image"
     assert layers(file_backend) == []
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +19,19 @@ from pileus.volume.driver import (
     Capacity,
     Connection,
     Connector,
+    Found,
     Source,
     VolumeDriverError,
     VolumeSpec,
     VolumeState,
     Wipe,
 )
+from pileus.volume.drivers import adoption
 from pileus.volume.drivers.layers import sources, wiping
 from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, os_failure, run
 from pileus.volume.drivers.layers.tree import Head, Kept, Tree, format_of, with_connector, without_connector
 from pileus.volume.drivers.nbd import nodes
-from pileus.volume.drivers.nbd.serving import Serving, exports, volume_of
+from pileus.volume.drivers.nbd.serving import Serving, volume_of
 from pileus.volume.drivers.nbd_client import NbdContent
 from pileus.volume.drivers.upkeep import Upkeep
 
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class FileBackend:
-    """Fulfils `VolumeBackend` and `Reader`.
+    """Fulfils `VolumeBackend`, `Reader`, `Adopter` and `Together`.
 
     `run_directory` is for sockets and pid files, and must be on this host; `shared` says that other hosts use the directory too.
     """
@@ -60,7 +62,7 @@ class FileBackend:
             found = os.statvfs(self.tree.directory)
         total, free = found.f_blocks * found.f_frsize / GIB, found.f_bavail * found.f_frsize / GIB
         provisioned = sum(head.size_bytes for head in self.tree.heads()) / GIB
-        return Capacity(total, free, provisioned, storage_protocol=self.storage_protocol)
+        return Capacity(total, free, provisioned, storage_protocol=self.storage_protocol, together=True)
 
     def ensure(self, spec: VolumeSpec) -> None:
         """Make a volume, or grow it."""
@@ -190,6 +192,58 @@ class FileBackend:
         finally:
             content.close()
 
+    def take_snapshots(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Keep the content of several volumes as it is at one instant: none of them can be written to meanwhile."""
+        volume_ids = [volume_id for volume_id, _ in pairs]
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.tree.locks.hold(*volume_ids))
+            for volume_id in volume_ids:
+                self.tree.require(volume_id)
+                stack.enter_context(self.serving.still(volume_id))
+            taken: list[tuple[str, str]] = []
+            try:
+                for volume_id, snapshot_id in pairs:
+                    if snapshot_id not in self.tree.require(volume_id).snapshots:
+                        self.take_snapshot(volume_id, snapshot_id)
+                        taken.append((volume_id, snapshot_id))
+            except VolumeDriverError:
+                for volume_id, snapshot_id in taken:
+                    self.drop_snapshot(volume_id, snapshot_id, "none")
+                raise
+
+    def list_volumes(self) -> tuple[Found, ...]:
+        """Return what may be taken in as a volume."""
+        with true_reasons("look at the files"), self.tree.alone():
+            return adoption.list_volumes(self.tree)
+
+    def adopt_volume(self, reference: str, volume_id: str) -> int:
+        """Make a file a volume."""
+        with self.tree.locks.hold(volume_id), true_reasons("take in the file"):
+            return adoption.adopt_volume(self.tree, reference, volume_id)
+
+    def disown_volume(self, volume_id: str) -> str:
+        """Let go of a volume; its file stays."""
+        with self.tree.locks.hold(volume_id), true_reasons("let go of the volume"):
+            head = self.tree.head(volume_id)
+            if head is not None:
+                self._require_idle(head)
+            return adoption.disown_volume(self.tree, volume_id)
+
+    def list_snapshots(self) -> tuple[Found, ...]:
+        """Return what may be taken in as a snapshot."""
+        with true_reasons("look at the files"), self.tree.alone():
+            return adoption.list_snapshots(self.tree)
+
+    def adopt_snapshot(self, volume_id: str, reference: str, snapshot_id: str) -> int:
+        """Make a snapshot that was let go of one of the cloud again."""
+        with self.tree.locks.hold(volume_id), true_reasons("take in the snapshot"):
+            return adoption.adopt_snapshot(self.tree, volume_id, reference, snapshot_id)
+
+    def disown_snapshot(self, volume_id: str, snapshot_id: str) -> str:
+        """Let go of a snapshot; its content stays."""
+        with self.tree.locks.hold(volume_id), true_reasons("let go of the snapshot"):
+            return adoption.disown_snapshot(self.tree, volume_id, snapshot_id)
+
     def close(self) -> None:
         """Let go; the daemons go on."""
         self._closing.set()
@@ -254,7 +308,7 @@ class FileBackend:
         qmp = self.serving.live(head.id)
         path = self.tree.path(head.top)
         if qmp is not None:
-            nodes.resize(qmp, exports(head.id, head.top), size_bytes)
+            nodes.resize(qmp, head.id, size_bytes)
         elif format_of(head.top) == "qcow2":
             run([QEMU_IMG, "resize", "-q", "-f", "qcow2", str(path), str(size_bytes)])
         else:

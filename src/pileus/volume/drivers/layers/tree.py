@@ -12,6 +12,7 @@ a killed process leaves behind are layers that no head reaches, and `sweep` take
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -20,8 +21,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import msgspec
 
@@ -32,7 +34,7 @@ from pileus.volume.drivers.layers.locks import Locks
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 FOLDERS = ("volumes", "layers", "building", "trash", "unmanaged", "locks")
 OF_IMAGE = "i"
-SPARE_BYTES = 65536
+SPARES, SPARE_BYTES = 4, (16384, 4096)
 FORGOTTEN_SECONDS = 24 * 3600.0
 
 
@@ -143,24 +145,22 @@ class Tree:
 
         :raises OSError: when there is no room.
         """
-        spare = self.directory / "locks" / "spare"
-        try:
-            return self._keep(head)
-        except OSError:
-            if not vital or not spare.exists():
-                raise
-        spare.unlink(missing_ok=True)
-        return self._keep(head)
-
-    def _keep(self, head: Head) -> Head:
         folder = self.directory / "volumes"
         new = folder / f".{head.id}.new"
-        with new.open("wb") as file:
-            file.write(msgspec.json.encode(head))
-            file.flush()
-            os.fsync(file.fileno())
+        content = msgspec.json.encode(head)
+        try:
+            with new.open("wb") as file:
+                _put(file, content)
+        except OSError:
+            if not vital:
+                raise
+            self._take_spare(new)
+            with new.open("r+b") as file:  # over blocks that it has already
+                _put(file, content)
         os.rename(new, folder / f"{head.id}.json")
         copying.sync_directory(folder)
+        if vital:
+            self._keep_spares()
         return head
 
     def path(self, layer: str) -> Path:
@@ -235,7 +235,7 @@ class Tree:
                 except OSError:
                     self.throw_away((path.name for path in built), before.id, "none")
                     raise
-            self._spare()
+            self._keep_spares()
             return self.throw_away(reached - self.needed(self.heads()), before.id, wipe)
 
     def throw_away(self, layers: Iterable[str], volume_id: str, wipe: Wipe) -> list[Path]:
@@ -256,23 +256,44 @@ class Tree:
         parts = [(path, path.name.split(".")) for path in paths]
         return [(path, cast(Wipe, part[0])) for path, part in parts if not volume_id or part[1] == volume_id]
 
-    def _spare(self) -> None:
-        """Keep a little room for the days when the disk is full."""
-        path = self.directory / "locks" / "spare"
-        if not path.exists():
-            with contextlib.suppress(OSError):
-                path.write_bytes(bytes(SPARE_BYTES))
+    def _spares(self) -> list[Path]:
+        return [self.directory / "locks" / f"spare{number}" for number in range(SPARES)]
+
+    def _keep_spares(self) -> None:
+        """Keep a few files with blocks for the days when the disk is full."""
+        for path in (path for path in self._spares() if not path.exists()):
+            for size in SPARE_BYTES:
+                try:
+                    with path.open("wb", buffering=0) as file:
+                        _put(file, os.urandom(size))
+                    break
+                except OSError:
+                    path.unlink(missing_ok=True)
+
+    def _take_spare(self, target: Path) -> None:
+        for path in self._spares():
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, target)
+                return
 
     def sweep(self) -> None:
         """Take away what killed processes left: layers that no head reaches, and what was being built."""
         with self.alone():
             layers = {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
-            self._spare()
+            self._keep_spares()
             self.throw_away(layers - self.needed(self.heads()), "orphan", "punch")
         for path in (self.directory / "building").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if not self._shared or path.stat().st_mtime < time.time() - FORGOTTEN_SECONDS:
                     path.unlink()
+
+
+def _put(file: IO[bytes] | FileIO, content: bytes) -> None:
+    if file.write(content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    file.truncate()
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def with_connector(head: Head, connector: Connector) -> Head:

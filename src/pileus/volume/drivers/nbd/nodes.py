@@ -5,7 +5,7 @@ Every node is named in full, with its format, so that no header decides what is 
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pileus.volume.drivers.nbd.daemon import Export, Node, export_arguments
 from pileus.volume.drivers.nbd.qmp import Monitor, monitor
 
 GONE_SECONDS = 10.0
-SHORTEN = "shorten"
+SHORTEN, STILL = "shorten", "still"
 
 
 def name_of(layer: str) -> str:
@@ -63,22 +63,60 @@ def overlay(qmp: Path, path: Path) -> None:
             raise
 
 
-def resize(qmp: Path, exports: Sequence[Export], size_bytes: int) -> None:
+@contextlib.contextmanager
+def still(qmp: Path, volume_id: str) -> Iterator[None]:
+    """Let nobody write to what a daemon exports, and all that was asked of it be done, as long as this is open."""
+    with monitor(qmp) as talk:
+        unused = Export(f"{volume_id}.still", top_of(talk), False)  # one export is left, so that the top is known
+        talk.execute("block-export-add", **export_arguments(STILL, unused))
+        _take_away(talk, {f"export{number}" for number in range(2)})
+    try:
+        yield
+    finally:
+        with monitor(qmp) as talk:
+            _give_back(talk, exports_of(volume_id, top_of(talk)))
+            talk.execute("block-export-del", id=STILL, mode="hard")
+
+
+def resize(qmp: Path, volume_id: str, size_bytes: int) -> None:
     """Make what is exported larger.  Its users lose the connection for a moment and come back.
 
     :raises VolumeDriverError: when there is no room; it goes on as it was.
     """
     with monitor(qmp) as talk:
         top = top_of(talk)
-        for export in talk.execute("query-block-exports"):
-            with contextlib.suppress(VolumeDriverError):
-                talk.execute("block-export-del", id=export["id"], mode="hard")
         try:
-            _await_none(talk)
+            _take_away(talk, {f"export{number}" for number in range(2)})
             talk.execute("block_resize", node_name=top, size=size_bytes)
         finally:
-            for number, export in enumerate(exports):
-                talk.execute("block-export-add", **export_arguments(f"export{number}", export))
+            _give_back(talk, exports_of(volume_id, top))
+
+
+def is_whole(qmp: Path) -> bool:
+    """Whether a daemon exports all that it should: whoever took something away may have been killed before giving it back."""
+    with monitor(qmp) as talk:
+        return {export["id"] for export in talk.execute("query-block-exports")} == {"export0", "export1"}
+
+
+def exports_of(volume_id: str, node: str) -> list[Export]:
+    """Return what the daemon of a volume exports."""
+    return [Export(volume_id, node, True), Export(f"{volume_id}.ro", node, False)]
+
+
+def _take_away(talk: Monitor, ids: set[str]) -> None:
+    for id in ids:
+        talk.execute("block-export-del", id=id, mode="hard")
+    deadline = time.monotonic() + GONE_SECONDS
+    while ids & {export["id"] for export in talk.execute("query-block-exports")}:
+        if time.monotonic() > deadline:
+            raise VolumeDriverError("the storage daemon does not let go of its users")
+
+
+def _give_back(talk: Monitor, wanted: Sequence[Export]) -> None:
+    there = {export["id"] for export in talk.execute("query-block-exports")}
+    for number, export in enumerate(wanted):
+        if f"export{number}" not in there:
+            talk.execute("block-export-add", **export_arguments(f"export{number}", export))
 
 
 def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
@@ -93,7 +131,8 @@ def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
         stopped = False
         while _status(talk) != "concluded":
             if stop() and not stopped:
-                talk.execute("job-cancel", id=SHORTEN)
+                with contextlib.suppress(VolumeDriverError):  # it ended just now
+                    talk.execute("job-cancel", id=SHORTEN)
                 stopped = True
             time.sleep(LOOK_SECONDS)
         job = next(job for job in talk.execute("query-jobs") if job["id"] == SHORTEN)
@@ -106,13 +145,6 @@ def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
 
 def _status(talk: Monitor) -> str:
     return next((str(job["status"]) for job in talk.execute("query-jobs") if job["id"] == SHORTEN), "concluded")
-
-
-def _await_none(talk: Monitor) -> None:
-    deadline = time.monotonic() + GONE_SECONDS
-    while talk.execute("query-block-exports"):
-        if time.monotonic() > deadline:
-            raise VolumeDriverError("the storage daemon does not let go of its users")
 
 
 def _node(path: Path, writable: bool) -> dict[str, Any]:

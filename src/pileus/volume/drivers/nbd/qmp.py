@@ -44,6 +44,10 @@ class Monitor:
         self._next()
         self.execute("qmp_capabilities")
 
+    def close(self) -> None:
+        """End the conversation: the daemon talks to one at a time."""
+        self._lines.close()
+
     def _next(self) -> dict[str, Any]:
         line = self._lines.readline()
         if not line:
@@ -57,10 +61,13 @@ def monitor(path: Path) -> Iterator[Monitor]:
     """Open a conversation with a daemon.  :raises VolumeDriverError: when it cannot be reached."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(COMMAND_SECONDS)
+        made = Monitor(connection)
         try:
-            connection.connect(str(path))
-            made = Monitor(connection)
-            made.greet()
-        except (OSError, ValueError) as error:
-            raise VolumeDriverError(f"the storage daemon cannot be reached: {error}") from error
-        yield made
+            try:
+                connection.connect(str(path))
+                made.greet()
+            except (OSError, ValueError) as error:
+                raise VolumeDriverError(f"the storage daemon cannot be reached: {error}") from error
+            yield made
+        finally:
+            made.close()

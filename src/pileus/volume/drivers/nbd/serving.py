@@ -8,11 +8,12 @@ One daemon a volume: a guest that breaks out of its volume's daemon finds no oth
 guests, so that what one writes the others read.
 """
 
+import contextlib
 import hashlib
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -76,9 +77,19 @@ class Serving:
                 self.stop(key)
             return
         if not self._alive(volume_id):
-            self._start(volume_id, Plan(self._node(head.top, writable=True), exports(head.id, head.top)))
+            self._start(volume_id, Plan(self._node(head.top, writable=True), nodes.exports_of(head.id, nodes.name_of(head.top))))
         for mode in MODES:
             self._settle_gate(head, mode)
+
+    @contextlib.contextmanager
+    def still(self, volume_id: str) -> Iterator[None]:
+        """Let nobody write to a volume meanwhile: its users lose the connection for a moment and come back."""
+        qmp = self.live(volume_id)
+        if qmp is None:
+            yield
+            return
+        with nodes.still(qmp, volume_id):
+            yield
 
     def gates_again(self, head: Head) -> None:
         """Let the gates see how large a volume has become."""
@@ -175,9 +186,21 @@ class Serving:
         found = daemon.find(self.directory / checked_key(key))
         if found is None:
             return False
+        if "@" not in key and "." not in key and not self._taken_over(key):
+            daemon.stop(self.directory / key)
+            return False
         self.watch.add(key, found)
-        if "@" not in key and "." not in key and (head := self._tree.head(key)) is not None:
-            nodes.overlay(self.directory / key / "qmp", self._tree.path(head.top))
+        return True
+
+    def _taken_over(self, volume_id: str) -> bool:
+        """Bring a daemon of an earlier process up to date; False when it has to be started again."""
+        qmp, head = self.directory / volume_id / "qmp", self._tree.head(volume_id)
+        try:
+            if head is None or not nodes.is_whole(qmp):
+                return False
+            nodes.overlay(qmp, self._tree.path(head.top))
+        except VolumeDriverError:
+            return False
         return True
 
     def _start(self, key: str, plan: Plan) -> None:
@@ -193,12 +216,6 @@ class Serving:
 
     def _node(self, layer: str, *, writable: bool) -> daemon.Node:
         return nodes.layered([self._tree.path(name) for name in self._tree.chain(layer)], writable=writable)
-
-
-def exports(volume_id: str, layer: str) -> list[Export]:
-    """Return what the daemon of a volume exports."""
-    node = nodes.name_of(layer)
-    return [Export(volume_id, node, True), Export(f"{volume_id}.ro", node, False)]
 
 
 def mode_of(connector: Connector) -> str:
