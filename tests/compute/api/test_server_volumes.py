@@ -213,3 +213,21 @@ def test_an_admin_detaches_by_force_from_a_guest_that_does_not_let_go(store):
     store.lab.settle()
     assert (store.status(volume), store.attached(id), store.connected(volume)) == ("available", [], 0)
     assert store.tasks() == []
+
+
+def test_a_list_of_servers_costs_as_many_questions_however_many_volumes_there_are(store):
+    from sqlalchemy import event
+
+    asked = []
+    event.listen(store.lab.cloud.db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+
+    def count():
+        asked.clear()
+        assert store.demo.get("/compute/v2.1/servers/detail").status_code == 200
+        return len(asked)
+
+    store.attach(store.boot(), store.volume())
+    few = count()
+    for _ in range(3):
+        store.attach(store.boot(), store.volume())
+    assert count() == few

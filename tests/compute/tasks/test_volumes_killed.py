@@ -1,12 +1,13 @@
 """The process dies in the midst of work on volumes; when it comes back, the work is finished and nothing is left over."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from pileus.main import build_worker
 from tests.compute.servers_lab import prepare
-from tests.compute.tasks.test_server_life import _revive, _run_and_die
+from tests.compute.tasks.test_server_life import Killed, _revive, _run_and_die
 from tests.compute.volumes_lab import with_volumes
 from tests.conftest import make_lab
 
@@ -97,6 +98,51 @@ def test_a_process_killed_at_any_write_finishes_the_work_on_volumes(store, what,
             assert at > 1
             return
     raise AssertionError("it never came to an end")
+
+
+@pytest.mark.parametrize("what", list(CASES))
+def test_a_process_killed_between_any_two_transactions_finishes_the_work_on_volumes(store, what, monkeypatch):
+    begin, status, of_volume = CASES[what]
+    for at in range(1, 60):
+        id, volume = begin(store)
+        died = _die_after_commit(store, at, monkeypatch)
+        _revive(store.lab)
+        shown = store.show(id)
+        assert (shown and shown["status"], store.status(volume)) == (status, of_volume), f"died after transaction {at}"
+        assert store.tasks() == []
+        store.delete(id)
+        store.lab.settle(60)
+        _nothing_left(store)
+        _forget_volumes(store)
+        if not died:
+            assert at > 3
+            return
+    raise AssertionError("it never came to an end")
+
+
+def _die_after_commit(store, at, monkeypatch):
+    """Run tasks and die right after the at-th transaction, in the midst of a step; tells whether it came to that."""
+    database, count = store.lab.cloud.db, 0
+    begin = database.begin
+
+    @contextmanager
+    def dying():
+        nonlocal count
+        with begin() as tx:
+            yield tx
+        count += 1
+        if count == at:
+            raise Killed
+
+    worker = build_worker(store.lab.cloud)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "begin", dying)
+        try:
+            while worker.run_due():
+                pass
+        except Killed:
+            return True
+    return False
 
 
 def _forget_volumes(store):

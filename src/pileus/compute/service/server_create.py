@@ -85,6 +85,8 @@ def create(ctx: Context, wanted: Wanted) -> Made:
     wanted_host, zone = _place(ctx, wanted)
     flavor = _flavor(ctx, wanted.flavor_id)
     plan = server_disks.plan(ctx, wanted.disks, flavor, wanted.most)
+    if wanted.trusted_certificates and plan.root.is_volume:
+        raise BadRequest("Image certificate validation is not supported when booting from volume")
     server_disks.check_fit(ctx, flavor, plan, SERVERS + "create:zero_disk_flavor")
     _require_single(wanted)
     made = Made([], "r-" + ids.hex_id()[:8], wanted.admin_password or ids.secret(9))

@@ -143,8 +143,19 @@ def attachment_expired(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -
 def detach_wanted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
     """Take a volume from its server, whether the guest lets go of it or not."""
     row = server_volumes.of_attachment(tx, str(facts["attachment_id"]))
-    server = store.get(tx, row.server_id) if row is not None else None
-    if row is None or server is None or server.task_state == "deleting":
+    if row is not None:
+        _force(tx, cloud, row)
+
+
+def volume_deleted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
+    """Take a volume from its servers that is no more."""
+    for row in server_volumes.of_volume(tx, str(facts["volume_id"])):
+        _force(tx, cloud, row)
+
+
+def _force(tx: Connection, cloud: Cloud, row: Mapped) -> None:
+    server = store.get(tx, row.server_id)
+    if server is None or server.task_state == "deleting":
         return
     if server.host is None:
         disks.release_one(tx, cloud, row)
@@ -165,6 +176,7 @@ def subscribe(events: Any) -> None:
     events.subscribe("volume.snapshot.ready", volume_settled)
     events.subscribe("volume.snapshot.failed", volume_settled)
     events.subscribe("volume.extended", volume_extended)
+    events.subscribe("volume.deleted", volume_deleted)
     events.subscribe("volume.attachment.expired", attachment_expired)
     events.subscribe("volume.attachment.deleted", attachment_deleted)
     events.subscribe("volume.detach.wanted", detach_wanted)
