@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -45,10 +44,7 @@ class Carrier:
             body = body.read()
         headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
         headers.pop("Expect", None)
-        parts = urlsplit(request.url)
-        headers["Host"] = parts.netloc
-        url = parts.path + (f"?{parts.query}" if parts.query else "")
-        self.last = self.client.request(request.method, url, content=body, headers=headers, follow_redirects=False)
+        self.last = self.client.request(request.method, request.url, content=body, headers=headers, follow_redirects=False)
         return AWSResponse(request.url, self.last.status_code, self.last.headers, Raw(self.last.content))
 
     def close(self):

@@ -63,7 +63,16 @@ async def admit(s3: S3Request, bucket: Bucket, need: Need, key: str | None = Non
         raise S3Error("AccessDenied") from None
 
 
+def _speaks_for_project(s3: S3Request, need: Need) -> bool:
+    """Tell whether what is granted to a project is granted to the caller: as far as their role goes in it."""
+    who = s3.who
+    return bool(who.ctx) and (who.caller.owns(who.account) or (not need.writes and who.caller.reads(who.account)))
+
+
 async def _acl_gives(s3: S3Request, bucket: Bucket, need: Need, key: str) -> bool:
+    project_id = s3.who.project_id
+    if project_id == bucket.owner or not _speaks_for_project(s3, need):
+        project_id = ""  # in their own project roles decide, not lists
     if bucket.ownership == "BucketOwnerEnforced":
         return False
     if not need.of_object:
@@ -72,13 +81,13 @@ async def _acl_gives(s3: S3Request, bucket: Bucket, need: Need, key: str) -> boo
         content = await peek(s3, bucket, key)
         if content is None:
             # whether there is such an object is told to those who may list the bucket
-            if not bucket.acl.gives(acl.READ, s3.who.project_id):
+            if not bucket.acl.gives(acl.READ, project_id):
                 return False
             raise S3Error("NoSuchKey", Key=key)
         found = acl.decode(content.sysmeta.get(acl.STORED), bucket.owner)
     if IGNORE_ACLS in bucket.blocks:
         found = found.without_public()
-    return found.gives(need.permission, s3.who.project_id)
+    return found.gives(need.permission, project_id)
 
 
 async def peek(s3: S3Request, bucket: Bucket, key: str) -> Content | None:
@@ -97,13 +106,17 @@ async def peek(s3: S3Request, bucket: Bucket, key: str) -> Content | None:
     return found.content
 
 
-def principals(s3: S3Request) -> frozenset[str]:
-    """Return the names by which policies mean the caller: of the project, and of the user."""
+def principals(s3: S3Request, need: Need | None) -> frozenset[str]:
+    """Return the names by which policies mean the caller: of the user, and of the project.
+
+    :param need: what for; that of the project is left out unless they speak for it there.  None: all names.
+    """
     ctx = s3.who.ctx
     if ctx is None:
         return frozenset()
     project = ctx.project_id
-    return frozenset({f"{project}:root", f"{project}:user/{ctx.user_id}", f"{project}:user/{ctx.user_name}"})
+    users = {f"{project}:user/{ctx.user_id}", f"{project}:user/{ctx.user_name}"}
+    return frozenset(users | {f"{project}:root"} if need is None or _speaks_for_project(s3, need) else users)
 
 
 async def _asked(s3: S3Request, bucket: Bucket, need: Need, key: str) -> policy.Asked:
@@ -113,7 +126,7 @@ async def _asked(s3: S3Request, bucket: Bucket, need: Need, key: str) -> policy.
         for name, value in tags.decode(content.sysmeta.get(tags.STORED, "") if content else "").items():
             facts[f"s3:existingobjecttag/{name}"] = (value,)
     resource = policy.RESOURCE + bucket.name + (f"/{key}" if key else "")
-    return policy.Asked(need.action, resource, principals(s3), facts)
+    return policy.Asked(need.action, resource, principals(s3, need), facts, principals(s3, None))
 
 
 def _facts(s3: S3Request) -> dict[str, tuple[str, ...]]:

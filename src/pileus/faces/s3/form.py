@@ -115,8 +115,6 @@ async def _fields(form: Form) -> tuple[dict[str, str], str]:
         _, parameters = parse_header(headers.get("content-disposition", ""))
         name = parameters.get("name", "").lower()
         if name == "file":
-            if "content-type" in headers:
-                found.setdefault("content-type", headers["content-type"])
             return found, parameters.get("filename", "")
         found[name] = await form.value()
         if len(found) > FIELDS_MAX or not is_utf8(name + found[name]):

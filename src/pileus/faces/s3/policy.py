@@ -38,12 +38,17 @@ class Statement:
 
 @dataclass(frozen=True)
 class Asked:
-    """What somebody wants to do; principals are the names by which they go, facts what conditions may ask for."""
+    """What somebody wants to do.
+
+    :param principals: the names by which they may be allowed it; names all by which they go.
+    :param facts: what conditions may ask for.
+    """
 
     action: str
     resource: str
     principals: frozenset[str]
     facts: Mapping[str, tuple[str, ...]]
+    names: frozenset[str] = frozenset()
 
 
 def _malformed(text: str = "") -> S3Error:
@@ -153,7 +158,8 @@ def _applies(one: Statement, asked: Asked) -> bool:
         return False
     if any(_like(asked.resource, pattern) for pattern in one.resources) == one.not_resources:
         return False
-    if ("*" in one.principals or bool(asked.principals & set(one.principals))) == one.not_principals:
+    names = asked.principals | asked.names if one.effect == DENY or one.not_principals else asked.principals
+    if ("*" in one.principals or bool(names & set(one.principals))) == one.not_principals:
         return False
     return all(_holds(operator, key, wanted, asked.facts) for operator, key, wanted in one.conditions)
 
