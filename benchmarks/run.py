@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import volumes
 from targets import TARGETS
 
 HERE = Path(__file__).parent
@@ -50,7 +51,7 @@ def measure(only: str) -> dict[str, Any]:
             time.sleep(IDLE_SECONDS)
             figures["idle"] = {"memory_mib": _resident_mib(pid)}
             for part in only.split(","):
-                figures |= _load(work, pid, part)
+                figures |= volumes.measure(work) if part == "backend" else _load(work, pid, part)
             figures["loaded"] = {"memory_mib": _resident_mib(pid)}
     finally:
         shutil.rmtree(work)
