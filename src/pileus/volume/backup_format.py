@@ -35,6 +35,7 @@ ENTRY = struct.Struct(">H32s")
 HEAD = struct.Struct(">8sI")
 PART = struct.Struct(">HBI")
 LEVEL = 1
+SAMPLE_BYTES, SAMPLE_STEP_BYTES = 2048, 32 * 1024
 
 Entry = tuple[int, bytes]
 """Where a chunk lies: the number of the backup in the chain (ZERO: nowhere, it is zeroes) and its digest."""
@@ -167,6 +168,10 @@ def encode_segment(number: int, chunks: Mapping[int, bytes], each: Callable[...,
 
 
 def _pack(data: bytes) -> bytes:
+    """Compress a chunk, unless samples show that it is noise (as what is encrypted is): that takes a tenth of the time."""
+    samples = b"".join(data[at : at + SAMPLE_BYTES] for at in range(0, len(data), SAMPLE_STEP_BYTES))
+    if len(zlib.compress(samples, LEVEL)) >= len(samples):
+        return data
     packed = zlib.compress(data, LEVEL)
     return packed if len(packed) < len(data) else data
 
