@@ -22,6 +22,7 @@ NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft"
 NEEDED_FOR_VOLUMES = {
     "file": ("qemu-storage-daemon", "qemu-img", "setpriv"),
     "nfs": ("qemu-storage-daemon", "qemu-img", "setpriv"),
+    "iscsi": ("qemu-storage-daemon", "qemu-img", "setpriv", "tgtd", "nsenter"),
 }
 
 
@@ -115,8 +116,9 @@ def _fake_network() -> Any:
 
 def _backends(settings: Settings) -> dict[str, Any]:
     """Build the volume back ends by name."""
+    netns = settings.name if settings.network_driver == "linux" else ""
     return {
-        each.name: backends.build(each, Path(settings.state_dir), settings.name, settings.host)
+        each.name: backends.build(each, Path(settings.state_dir), settings.name, settings.host, netns)
         for each in _named_backends(settings)
     }
 

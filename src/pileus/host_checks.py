@@ -25,6 +25,7 @@ PROGRAMS = {
     "nft": "nftables",
     "ip": "iproute2",
 }
+ISCSI_PROGRAMS = {"tgtd": "tgt"}
 SBIN = ("/usr/sbin", "/sbin")
 
 Grade = Literal["good", "poor", "bad"]
@@ -46,6 +47,7 @@ def check(state_dir: Path) -> list[Finding]:
         _root,
         lambda: _programs("packages", PROGRAMS, "bad"),
         lambda: _programs("guest image packages", packages.TOOLS | packages.GUEST_PROGRAMS, "poor"),
+        lambda: _programs("packages for volumes over iSCSI", ISCSI_PROGRAMS, "poor"),
         _kvm,
         _namespaces,
         lambda: _link("bridges", "br0", "bridge", "bad"),

@@ -35,7 +35,9 @@ def attached(backend: IscsiBackend, volume_id: str = "v", id: str = "a", *, read
     return backend.connect(volume_id, Connector(id, "here", read_only=read_only))
 
 
-def initiator(connection: Connection, *commands: str, user: str = "", password: str = "", check: bool = True) -> str:
+def initiator(
+    connection: Connection, *commands: str, user: str = "", password: str = "", check: bool = True, netns: str = ""
+) -> str:
     """Have QEMU's own initiator log in and do something."""
     data = connection["data"]
     where = {"portal": data["target_portal"], "target": data["target_iqn"], "lun": data["target_lun"], "transport": "tcp"}
@@ -44,6 +46,7 @@ def initiator(connection: Connection, *commands: str, user: str = "", password: 
     secret = f"secret,id=p,data={password or data['auth_password']}"
     read_only = ["-r"] if data["access_mode"] == "ro" else []
     command = [
+        *(["nsenter", f"--net=/run/netns/{netns}"] if netns else []),
         "qemu-io",
         *read_only,
         "--object",
@@ -197,3 +200,29 @@ def test_two_back_ends_have_portals_of_their_own(backend: IscsiBackend, tmp_path
         initiator(two, "read -P 0 0 512")
     finally:
         tear_down(other)
+
+
+def test_only_guests_in_the_namespace_reach_it(tmp_path: Path) -> None:
+    name = f"pileus-test-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    backend = IscsiBackend(tmp_path / "volumes", tmp_path / "run", "here", netns=name)
+    try:
+        backend.ensure(VolumeSpec("v", 1))
+        connection = attached(backend)
+        initiator(connection, "write -P 3 0 64k", "flush", netns=name)
+        assert get(backend, "v", 0, 4) == b"\3" * 4
+        assert "ailed" in initiator(connection, "read 0 512", check=False)
+    finally:
+        tear_down(backend)
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_a_namespace_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    backend = IscsiBackend(tmp_path / "volumes", tmp_path / "run", "here", netns="pileus-nowhere")
+    try:
+        backend.ensure(VolumeSpec("v", 1))
+        with pytest.raises(VolumeDriverError, match="pileus-nowhere"):
+            attached(backend)
+        assert backend.observe("v").connections == ()
+    finally:
+        tear_down(backend)

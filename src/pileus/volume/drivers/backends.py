@@ -41,13 +41,20 @@ def directory(named: Named, state_dir: Path) -> Path:
     return Path(named.where) if named.where else state_dir / "volumes" / named.name
 
 
-def build(named: Named, state_dir: Path, cloud_name: str, host: str = "") -> VolumeBackend:
-    """Build a back end of a host.  `cloud_name` goes into names that all clouds of one machine share."""
+def build(named: Named, state_dir: Path, cloud_name: str, host: str = "", netns: str = "") -> VolumeBackend:
+    """Build a back end of a host.
+
+    `cloud_name` goes into names that all clouds of one machine share; `netns` is the network namespace of the guests' processes.
+    """
     if named.kind in ("file", "nfs"):
         from pileus.volume.drivers.file import FileBackend  # noqa: PLC0415
 
         run_directory = state_dir / "volumes" / "run" / named.name
         return FileBackend(directory(named, state_dir), run_directory, host, shared=named.kind == "nfs")
+    if named.kind == "iscsi":
+        from pileus.volume.drivers.iscsi import IscsiBackend  # noqa: PLC0415
+
+        return IscsiBackend(directory(named, state_dir), state_dir / "volumes" / "run" / named.name, host, netns=netns)
     if named.kind == "fake":
         from pileus.volume.drivers.fake import FakeBackend  # noqa: PLC0415  (each kind loads only what it needs)
 

@@ -24,15 +24,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pileus.volume.driver import VolumeDriverError
+from pileus.volume.drivers.layers.programs import run
 from pileus.volume.drivers.nbd.daemon import UNPRIVILEGED, Process, lock_holder, reap
 
 PROGRAM = "tgtd"
 HEAD = "<II64sIiQQIIIIII"
 HEAD_BYTES = struct.calcsize(HEAD)
 MODES = {"target": 1, "lun": 2, "portal": 3, "account": 7}
-OPS = {"new": 0, "delete": 1, "show": 2, "bind": 3, "update": 5}
+OPS = {"new": 0, "delete": 1, "show": 2, "bind": 3, "unbind": 4, "update": 5}
 NOBODY = 0xFFFFFFFFFFFFFFFF
-ERRORS = {4: "no such target", 5: "no such unit", 8: "the target is there already", 9: "the unit is there already"}
+ACTIVE = (19, 20)
+ERRORS = {4: "no such target", 5: "no such unit", 9: "the target is there already", 15: "no such account", 17: "not understood"}
 COMMAND_SECONDS = 10.0
 START_SECONDS = 10.0
 KILL_SECONDS = 10.0
@@ -111,14 +113,32 @@ class TargetDaemon:
             self._ask("target", "bind", number, text="initiator-address=ALL")
         except VolumeDriverError:
             with contextlib.suppress(VolumeDriverError):
-                self._ask("target", "delete", number, force=True)
+                self._delete(number)
             raise
 
     def remove(self, name: str, user: str) -> None:
-        """Remove a target with all who are connected to it, and its account; nothing happens when there is none."""
-        if (number := self.targets().get(name)) is not None:
-            self._ask("target", "delete", number, force=True)
+        """Remove a target with all who are connected to it, and its account; nothing happens when there is none.
+
+        :raises VolumeDriverError: when what was being written does not end in time.
+        """
+        number = self.targets().get(name)
+        if number is not None:
+            with contextlib.suppress(VolumeDriverError):  # whoever is cut off does not come back meanwhile
+                self._ask("target", "unbind", number, text="initiator-address=ALL")
+            self._delete(number)
         self._forget_account(user)
+
+    def _delete(self, number: int) -> None:
+        deadline = time.monotonic() + COMMAND_SECONDS
+        while True:
+            try:
+                self._ask("target", "delete", number, force=True)
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+            else:
+                return
 
     def _forget_account(self, user: str) -> None:
         with contextlib.suppress(VolumeDriverError):
@@ -140,14 +160,20 @@ class TargetDaemon:
                 said = _receive(connection, max(0, length - 8)) if not error else b""
         except OSError as failed:
             raise VolumeDriverError(f"tgtd does not answer: {failed}") from failed
+        if error in ACTIVE:
+            raise Busy(f"tgtd refused to {op} {mode}: it is in use")
         if error:
             raise VolumeDriverError(f"tgtd refused to {op} {mode}: {ERRORS.get(error, f'error {error}')}")
         return said.rstrip(b"\0").decode(errors="replace")
 
     def _start(self, portal: str) -> Process:
-        command = ["nsenter", f"--net=/run/netns/{self._netns}", "--"] if self._netns else []
+        command = []
+        if self._netns:
+            run(["ip", "-n", self._netns, "link", "set", "lo", "up"])
+            command = ["nsenter", f"--net=/run/netns/{self._netns}", "--"]
         command += [*(UNPRIVILEGED if os.geteuid() == 0 else ()), PROGRAM, "-f", "-C", "0", "--iscsi", f"portal={portal}"]
-        environment = os.environ | {"TGT_IPC_SOCKET": str(self.directory / "tgt")}
+        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+        environment = os.environ | {"TGT_IPC_SOCKET": str(self.directory / "tgt"), "PATH": path}
         with (self.directory / "log").open("wb") as log:
             try:
                 child = subprocess.Popen(
@@ -179,6 +205,10 @@ class TargetDaemon:
 
     def _last_words(self) -> str:
         return (self.directory / "log").read_text(errors="replace")[-1000:].strip()
+
+
+class Busy(VolumeDriverError):
+    """Something is being written."""
 
 
 class _Taken(VolumeDriverError):
