@@ -130,7 +130,10 @@ def _cloud(work: Path):
     state_dir = work / "state"
     environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
     environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
-    environment |= COMPLIANCE | {"PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1", "PILEUS_VOLUME_BACKENDS": BACKENDS}
+    environment |= COMPLIANCE | {
+        "PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1",
+        "PILEUS_VOLUME_BACKENDS": os.environ.get("PILEUS_VOLUME_BACKENDS", BACKENDS),
+    }
 
     def pileus(*arguments: str) -> None:
         subprocess.run(

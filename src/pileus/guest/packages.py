@@ -1,8 +1,9 @@
 """Files of Debian packages on this host: where they are, and which package to name when one is not there.
 
 Three packages are taken apart and need not be installed: the kernel (installing it would touch the host's boot loader),
-busybox-static (it conflicts with busybox), and novnc, the page of the consoles (it would bring nodejs and numpy along). When the host has them installed, those files are used; otherwise the package is
-downloaded by apt, as any user, and unpacked into a cache folder.
+busybox-static (it conflicts with busybox), and novnc, the page of the consoles (it would bring nodejs and numpy along). When the
+host has them installed, those files are used; otherwise the package is downloaded by apt, as any user, and unpacked into a cache
+folder.
 """
 
 import os

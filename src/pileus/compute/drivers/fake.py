@@ -58,6 +58,8 @@ class FakeGuest:
     started_seconds: float | None = None
     why: str = ""
     console: str = ""
+    vnc: str = ""
+    serial: str = ""
     starts: int = 0
     volumes: dict[str, DiskSpec] = field(default_factory=dict)
 
@@ -262,7 +264,9 @@ class FakeHypervisor:
 
 def _state(guest: FakeGuest) -> GuestState:
     taps = tuple(nic.tap for nic in guest.spec.nics)
-    return GuestState(guest.spec.id, guest.power, taps, guest.started_seconds, guest.why, disks=tuple(guest.volumes))
+    return GuestState(
+        guest.spec.id, guest.power, taps, guest.started_seconds, guest.why, guest.vnc, guest.serial, tuple(guest.volumes)
+    )
 
 
 def empty_qcow2() -> bytes:

@@ -1,7 +1,7 @@
 """Whether a request may go on: the bucket's policy, who owns the bucket, access control lists, and Swift's own lists."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pileus.faces.s3 import acl, policy, tags
 from pileus.faces.s3.buckets import Bucket
@@ -51,6 +51,8 @@ async def admit(s3: S3Request, bucket: Bucket, need: Need, key: str | None = Non
             said = ""
     if owns or (not need.writes and caller.reads(bucket.account)):
         return
+    if said == policy.ALLOW and need.of_object:
+        await _tell_of_absence(s3, bucket, key)
     if said == policy.ALLOW or (need.permission and await _acl_gives(s3, bucket, need, key)):
         s3.vouched = f"{bucket.account}/{bucket.name}"
         return
@@ -80,14 +82,28 @@ async def _acl_gives(s3: S3Request, bucket: Bucket, need: Need, key: str) -> boo
     else:
         content = await peek(s3, bucket, key)
         if content is None:
-            # whether there is such an object is told to those who may list the bucket
-            if not bucket.acl.gives(acl.READ, project_id):
-                return False
-            raise S3Error("NoSuchKey", Key=key)
+            if await _may_list(s3, bucket, key, project_id):
+                raise S3Error("NoSuchKey", Key=key)
+            return False
         found = acl.decode(content.sysmeta.get(acl.STORED), bucket.owner)
     if IGNORE_ACLS in bucket.blocks:
         found = found.without_public()
     return found.gives(need.permission, project_id)
+
+
+async def _may_list(s3: S3Request, bucket: Bucket, key: str, project_id: str) -> bool:
+    """Tell whether the caller may list the bucket: only they are told that an object is not there."""
+    if bucket.acl.gives(acl.READ, project_id):
+        return True
+    asked = await _asked(s3, bucket, Need("s3:ListBucket", acl.READ), "")
+    facts = {**asked.facts, "s3:prefix": (key,)}
+    return policy.verdict(bucket.statements, replace(asked, facts=facts)) == policy.ALLOW
+
+
+async def _tell_of_absence(s3: S3Request, bucket: Bucket, key: str) -> None:
+    """Refuse a request for an object that is not there, if the caller may not know that.  :raises S3Error: AccessDenied."""
+    if await peek(s3, bucket, key) is None and not await _may_list(s3, bucket, key, s3.who.project_id):
+        raise S3Error("AccessDenied")
 
 
 async def peek(s3: S3Request, bucket: Bucket, key: str) -> Content | None:

@@ -227,8 +227,12 @@ class _Chain:
         self._last = made
 
 
-def read(call: Call, signed: Signed, timeout_seconds: float) -> Upload:
-    """Return the body of a request.  :raises S3Error: when its headers do not fit together."""
+def read(call: Call, signed: Signed, timeout_seconds: float, checked: bool = True) -> Upload:
+    """Return the body of a request.
+
+    :param checked: its checksum is among the headers.
+    :raises S3Error: when its headers do not fit together.
+    """
     headers, length = call.headers, None
     chunked = signed.payload.startswith(STREAMING)
     text = headers.get("x-amz-decoded-content-length" if chunked else "content-length")
@@ -240,7 +244,7 @@ def read(call: Call, signed: Signed, timeout_seconds: float) -> Upload:
         raise S3Error("MissingContentLength")
     elif headers.get("transfer-encoding", "").lower() != "chunked":
         length = 0
-    return Upload(call, signed, length, timeout_seconds, _wanted(headers))
+    return Upload(call, signed, length, timeout_seconds, _wanted(headers) if checked else Wanted())
 
 
 def _wanted(headers: Mapping[str, str]) -> Wanted:

@@ -28,14 +28,18 @@ def of_upload(headers: Mapping[str, str]) -> Check | None:
     return check
 
 
-def of_deletion(etag: str | None, modified: float | None, size_bytes: int | None) -> Check | None:
-    """Return what a deletion demands of the object that is there; None: nothing."""
+def of_deletion(etag: str | None, modified: float | None, size_bytes: int | None, strict: bool) -> Check | None:
+    """Return what a deletion demands of the object that is there; None: nothing.
+
+    :param strict: refuse when there is none; else that is what was wanted.
+    """
     if etag is None and modified is None and size_bytes is None:
         return None
 
     def check(found: Content | None) -> None:
         if found is None:
-            raise S3Error("NoSuchKey")
+            _demand(not strict, "If-Match")
+            return
         _demand(etag is None or _fits(etag, found), "If-Match")
         _demand(modified is None or int(found.metadata.data_at.ceiling) == int(modified), "x-amz-if-match-last-modified-time")
         _demand(size_bytes is None or found.size_bytes == size_bytes, "x-amz-if-match-size")

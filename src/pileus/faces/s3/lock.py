@@ -140,8 +140,6 @@ def check_change(old: Retention | None, new: Retention | None, now: float, bypas
     weaker = new is None or new.until < old.until or (old.mode == COMPLIANCE and new.mode != COMPLIANCE)
     changes_mode = new is not None and new.mode != old.mode
     if (weaker or changes_mode) and (old.mode == COMPLIANCE or not bypass):
-        if changes_mode and not weaker and old.mode == GOVERNANCE:
-            return
         raise S3Error("AccessDenied", "Access Denied because object protected by object lock.")
 
 

@@ -94,6 +94,8 @@ def _statement(found: Any, bucket: str) -> Statement:
         name = resource.removeprefix(RESOURCE).partition("/")[0]
         if resource != "*" and (not resource.startswith(RESOURCE) or not _like(bucket, name)):
             raise _malformed("Policy has invalid resource")
+    if "NotPrincipal" in found and found["Effect"] == ALLOW:
+        raise _malformed("Allow with NotPrincipal is not allowed")
     principals = _principals(found.get("Principal", found.get("NotPrincipal")))
     return Statement(
         found["Effect"], principals, tuple(action.lower() for action in actions), resources,

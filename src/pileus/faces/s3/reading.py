@@ -174,6 +174,6 @@ async def _parts_xml(s3: S3Request, bucket: Bucket, content: Content, count: int
         for part in page:
             sums = "".join(tag(f"Checksum{name}", value) for name, value in part.facts.items())
             listed += wrap("Part", tag("PartNumber", part.number) + tag("Size", part.size_bytes) + sums)
-    head = tag("TotalPartsCount", count) + tag("PartNumberMarker", marker) + tag("MaxParts", most)
+    head = tag("PartsCount", count) + tag("PartNumberMarker", marker) + tag("MaxParts", most)
     head += tag("NextPartNumberMarker", page[-1].number if page else 0)
     return wrap("ObjectParts", head + tag("IsTruncated", str(len(rest) > most).lower()) + listed)

@@ -206,6 +206,8 @@ async def set_ownership(s3: S3Request, bucket: Bucket) -> Answer:
     rules = list(root.all("Rule"))
     if len(rules) != 1 or rules[0].get("ObjectOwnership") not in OWNERSHIPS:
         raise S3Error("MalformedXML")
+    if rules[0].get("ObjectOwnership") == "BucketOwnerEnforced" and bucket.acl != acl.private(bucket.owner):
+        raise S3Error("InvalidBucketAclWithObjectOwnership")
     await _set(s3, bucket, Ownership=rules[0].get("ObjectOwnership"))
     return nothing(200)
 

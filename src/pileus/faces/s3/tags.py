@@ -55,7 +55,7 @@ def from_xml(root: Element, most: int) -> dict[str, str]:
 
 def encode(found: Mapping[str, str]) -> str:
     """Return tags in the form in which they are stored; "" for none."""
-    return msgspec.json.encode(found).decode() if found else ""
+    return msgspec.json.encode(dict(sorted(found.items()))).decode() if found else ""
 
 
 def decode(text: str) -> dict[str, str]:

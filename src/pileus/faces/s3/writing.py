@@ -204,7 +204,7 @@ async def delete(s3: S3Request, bucket: Bucket) -> Answer:
     version_id = s3.query.get("versionId", "")
     modified, size = s3.headers.get("x-amz-if-match-last-modified-time"), s3.headers.get("x-amz-if-match-size")
     moment = lock.parse_http_date(modified) if modified is not None else None
-    check = conditions.of_deletion(s3.headers.get("if-match"), moment, _integer(size))
+    check = conditions.of_deletion(s3.headers.get("if-match"), moment, _integer(size), bucket.keeps_versions)
     try:
         stored = await _delete_one(s3, bucket, s3.key, version_id, check)
     except Refused as refused:
@@ -267,6 +267,7 @@ async def _delete_listed(s3: S3Request, bucket: Bucket, one: Element, key: str, 
         etag.text if etag is not None else None,
         lock.parse_http_date(modified.text) if modified is not None else None,
         _integer(size.text) if size is not None else None,
+        bucket.keeps_versions,
     )
     try:
         return await _delete_one(s3, bucket, key, version_id, check)

@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("location", sa.String(length=255), nullable=True),
         sa.Column("digest", sa.String(length=64), nullable=True),
         sa.Column("object_count", sa.Integer(), nullable=False),
+        sa.Column("holding", sa.Boolean(), nullable=False),
         sa.Column("service", sa.String(length=255), nullable=False),
         sa.Column("encryption_key_id", sa.String(length=36), nullable=True),
         sa.Column("restore_volume_id", sa.String(length=36), nullable=True),
@@ -204,8 +205,6 @@ def upgrade() -> None:
         sa.Column("volume_type", sa.String(length=255), nullable=True),
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("request_id", sa.String(length=64), nullable=False),
-        sa.Column("swap_id", sa.String(length=36), nullable=True),
-        sa.Column("swap_attachment_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["server_id"], ["servers.id"], name=op.f("fk_server_volumes_server_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_server_volumes")),
@@ -344,6 +343,23 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_volume_metadata_volume_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("volume_id", "key", name=op.f("pk_volume_metadata")),
     )
+    op.create_table(
+        "volume_transfers",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("salt", sa.String(length=64), nullable=False),
+        sa.Column("key_hash", sa.String(length=64), nullable=False),
+        sa.Column("no_snapshots", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["volume_id"], ["volumes.id"], name=op.f("fk_volume_transfers_volume_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume_transfers")),
+        sa.UniqueConstraint("volume_id", name=op.f("uq_volume_transfers_volume_id")),
+    )
+    with op.batch_alter_table("volume_transfers", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_transfers_project_id_created_at", ["project_id", "created_at"], unique=False)
+
     op.create_table(
         "volume_types",
         sa.Column("id", sa.String(length=36), nullable=False),
