@@ -1,8 +1,8 @@
 """Figures of the file back end of volumes: making, cloning, snapshots, connecting, and the speed of a served volume.
 
 Run alone, or by run.py as the part `backend`, whose figures then stand in its --json.  Files are written to a directory of its
-own and removed again.  The speed of a volume is compared with that of a plain file in the same directory, both by qemu-img bench and
-both out of the page cache: that is the cost of the way there, in memory, and the most that it can be.
+own and removed again.  The speed of a volume is compared with that of a plain file in the same directory, both by qemu-img bench
+and both out of the page cache: that is the cost of the way there, in memory, and the most that it can be.
 """
 
 import argparse
