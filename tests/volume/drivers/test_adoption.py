@@ -92,6 +92,7 @@ def test_a_volume_becomes_a_file_that_stands_alone(file_backend: FileBackend, tm
         file_backend.disown_volume("v")
     file_backend.disconnect("v", "c")
     name = file_backend.disown_volume("v")
+    assert name == "volume-v"
     assert file_backend.disown_volume("v") == name
     assert file_backend.observe("v") is None
     if kind == "clone":
@@ -110,6 +111,7 @@ def test_snapshots_are_let_go_of_and_taken_in(file_backend: FileBackend) -> None
     with pytest.raises(VolumeDriverError):
         file_backend.disown_volume("v")
     name = file_backend.disown_snapshot("v", "s")
+    assert name == "_snapshot-s"
     assert file_backend.disown_snapshot("v", "s") == name
     assert file_backend.observe("v").snapshots == ()
     assert [(found.reference, found.safe, found.volume_reference) for found in file_backend.list_snapshots()] == [

@@ -2,6 +2,8 @@
 
 reference of a volume: the name of its file; a name that ends in .qcow2 is that format, every other is raw
 reference of a snapshot: a name that is kept with its volume, whose layers it stands on
+
+What is let go of is called volume-ID and _snapshot-ID, as by cinder's own drivers; a volume is a raw file then.
 """
 
 import contextlib
@@ -60,22 +62,20 @@ def adopt_volume(tree: Tree, reference: str, volume_id: str) -> int:
 
 def disown_volume(tree: Tree, volume_id: str) -> str:
     """Let go of a volume, which stands alone afterwards.  The caller holds its lock, and knows that nobody uses it."""
-    head = tree.head(volume_id)
+    head, path = tree.head(volume_id), tree.directory / "unmanaged" / f"volume-{volume_id}"
     if head is None:
-        left = sorted((tree.directory / "unmanaged").glob(f"volume-{volume_id}.*"))
-        if not left:
+        if not path.exists():
             raise VolumeDriverError(f"There is no volume {volume_id}.")
-        return left[0].name
+        return path.name
     if head.snapshots or head.released:
         raise VolumeDriverError(f"Volume {volume_id} has snapshots.")
-    if len(tree.chain(head.top)) > 1:
+    if len(tree.chain(head.top)) > 1 or format_of(head.top) != "raw":
         alone = tree.begin("raw")
         run([QEMU_IMG, "convert", "-q", "-f", "qcow2", "-O", "raw", str(tree.path(head.top)), str(alone)], COPY_SECONDS)
         sync(alone)
     else:
-        alone = tree.begin(format_of(head.top))
+        alone = tree.begin("raw")
         os.link(tree.path(head.top), alone)
-    path = tree.directory / "unmanaged" / f"volume-{volume_id}.{format_of(alone.name)}"
     os.replace(alone, path)
     for trash in tree.replace(head, None, "none"):
         trash.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ def adopt_snapshot(tree: Tree, volume_id: str, reference: str, snapshot_id: str)
 
 def disown_snapshot(tree: Tree, volume_id: str, snapshot_id: str) -> str:
     """Let go of a snapshot.  The caller holds the volume's lock."""
-    head, name = tree.require(volume_id), f"snapshot-{snapshot_id}"
+    head, name = tree.require(volume_id), f"_snapshot-{snapshot_id}"
     if name not in head.released:
         kept = tree.kept(volume_id, snapshot_id)
         tree.keep(replace(head, snapshots=_without(head.snapshots, snapshot_id), released={**head.released, name: kept}))
