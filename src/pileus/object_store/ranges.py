@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 RANGES_MAX, OVERLAPS_MAX, DISORDERS_MAX = 50, 2, 8
-ONE = re.compile(r"(\d*)-(\d*)$")
+ONE = re.compile(r"(\d{0,100})-(\d{0,100})$")
 
 
 @dataclass(frozen=True)

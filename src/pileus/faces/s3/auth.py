@@ -89,6 +89,9 @@ async def _check_v4(call: Call, claim: sigv4.Claim) -> Who:
         payload = payload if "x-amz-content-sha256" in claim.signed else sigv4.UNSIGNED
     elif not payload:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
+    if not sigv4.is_payload(payload):
+        reason = f"x-amz-content-sha256 must be {sigv4.UNSIGNED}, {', '.join(sigv4.CHUNKED)}, or a valid sha256 value."
+        raise S3Error("InvalidArgument", reason, ArgumentName="x-amz-content-sha256", ArgumentValue=payload)
     query, key = sigv4.canonical_query(call.query.pairs), claim.key(secret)
     text = ""
     for path in _paths(call):

@@ -6,11 +6,12 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pileus.faces.s3 import checksums, sigv4
 from pileus.faces.s3.auth import Signed
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Call
 
@@ -54,6 +55,8 @@ class Upload:
         size = 0
         async for chunk in self._unchunked() if self.is_chunked else self._raw():
             size += len(chunk)
+            if self.length is not None and size > self.length:
+                raise S3Error("IncompleteBody", "The body is longer than was said.")
             if sha256 is not None:
                 sha256.update(chunk)
             if digest is not None:
@@ -234,17 +237,28 @@ def read(call: Call, signed: Signed, timeout_seconds: float, checked: bool = Tru
     :raises S3Error: when its headers do not fit together.
     """
     headers, length = call.headers, None
+    if not signed.payload:
+        signed = replace(signed, payload=_unsigned_payload(headers))
     chunked = signed.payload.startswith(STREAMING)
     text = headers.get("x-amz-decoded-content-length" if chunked else "content-length")
     if text is not None:
-        if not (text.isascii() and text.isdecimal()):
+        length = natural(text)
+        if length is None:
             raise S3Error("InvalidArgument", "The length of the body is not a number.")
-        length = int(text)
     elif chunked:
         raise S3Error("MissingContentLength")
     elif headers.get("transfer-encoding", "").lower() != "chunked":
         length = 0
     return Upload(call, signed, length, timeout_seconds, _wanted(headers) if checked else Wanted())
+
+
+def _unsigned_payload(headers: Mapping[str, str]) -> str:
+    """Return what the body of a request is that was not signed in the newer way; SDKs send chunks then, too."""
+    found = headers.get("x-amz-content-sha256", "")
+    encodings = {part.strip().lower() for part in headers.get("content-encoding", "").split(",")}
+    if found.startswith(STREAMING) or ("aws-chunked" in encodings and "x-amz-decoded-content-length" in headers):
+        return sigv4.CHUNKED_UNSIGNED
+    return found if sigv4.is_payload(found) else ""
 
 
 def _wanted(headers: Mapping[str, str]) -> Wanted:

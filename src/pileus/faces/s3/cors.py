@@ -3,6 +3,7 @@
 import msgspec
 
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.xml import Element, answer, tag, wrap
 
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
@@ -37,7 +38,7 @@ def from_xml(root: Element) -> list[Rule]:
             if pattern.count("*") > 1:
                 raise S3Error("InvalidRequest", f'AllowedOrigin "{pattern}" can not have more than one wildcard.')
         age = one.get("MaxAgeSeconds")
-        if age and not (age.isascii() and age.isdecimal()):
+        if age and natural(age) is None:
             raise S3Error("MalformedXML")
         found.append(
             Rule(

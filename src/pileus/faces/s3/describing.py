@@ -146,9 +146,14 @@ def shown_headers(s3: S3Request, content: Content, version_id: str) -> dict[str,
         found["x-amz-object-lock-retain-until-date"] = lock.to_date(retention.until)
     if hold := sysmeta.get(locks.HOLD):
         found["x-amz-object-lock-legal-hold"] = hold
-    if s3.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+    if checksum_asked(s3):
         found |= checksum_headers(sysmeta)
     return found
+
+
+def checksum_asked(s3: S3Request) -> bool:
+    """Tell whether a request wants to be told the checksum of an object."""
+    return s3.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
 
 
 def checksum_headers(sysmeta: Mapping[str, str]) -> dict[str, str]:

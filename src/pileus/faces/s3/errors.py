@@ -6,6 +6,7 @@ from pileus.faces.s3.xml import document, tag
 from pileus.kernel.errors import Fault
 from pileus.kernel.faults import Form
 from pileus.object_store.request import Refused
+from pileus.object_store.service.direct import Superseded
 
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
@@ -103,6 +104,8 @@ def of_refused(refused: Refused, key: str, version_id: str = "") -> S3Error:
     """Return the error that a refusal of the object store is."""
     if refused.status == 404:
         code = "NoSuchVersion" if version_id else "NoSuchKey" if key else "NoSuchBucket"
+    elif isinstance(refused, Superseded):
+        code = "ConditionalRequestConflict"
     elif refused.status == 413 and "quota" in refused.message:
         code = "QuotaExceeded"
     else:

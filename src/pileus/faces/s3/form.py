@@ -18,6 +18,7 @@ from pileus.faces.s3.body import STORED_ALGORITHM, STORED_CHECKSUM
 from pileus.faces.s3.buckets import Bucket
 from pileus.faces.s3.describing import new_object
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
 from pileus.faces.s3.writing import check_key, version_header
@@ -203,7 +204,7 @@ def _condition(condition: Any) -> tuple[str, str, str]:
         operator, name, value = str(condition[0]).lower(), *condition[1:]
         if operator == "content-length-range":
             texts = [str(one) for one in (name, value) if isinstance(one, int | str)]
-            if len(texts) == 2 and all(text.isdecimal() for text in texts):
+            if len(texts) == 2 and all(natural(text) is not None for text in texts):
                 return operator, texts[0], texts[1]
         elif operator in ("eq", "starts-with") and isinstance(name, str) and name.startswith("$") and isinstance(value, str):
             return operator, name[1:].lower(), value

@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.faces.s3 import lock, tags
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.xml import Element, answer, tag, wrap
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SETTING = "Lifecycle"
 RULES_MAX, ID_LENGTH = 1000, 255
+DAYS_MAX, DATE_MAX = 2_147_483_647, 253_402_214_400
 UNDONE = ("Transition", "NoncurrentVersionTransition")
 
 
@@ -67,15 +69,16 @@ def after(moment: float, days: int, day_seconds: float) -> float:
     return math.ceil((moment + days * day_seconds) / day_seconds) * day_seconds
 
 
-def _days(element: Element, name: str, least: int = 1) -> int:
+def _days(element: Element, name: str) -> int:
     text = element.get(name)
     if not text:
         return 0
-    if not text.lstrip("-").isdecimal():
+    found = natural(text.removeprefix("-"))
+    if found is None:
         raise S3Error("MalformedXML")
-    if int(text) < least:
+    if text[0] == "-" or not 1 <= found <= DAYS_MAX:
         raise S3Error("InvalidArgument", f"'{name}' must be a positive integer")
-    return int(text)
+    return found
 
 
 def from_xml(root: Element) -> list[Rule]:
@@ -156,7 +159,7 @@ def _filtered(one: Element) -> Rule:
             raise S3Error("MalformedXML")
         named[pair.get("Key")] = pair.get("Value")
     larger, smaller = inner.get("ObjectSizeGreaterThan"), inner.get("ObjectSizeLessThan")
-    if any(text and not text.isdecimal() for text in (larger, smaller)):
+    if any(text and natural(text) is None for text in (larger, smaller)):
         raise S3Error("MalformedXML")
     first = inner.first("Prefix")
     form = "And" if both is not None else "Filter" if chosen.children else ""
@@ -220,4 +223,4 @@ def expiration_header(s3: "S3Request", bucket: "Bucket", content: "Content") -> 
             soonest = min(soonest or (when, rule.id), (when, rule.id))
     if soonest is None:
         return ""
-    return f'expiry-date="{formatdate(soonest[0], usegmt=True)}", rule-id="{quote(soonest[1], safe=" ")}"'
+    return f'expiry-date="{formatdate(min(soonest[0], DATE_MAX), usegmt=True)}", rule-id="{quote(soonest[1], safe=" ")}"'

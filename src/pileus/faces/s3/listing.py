@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pileus.faces.s3 import acl, lock
 from pileus.faces.s3.buckets import Bucket, directory, is_name
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import xml_answer
 from pileus.faces.s3.xml import answer, tag, wrap
@@ -42,11 +43,12 @@ def number_of(s3: S3Request, name: str, default: int, most: int = KEYS_MAX) -> i
     text = s3.query.get(name)
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdecimal()) or int(text) > 2_147_483_647:
+    found = natural(text)
+    if found is None or found > 2_147_483_647:
         raise S3Error(
             "InvalidArgument", f"Provided {name} not an integer or within integer range", ArgumentName=name, ArgumentValue=text
         )
-    return min(int(text), most)
+    return min(found, most)
 
 
 async def list_buckets(s3: S3Request) -> Answer:

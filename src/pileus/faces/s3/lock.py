@@ -6,6 +6,7 @@ import msgspec
 
 from pileus.faces.s3.buckets import Bucket
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.xml import Element, answer, tag, wrap
 from pileus.object_store import conditions
@@ -109,7 +110,7 @@ def rule_from_xml(root: Element) -> Rule:
     if bool(days) == bool(years):
         raise S3Error("MalformedXML")
     for text, most in ((days, DAYS_MAX), (years, YEARS_MAX)):
-        if text and (not text.lstrip("-").isdecimal() or not 0 < int(text) <= most):
+        if text and not 0 < (natural(text) or 0) <= most:
             raise S3Error("InvalidRetentionPeriod", "Default retention period must be a positive integer value.")
     return Rule(found.get("Mode"), int(days or 0), int(years or 0))
 

@@ -8,6 +8,7 @@ from pileus.faces.s3.buckets import Bucket, directory
 from pileus.faces.s3.describing import new_object
 from pileus.faces.s3.errors import S3Error
 from pileus.faces.s3.listing import Encoder, number_of
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
 from pileus.faces.s3.writing import as_body, check_key, check_upload, made_header, open_source, span_of
@@ -71,11 +72,11 @@ def _asked_checksum(s3: S3Request) -> tuple[str, str]:
 
 
 def _number(s3: S3Request) -> int:
-    text = s3.query.get("partNumber", "")
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= parts.PART_NUMBER_MAX:
+    found = natural(s3.query.get("partNumber")) or 0
+    if not 1 <= found <= parts.PART_NUMBER_MAX:
         text = "Part number must be an integer between 1 and 10000, inclusive"
         raise S3Error("InvalidArgument", text, ArgumentName="partNumber")
-    return int(text)
+    return found
 
 
 async def _find(s3: S3Request, bucket: Bucket, *, write: bool = True) -> Upload:
@@ -142,7 +143,7 @@ def _chosen(root: Element) -> list[Chosen]:
     found = []
     for one in root.all("Part"):
         number, etag = one.get("PartNumber"), one.first("ETag")
-        if not (number.isascii() and number.isdecimal()) or etag is None:
+        if natural(number) is None or etag is None:
             raise S3Error("MalformedXML")
         facts = {name: text for name in checksums.ALGORITHMS if (text := one.get(f"Checksum{name}"))}
         found.append(Chosen(int(number), "".join(etags(etag.text)), facts))
@@ -161,10 +162,10 @@ async def complete(s3: S3Request, bucket: Bucket) -> Answer:
     try:
         upload = await _find(s3, bucket)
     except parts.Unfit:
-        etag = await _completed_before(s3, bucket, upload_id)
+        etag, sums = await _completed_before(s3, bucket, upload_id)
         if not etag:
             raise
-        return xml_answer(_result(s3, etag, {}))
+        return xml_answer(_result(s3, etag, sums))
     try:
         found = parts.choose(await parts.parts_of(req, bucket.info, s3.key, upload.id), chosen)
     except parts.Unfit as unfit:
@@ -181,12 +182,13 @@ async def complete(s3: S3Request, bucket: Bucket) -> Answer:
     return xml_answer(_result(s3, parts.etag_of(found), sums), 200, made_header(bucket, stored))
 
 
-async def _completed_before(s3: S3Request, bucket: Bucket, upload_id: str) -> str:
-    """Return the ETag of the object when this upload was completed already: an answer may have been lost."""
+async def _completed_before(s3: S3Request, bucket: Bucket, upload_id: str) -> tuple[str, dict[str, str]]:
+    """Return the ETag and checksum of the object when this upload was completed already: an answer may have been lost."""
     found = await reading.open_content(bucket.request(s3, method="HEAD"), bucket.info, s3.key, head=True)
     if found is None or not upload_id or found.sysmeta.get(parts.UPLOAD_ID) != upload_id:
-        return ""
-    return found.sysmeta.get(versions.S3_ETAG, "")
+        return "", {}
+    names = (body.STORED_ALGORITHM, body.STORED_CHECKSUM, body.STORED_TYPE)
+    return found.sysmeta.get(versions.S3_ETAG, ""), {name: found.sysmeta[name] for name in names if name in found.sysmeta}
 
 
 def _whole_checksum(s3: S3Request, marker: dict[str, str], found: list[Part]) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from pileus.faces.s3 import checksums, lifecycle
+from pileus.faces.s3 import body, checksums, lifecycle
 from pileus.faces.s3.access import Need, admit
 from pileus.faces.s3.buckets import Bucket
 from pileus.faces.s3.describing import (
     as_s3,
+    checksum_asked,
     checksum_headers,
     etag_of,
     overridden,
@@ -16,6 +17,7 @@ from pileus.faces.s3.describing import (
     shown_headers,
 )
 from pileus.faces.s3.errors import S3Error, of_refused
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import send
 from pileus.faces.s3.xml import answer, tag, wrap
@@ -26,6 +28,7 @@ from pileus.object_store.request import Refused
 from pileus.object_store.service import direct, parts, reading, slo
 
 SHOWN = frozenset({"Content-Type", "Etag", "Last-Modified", "Accept-Ranges", "Content-Range", "Content-Length"})
+PARTS_SHOWN_MAX = 1000
 ATTRIBUTES = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 
 
@@ -80,9 +83,10 @@ async def show(s3: S3Request, bucket: Bucket) -> Any:
             raise
         if count := parts_count(content):
             more["x-amz-mp-parts-count"] = str(count)
+            more |= await _sum_of_part(s3, bucket, content, by_part)
     if content.size_bytes == 0 and "range" in headers and by_part is not None:
         del headers["range"]
-    if "range" in headers and "x-amz-checksum-mode" in headers:
+    if "range" in headers and by_part is None and "x-amz-checksum-mode" in headers:
         more = {name: value for name, value in more.items() if not name.startswith(checksums.HEADER)}
     found = await _answered(s3, bucket, content, headers)
     kept = {name: value for name, value in found.headers.items() if name in SHOWN}
@@ -115,19 +119,33 @@ async def _answered(s3: S3Request, bucket: Bucket, content: Content, headers: di
 
 
 def _range_of_part(s3: S3Request, content: Content, text: str) -> str:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= parts.PART_NUMBER_MAX:
+    number = natural(text) or 0
+    if not 1 <= number <= parts.PART_NUMBER_MAX:
         raise S3Error(
             "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive", ArgumentName="partNumber"
         )
     if "range" in s3.headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-    number, lengths = int(text), _lengths(content)
+    lengths = _lengths(content)
     if number > len(lengths):
         if lengths or number > 1:
             raise S3Error("InvalidPart", headers={})
         return f"bytes=0-{content.size_bytes - 1}"
     start = sum(lengths[: number - 1])
     return f"bytes={start}-{start + lengths[number - 1] - 1}"
+
+
+async def _sum_of_part(s3: S3Request, bucket: Bucket, content: Content, text: str) -> dict[str, str]:
+    """Return what headers tell of the checksum of a part, where they tell of that of the whole."""
+    algorithm, source = content.sysmeta.get(body.STORED_ALGORITHM, ""), content.source
+    if not checksum_asked(s3) or not algorithm or not isinstance(source, slo.Assembled):
+        return {}
+    if int(text) > len(source.parts):
+        return {}
+    number = source.parts[int(text) - 1].name.rpartition("/")[2]
+    found = await parts.parts_of(bucket.request(s3), bucket.info, s3.key, content.sysmeta[parts.UPLOAD_ID])
+    facts = next((part.facts for part in found if str(part.number) == number), {})
+    return {checksums.HEADER + algorithm.lower(): facts[algorithm]} if algorithm in facts else {}
 
 
 def _lengths(content: Content) -> list[int]:
@@ -161,10 +179,11 @@ async def attributes(s3: S3Request, bucket: Bucket) -> Answer:
 
 
 async def _parts_xml(s3: S3Request, bucket: Bucket, content: Content, count: int) -> str:
-    marker, most = (
-        int(s3.headers.get("x-amz-part-number-marker", "0") or 0),
-        int(s3.headers.get("x-amz-max-parts", "1000") or 1000),
-    )
+    marker = natural(s3.headers.get("x-amz-part-number-marker") or "0")
+    most = natural(s3.headers.get("x-amz-max-parts") or "1000")
+    if marker is None or most is None:
+        raise S3Error("InvalidArgument", "A part number marker and a number of parts are numbers.")
+    most = min(most, PARTS_SHOWN_MAX)
     upload_id = content.sysmeta[parts.UPLOAD_ID]
     found = await parts.parts_of(bucket.request(s3), bucket.info, s3.key, upload_id)
     rest = [part for part in found if part.number > marker]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 
 SUBRESOURCES = frozenset(
     {
@@ -47,9 +48,10 @@ def from_header(headers: Mapping[str, str]) -> Claim:
 def from_query(query: Mapping[str, str]) -> Claim:
     """Read the parameters of a presigned URL.  :raises S3Error: when one of them is missing."""
     text = query.get("Expires", "")
-    if not query.get("Signature") or not (text.isascii() and text.isdecimal()):
+    expires_at = natural(text)
+    if not query.get("Signature") or expires_at is None:
         raise S3Error("AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters")
-    return Claim(query["AWSAccessKeyId"], query["Signature"], text, 0.0, int(text))
+    return Claim(query["AWSAccessKeyId"], query["Signature"], text, 0.0, expires_at)
 
 
 def string_to_sign(

@@ -14,11 +14,15 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.numbers import natural
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SAFE = "-_.~"
 SPACES = re.compile(r"\s+")
 UNSIGNED = "UNSIGNED-PAYLOAD"
+CHUNKED_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+CHUNKED = (CHUNKED_UNSIGNED, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
+SHA256 = re.compile("[0-9a-f]{64}")
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 EXPIRES_SECONDS_MAX = 604_800
 MALFORMED = "The authorization header is malformed; "
@@ -83,7 +87,7 @@ def from_header(headers: Mapping[str, str], http_date: float | None) -> Claim:
     if not stamp and http_date is not None:
         stamp = datetime.fromtimestamp(http_date, UTC).strftime("%Y%m%dT%H%M%SZ")
     at = _seconds(stamp)
-    if not stamp.startswith(date):
+    if stamp[:8] != date:
         raise S3Error("AuthorizationHeaderMalformed", f"{MALFORMED}the date of the Credential is not that of the request.")
     signed = tuple(fields["SignedHeaders"].lower().split(";"))
     return Claim(access, date, region, service, signed, fields["Signature"], stamp, at)
@@ -100,12 +104,13 @@ def from_query(query: Mapping[str, str]) -> Claim:
     access, date, region, service = parse_credential(query["X-Amz-Credential"], code)
     stamp, text = query["X-Amz-Date"], query["X-Amz-Expires"]
     at = _seconds(stamp)
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= EXPIRES_SECONDS_MAX:
+    expires_seconds = natural(text) or 0
+    if not 1 <= expires_seconds <= EXPIRES_SECONDS_MAX:
         raise S3Error(code, "X-Amz-Expires must be a number of seconds, at least one and at most a week")
-    if not stamp.startswith(date):
+    if stamp[:8] != date:
         raise S3Error(code, "The date of X-Amz-Credential is not that of X-Amz-Date")
     signed = tuple(query["X-Amz-SignedHeaders"].lower().split(";"))
-    return Claim(access, date, region, service, signed, query["X-Amz-Signature"], stamp, at, int(text))
+    return Claim(access, date, region, service, signed, query["X-Amz-Signature"], stamp, at, expires_seconds)
 
 
 def canonical_path(raw: str) -> str:
@@ -129,6 +134,11 @@ def string_to_sign(claim: Claim, method: str, path: str, query: str, headers: Ma
     request = f"{method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed)}\n{payload}"
     digest = hashlib.sha256(request.encode("latin-1", "replace")).hexdigest()
     return f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{digest}"
+
+
+def is_payload(text: str) -> bool:
+    """Tell whether a text may stand for the body: its digest, or a name for what it is."""
+    return text == UNSIGNED or text in CHUNKED or bool(SHA256.fullmatch(text))
 
 
 def sign(key: bytes, text: str) -> str:

@@ -9,6 +9,7 @@ from pileus.faces.s3.access import Need, admit
 from pileus.faces.s3.buckets import Bucket, find
 from pileus.faces.s3.describing import content_type, new_object, refuse_encryption, stored_headers
 from pileus.faces.s3.errors import S3Error, of_refused
+from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.reading import open_for
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
@@ -224,9 +225,10 @@ async def _delete_one(s3: S3Request, bucket: Bucket, key: str, version_id: str, 
 def _integer(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal()):
+    found = natural(text)
+    if found is None:
         raise S3Error("InvalidArgument", "A size is a number.")
-    return int(text)
+    return found
 
 
 async def delete_many(s3: S3Request, bucket: Bucket) -> Answer:

@@ -43,6 +43,10 @@ class Stored:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Superseded(Refused):
+    """What a conditional upload stored is older than what somebody else did to the object meanwhile."""
+
+
 def keeps_versions(info: ContainerInfo) -> bool:
     """Tell whether a container keeps versions, or has once."""
     return bool(info.metadata.get(versions.HIDDEN))
@@ -130,6 +134,7 @@ async def store(req: Request, info: ContainerInfo, new: NewObject, body: Body, c
     """Store an object.
 
     :param check: looked at before the body is read, and again after, in turn with all others that check this object.
+    :raises Superseded: when it passed, and the object was changed later than the request began all the same.
     """
     await access.authorize(req, info, write=True)
     writing.check_name(req)
@@ -141,6 +146,8 @@ async def store(req: Request, info: ContainerInfo, new: NewObject, body: Body, c
         guarded = _Guarded(body, req, info, check, turn) if in_turn else body
         before = await parts.manifest_of(req, info) if not versions.is_enabled(info) else None
         written, more = await versions.store(req, info, new, guarded)
+    if check is not None and written.status == 202:
+        raise Superseded(409, "A later change of the object came before.")
     return await _after_store(req, info, written, more, before)
 
 
