@@ -33,7 +33,7 @@ ROOT = HERE.parents[1]
 SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
 NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
 FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
-BACKENDS = "a=file,b=file"
+BACKENDS = "a=iscsi,b=file"  # the template makes types of storage_protocol iSCSI
 READY_SECONDS = 120
 SUITE = "47.0.0"
 # What this cloud does not serve yet; everything else stays as the template says.
@@ -41,8 +41,7 @@ OFF = {
     "service_available": ("horizon",),
     "object-storage-feature-enabled": ("container_sync",),
     "compute-feature-enabled": (
-        "cold_migration", "shelve_migrate", "stable_rescue", "live_migration",
-        "block_migration_for_live_migration",
+        "cold_migration", "shelve_migrate", "live_migration", "block_migration_for_live_migration",
     ),
     "image-feature-enabled": ("manage_locations",),
 }  # fmt: skip
@@ -52,6 +51,8 @@ COMPLIANCE = {
 }  # fmt: skip
 ON_VALUES = {
     "compute": {"min_compute_nodes": "1", "max_microversion": "2.96"},
+    "compute-feature-enabled": {"attach_encrypted_volume": "True"},
+    "volume": {"volume_type_multiattach": "multiattach"},
     "scenario": {"dhcp_client": "udhcpc"},
 }
 
@@ -168,6 +169,7 @@ def _facts(state_dir: Path) -> dict[str, str]:
     disk = state_dir.parent / "guest.qcow2"
     with open(disk, "wb") as file:
         cloud.image.download_image(image, output=file)
+    cloud.block_storage.create_type(name="multiattach", extra_specs={"multiattach": "<is> True"})
     other = cloud.create_image(
         "cirros-alt", filename=str(disk), disk_format="qcow2", container_format="bare", visibility="public"
     )
