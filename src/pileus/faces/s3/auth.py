@@ -94,8 +94,9 @@ async def _check_v4(call: Call, claim: sigv4.Claim) -> Who:
         raise S3Error("InvalidArgument", reason, ArgumentName="x-amz-content-sha256", ArgumentValue=payload)
     query, key = sigv4.canonical_query(call.query.pairs), claim.key(secret)
     text = ""
-    for path in _paths(call):
-        text = sigv4.string_to_sign(claim, call.method, sigv4.canonical_path(path), query, call.headers, payload)
+    paths = _paths(call)
+    for path in dict.fromkeys((*map(sigv4.canonical_path, paths), *paths)):  # some sign it encoded in ways of their own
+        text = sigv4.string_to_sign(claim, call.method, path, query, call.headers, payload)
         if hmac.compare_digest(sigv4.sign(key, text).encode(), claim.signature.encode()):
             return Who(ctx, claim.access, Signed(payload, key, claim.scope, claim.stamp, claim.signature))
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access, StringToSign=text)
