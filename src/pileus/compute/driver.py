@@ -42,7 +42,9 @@ class DiskSpec:
 
     `image` is a copy-on-write layer over a read-only base file; `blank` starts as zeroes.  The size is
     `size_gib` and `size_mib` together; an image of size 0 is as large as its base.  A disk grows, never shrinks.
-    Such a disk that the spec of a guest no longer names is deleted when the guest is next started from off.
+    Such a disk that the spec of a guest no longer names is deleted when the guest is next started from off.  While it is `held`,
+    what is written to it can be taken back: at the next start from off with a lower `stage` the disk is as it was when the guest
+    was first started with this one, without `held` it has kept all.
 
     `volume` is reached over `connection` (`driver_volume_type` nbd, iscsi, rbd, file or fake, and `data`: see Connection in
     pileus.volume.driver); `id` is the volume's id, `size_gib` what its back end has made it (0: whatever it is), `luks_key`
@@ -60,7 +62,8 @@ class DiskSpec:
     size_mib: int = 0
     source: str = ""
     source_format: DiskFormat = "qcow2"
-    bus: Literal["virtio", "scsi", "ide"] = "virtio"
+    bus: Literal["virtio", "scsi", "ide", "usb"] = "virtio"
+    is_cdrom: bool = False
     serial: str = ""
     boot_index: int | None = None
     connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -68,6 +71,8 @@ class DiskSpec:
     device: str = ""
     limits: Mapping[str, int] = field(default_factory=dict)
     luks_key: str = field(default="", repr=False)
+    stage: int = 0
+    held: bool = False
 
     @property
     def size_bytes(self) -> int:

@@ -232,6 +232,80 @@ def test_a_captured_disk_stands_alone(qemu: QemuHypervisor, tmp_path: Path) -> N
     assert qemu.observe(spec.id).power == "on"
 
 
+def test_what_is_written_to_a_held_disk_is_kept_or_taken_back(qemu: QemuHypervisor, options: QemuOptions, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, sectors.stubborn(), power="off")
+    root = spec.disks[0]
+
+    def ensure(**changes: object) -> None:
+        qemu.ensure(replace(spec, disks=(replace(root, **changes),)))
+
+    def write(name: str, pattern: str) -> None:
+        path = place_of(options, spec).disks / name
+        subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {pattern} 4k 4k", path], check=True, capture_output=True)
+
+    def content() -> bytes:
+        target = tmp_path / "copy.raw"
+        target.unlink(missing_ok=True)
+        qemu.capture(spec.id, str(target), "raw")
+        return target.read_bytes()[4096:8192]
+
+    ensure(size_mib=1)
+    write("root.qcow2", "1")
+    ensure(size_mib=2, stage=1, held=True)
+    write("root.1.qcow2", "2")
+    assert content() == b"\2" * 4096
+    ensure(size_mib=2, stage=1, held=True)
+    assert content() == b"\2" * 4096
+    ensure(size_mib=1)
+    assert content() == b"\1" * 4096
+    ensure(size_mib=2, stage=1, held=True)
+    write("root.1.qcow2", "3")
+    ensure(size_mib=2, stage=1)
+    assert content() == b"\3" * 4096
+    ensure(size_mib=4, stage=2, held=True)
+    write("root.2.qcow2", "4")
+    ensure(size_mib=8, stage=3, held=True)  # the second was confirmed, and nothing was started since
+    assert content() == b"\4" * 4096
+    ensure(size_mib=4, stage=2)
+    assert content() == b"\4" * 4096
+    assert [path.name for path in place_of(options, spec).disks.iterdir()] == ["root.qcow2"]
+
+
+def test_a_disk_is_committed_again_when_that_was_cut_short(qemu: QemuHypervisor, options: QemuOptions, tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, sectors.stubborn(), power="off")
+    held = replace(spec.disks[0], size_mib=1, stage=1, held=True)
+    qemu.ensure(replace(spec, disks=(held,)))
+    layer = place_of(options, spec).disks / "root.1.qcow2"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 5 4k 4k", layer], check=True, capture_output=True)
+    kept = layer.read_bytes()
+    for _ in range(2):
+        qemu.ensure(replace(spec, disks=(replace(held, held=False),)))
+        assert not layer.exists()
+        layer.write_bytes(kept)
+    qemu.ensure(replace(spec, disks=(replace(held, held=False),)))
+    target = tmp_path / "copy.raw"
+    qemu.capture(spec.id, str(target), "raw")
+    assert target.read_bytes()[4096:8192] == b"\5" * 4096
+
+
+@pytest.mark.parametrize(
+    ("bus", "is_cdrom"), [("virtio", False), ("scsi", False), ("usb", False), ("ide", False), ("ide", True), ("scsi", True)]
+)
+def test_a_guest_boots_from_the_last_of_its_disks(qemu: QemuHypervisor, tmp_path: Path, bus: str, is_cdrom: bool) -> None:
+    """A CD is no disk that this sector could be booted from: that the machine is made is all that shows."""
+    spec = spec_of(tmp_path, bytes(512))
+    medic = tmp_path / "medic.raw"
+    medic.write_bytes(sectors.obedient())
+    rescue = DiskSpec("rescue", "image", source=str(medic), source_format="raw", boot_index=0, bus=bus, is_cdrom=is_cdrom)
+    spec = replace(spec, memory_mib=32, disks=(replace(spec.disks[0], boot_index=None), rescue), config_drive={"a": b"b"})
+    qemu.ensure(spec)
+    if not is_cdrom:
+        until_up(qemu, spec)
+    state = qemu.observe(spec.id)
+    assert state is not None
+    assert state.power == "on"
+
+
 def test_disks_grow_come_and_go_when_off(qemu: QemuHypervisor, options: QemuOptions, tmp_path: Path) -> None:
     spec = spec_of(tmp_path, sectors.obedient())
     root = spec.disks[0]

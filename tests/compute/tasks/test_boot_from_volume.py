@@ -245,8 +245,8 @@ def test_rescuing_a_server_on_a_volume(store):
     _act(store, id, "rescue", {"rescue_image_ref": store.image})
     assert store.show(id)["status"] == "RESCUE"
     disks = store.lab.hypervisor.guests[id].spec.disks
-    assert [(disk.id, disk.boot_index) for disk in disks] == [("rescue", 0), (volume, None)]
-    assert disks[0].bus == "scsi"
+    assert [(disk.id, disk.boot_index) for disk in disks] == [(volume, None), ("rescue", 0)]
+    assert disks[1].bus == "scsi"
     assert store.ask(id, store.volume()).status_code == 409
     _act(store, id, "unrescue")
     assert _root(store, id).id == volume

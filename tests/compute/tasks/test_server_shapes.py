@@ -1,6 +1,10 @@
 """Servers that change their form: resized, rescued, put on a shelf, backed up; and what becomes of them when that fails."""
 
+import json
+
 import pytest
+
+from pileus.compute.tasks.watch import watch
 
 ROOT = "/compute/v2.1"
 
@@ -36,31 +40,49 @@ def test_a_resize_is_kept_when_it_is_confirmed(cloud):
     shown = cloud.show(id)
     assert (shown["status"], shown["OS-EXT-STS:vm_state"], shown["flavor"]["ram"]) == ("VERIFY_RESIZE", "resized", 256)
     assert _shape(cloud, id) == (2, 256, "on")
-    assert cloud.lab.hypervisor.guests[id].spec.disks[0].size_gib == 2
+    disk = cloud.lab.hypervisor.guests[id].spec.disks[0]
+    assert (disk.size_gib, disk.stage, disk.held) == (2, 1, True)
     assert _used(cloud)[0] == 2
     assert cloud.act(id, "os-stop").status_code == 409
     _act(cloud, id, "confirmResize")
     assert cloud.show(id)["status"] == "ACTIVE"
+    _act(cloud, id, "reboot", {"type": "HARD"})
+    disk = cloud.lab.hypervisor.guests[id].spec.disks[0]
+    assert (disk.size_gib, disk.stage, disk.held) == (2, 1, False)
     (move,) = cloud.admin.get(f"{ROOT}/os-migrations").json()["migrations"]
     assert (move["instance_uuid"], move["status"], move["migration_type"]) == (id, "confirmed", "resize")
     assert cloud.admin.get(f"{ROOT}/os-migrations?status=error").json()["migrations"] == []
     assert cloud.admin.get(f"{ROOT}/os-migrations?marker={id}").status_code == 400
     assert cloud.act(id, "confirmResize").status_code == 409
     actions = cloud.demo.get(f"{ROOT}/servers/{id}/os-instance-actions").json()["instanceActions"]
-    assert [each["action"] for each in actions] == ["confirmResize", "resize", "create"]
+    assert [each["action"] for each in actions] == ["reboot", "confirmResize", "resize", "create"]
     assert cloud.delete(id).status_code == 204
     assert cloud.left_over() == []
 
 
 def test_a_resize_is_taken_back(cloud):
     id = cloud.boot()
-    before = _shape(cloud, id)
-    _act(cloud, id, "resize", {"flavorRef": _flavor(cloud)})
+    before, disks = _shape(cloud, id), cloud.lab.hypervisor.guests[id].spec.disks
+    _act(cloud, id, "resize", {"flavorRef": _flavor(cloud, **{"OS-FLV-EXT-DATA:ephemeral": 1})})
+    assert len(cloud.lab.hypervisor.guests[id].spec.disks) == 2
     _act(cloud, id, "revertResize")
     shown = cloud.show(id)
     assert (shown["status"], shown["flavor"]["ram"]) == ("ACTIVE", 128)
     assert _shape(cloud, id) == before
+    assert cloud.lab.hypervisor.guests[id].spec.disks == disks
     assert _used(cloud)[0] == 1
+
+
+def test_a_second_resize_is_taken_back_to_the_first(cloud):
+    id = cloud.boot()
+    _act(cloud, id, "resize", {"flavorRef": _flavor(cloud)})
+    _act(cloud, id, "confirmResize")
+    _act(cloud, id, "resize", {"flavorRef": _flavor(cloud, 512, 1, 3)})
+    (disk,) = cloud.lab.hypervisor.guests[id].spec.disks
+    assert (disk.size_gib, disk.stage, disk.held) == (3, 2, True)
+    _act(cloud, id, "revertResize")
+    (disk,) = cloud.lab.hypervisor.guests[id].spec.disks
+    assert (disk.size_gib, disk.stage, disk.held) == (2, 1, False)
 
 
 def test_room_is_held_for_the_larger_of_both_flavors_until_it_is_confirmed(cloud):
@@ -121,6 +143,42 @@ def test_a_server_is_rescued_and_comes_back(cloud):
     assert _act(cloud, id, "rescue").json()["adminPass"]
     assert cloud.delete(id).status_code == 204
     assert cloud.left_over() == []
+
+
+def _patch(cloud, **properties):
+    operations = [{"op": "add", "path": f"/{name}", "value": value} for name, value in properties.items()]
+    answer = cloud.demo.patch(
+        f"/image/v2/images/{cloud.image}", content=json.dumps(operations),
+        headers={"Content-Type": "application/openstack-images-v2.1-json-patch"},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("device", "bus", "wanted"),
+    [
+        ("disk", "virtio", ("virtio", False)), ("disk", "usb", ("usb", False)), ("cdrom", "ide", ("ide", True)),
+        (None, "scsi", ("scsi", False)), ("cdrom", None, ("ide", True)), ("disk", None, ("virtio", False)),
+    ],
+)  # fmt: skip
+def test_an_image_may_ask_for_a_rescue_beside_the_disks_of_a_server(cloud, device, bus, wanted):
+    id = cloud.boot()
+    _patch(cloud, **{name: value for name, value in (("hw_rescue_device", device), ("hw_rescue_bus", bus)) if value})
+    _act(cloud, id, "rescue", {"rescue_image_ref": cloud.image})
+    assert cloud.show(id)["status"] == "RESCUE"
+    disks = cloud.lab.hypervisor.guests[id].spec.disks
+    assert [(disk.id, disk.boot_index) for disk in disks] == [("root", None), ("rescue", 0)]
+    assert (disks[1].bus, disks[1].is_cdrom) == wanted
+    _act(cloud, id, "unrescue")
+    assert [(disk.id, disk.boot_index) for disk in cloud.lab.hypervisor.guests[id].spec.disks] == [("root", 0)]
+
+
+@pytest.mark.parametrize(("device", "bus"), [("floppy", "ide"), ("disk", "fdc"), ("disk", "xen"), ("cdrom", "virtio")])
+def test_a_rescue_on_a_device_that_no_guest_has_is_refused(cloud, device, bus):
+    id = cloud.boot()
+    _patch(cloud, hw_rescue_device=device, hw_rescue_bus=bus)
+    assert cloud.act(id, "rescue", {"rescue_image_ref": cloud.image}).status_code == 400
+    assert cloud.show(id)["status"] == "ACTIVE"
 
 
 def test_a_rescue_needs_an_image_that_is_there(cloud):
@@ -234,3 +292,31 @@ def test_an_image_is_made_even_when_the_guest_is_just_being_mended(cloud):
     assert cloud.act(id, "createImage", {"name": "kept"}).status_code == 202
     cloud.lab.settle()
     assert _images(cloud)["kept"]["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("action", "argument", "status"), [("resize", {"flavorRef": "1"}, "VERIFY_RESIZE"), ("rescue", None, "RESCUE")]
+)
+def test_the_power_of_a_server_in_another_form_is_followed(cloud, action, argument, status):
+    id = cloud.boot()
+    _act(cloud, id, action, argument)
+    watch(cloud.lab.cloud)
+    cloud.lab.hypervisor.shut_down(id)
+    shown = cloud.show(id)
+    assert (shown["status"], shown["OS-EXT-STS:power_state"]) == (status, 4)
+    watch(cloud.lab.cloud)
+    cloud.lab.settle()
+    assert cloud.lab.hypervisor.guests[id].power == "off"
+
+
+@pytest.mark.parametrize(
+    ("action", "argument", "status"), [("resize", {"flavorRef": "1"}, "VERIFY_RESIZE"), ("rescue", None, "RESCUE")]
+)
+def test_a_server_in_another_form_comes_back_with_its_host(cloud, action, argument, status):
+    id = cloud.boot()
+    _act(cloud, id, action, argument)
+    guest = cloud.lab.hypervisor.guests[id]
+    before, guest.power, guest.why, guest.started_seconds = guest.spec.disks, "off", "", None
+    watch(cloud.lab.cloud)
+    cloud.lab.settle()
+    assert (guest.power, guest.spec.disks, cloud.show(id)["status"]) == ("on", before, status)

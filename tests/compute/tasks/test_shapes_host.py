@@ -59,8 +59,13 @@ def test_a_guest_changes_its_shape_and_comes_back(cloud, qemu, tmp_path):
     wanted = {"name": "large", "ram": 192, "vcpus": 2, "disk": 2}
     flavor = cloud.admin.post("/compute/v2.1/flavors", json={"flavor": wanted}).json()["flavor"]["id"]
     assert _act(cloud, id, "resize", {"flavorRef": flavor})["status"] == "VERIFY_RESIZE"
-    assert (qemu.observe(id).power, _disks(tmp_path, id)) == ("on", {"root": (f"{image}.raw", 2)})
+    grown = {"root": (f"{image}.raw", 1), "root.1": ("root.qcow2", 2)}
+    assert (qemu.observe(id).power, _disks(tmp_path, id)) == ("on", grown)
+    assert _act(cloud, id, "revertResize")["status"] == "ACTIVE"
+    assert _disks(tmp_path, id) == {"root": (f"{image}.raw", 1)}
+    assert _act(cloud, id, "resize", {"flavorRef": flavor})["status"] == "VERIFY_RESIZE"
     assert _act(cloud, id, "confirmResize")["status"] == "ACTIVE"
+    assert (qemu.observe(id).power, _disks(tmp_path, id)) == ("on", grown)
 
     assert _act(cloud, id, "rescue", {"rescue_image_ref": medic})["status"] == "RESCUE"
     assert qemu.observe(id).power == "on"

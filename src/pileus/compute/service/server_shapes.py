@@ -22,6 +22,8 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, NotFound
 
 ROOM = ("vcpus", "memory_mib", "disk_gib")
+RESCUE_PROPERTIES = {"hw_rescue_bus", "hw_rescue_device"}
+RESCUE_BUSES = {"disk": BUSES | {"usb"}, "cdrom": {"ide", "scsi"}}
 
 
 def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> None:
@@ -73,8 +75,14 @@ def _require_fit(server: Server, flavor: Flavor) -> None:
 
 
 def _grown(tx: Connection, server: Server, flavor: Flavor) -> list[dict[str, Any]]:
-    """Return a server's own disks as another flavor has them: larger, never smaller, never fewer."""
-    disks = [{**disk, "device": local_name(disk, number)} for number, disk in enumerate(server.disks)]
+    """Return a server's own disks as another flavor has them: larger, never smaller, never fewer.
+
+    What is written to them from now on can be taken back.
+    """
+    disks = [
+        {**disk, "device": local_name(disk, number), "stage": disk.get("stage", 0) + 1, "held": True}
+        for number, disk in enumerate(server.disks)
+    ]
     used = [disk["device"] for disk in disks] + [row.device_name for row in server_volumes.of(tx, server.id)]
     roots, others = [disk for disk in disks if disk["kind"] == "image"], [disk for disk in disks if disk["kind"] != "image"]
     for root in roots:
@@ -95,14 +103,15 @@ def _grown(tx: Connection, server: Server, flavor: Flavor) -> list[dict[str, Any
 
 
 def confirm_resize(ctx: Context, id: str) -> None:
-    """Keep the flavor; what the old one took in addition is free again.
+    """Keep the flavor and what was written since; what the old flavor took in addition is free again.
 
     :raises BadRequest: when the server is not being resized; Conflict: when its state or lock is against it.
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, SERVERS + "confirm_resize", "confirmResize")
         vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
-        values = {"vm_state": vm_state, "aside": None, "updated_at": ctx.cloud.clock.now()}
+        kept = [{**disk, "held": False} for disk in server.disks]
+        values = {"vm_state": vm_state, "aside": None, "disks": kept, "updated_at": ctx.cloud.clock.now()}
         store.change_if(tx, server, **values, **_room_kept(server))
         migrations.note(tx, server, "confirmed", ctx.cloud.clock.now())
         server_actions.add(tx, [id], access.asked(ctx, "confirmResize"))
@@ -116,14 +125,14 @@ def _room_kept(server: Server) -> dict[str, int]:
 
 
 def revert_resize(ctx: Context, id: str) -> None:
-    """Give a server its old flavor back.  Its disks stay as large as they are now, with what was written to them.
+    """Give a server its old flavor back, and its own disks as they were before; volumes keep what was written to them.
 
     :raises Conflict: when the server's state or lock is against it.
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, SERVERS + "revert_resize", "revertResize")
         before = server.aside["before"]
-        values = {name: before[name] for name in ("flavor_id", "flavor", "vcpus", "memory_mib")}
+        values = {name: before[name] for name in (*ROOM, "flavor_id", "flavor", "disks")}
         migrations.note(tx, server, "reverting", ctx.cloud.clock.now())
         aside = {"vm_state": server.aside["vm_state"]}
         access.begin(ctx, tx, server, "revertResize", "revert", task_state="resize_reverting", aside=aside, **values)
@@ -139,15 +148,15 @@ def rescue(ctx: Context, id: str, image_id: str | None, password: str, of_volume
     with ctx.cloud.db.read() as tx:
         found = access.find(ctx, tx, id, API + "os-rescue")
     chosen = image_id or found.root_image_id or found.image_id or found.image.get("id", "")
-    properties = _rescue_image(ctx, chosen).properties if image_id or not found.image_id else {}
+    image = _rescue_image(ctx, chosen).properties if image_id or not found.image_id else found.image.get("properties") or {}
+    stable = _stable_device(image)
     password = password or ids.secret(9)
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, API + "os-rescue", "rescue")
-        if not server.image_id and not (of_volumes and {"hw_rescue_bus", "hw_rescue_device"} <= set(properties)):
+        if not server.image_id and not (of_volumes and set(image) >= RESCUE_PROPERTIES):
             text = f"Instance {id} cannot be rescued: Cannot rescue a volume-backed instance"
             raise BadRequest(text, kind="InstanceNotRescuable")
-        bus = properties.get("hw_rescue_bus")
-        aside = {"rescue_image_id": chosen, "vm_state": server.vm_state, "rescue_bus": bus if bus in BUSES else None}
+        aside = {"rescue_image_id": chosen, "vm_state": server.vm_state, **stable}
         memo = {"admin_password": password} if server.config_drive else {}
         access.begin(ctx, tx, server, "rescue", "rescue", memo, task_state="rescuing", aside=aside)
     return password
@@ -161,6 +170,22 @@ def _rescue_image(ctx: Context, image_id: str) -> neighbours.images.ImageFacts:
     if image.properties.get("block_device_mapping"):
         raise BadRequest(f"Requested rescue image '{image_id}' cannot be used", kind="UnsupportedRescueImage")
     return image
+
+
+def _stable_device(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the disk of a rescue goes whose image asks for a device of its own beside the server's, which stay in place.
+
+    :raises BadRequest: when no guest here can have such a device.
+    """
+    if not RESCUE_PROPERTIES & set(properties):
+        return {}
+    device = str(properties.get("hw_rescue_device") or "disk")
+    bus = str(properties.get("hw_rescue_bus") or ("ide" if device == "cdrom" else "virtio"))
+    if device not in RESCUE_BUSES:
+        raise BadRequest(f"Requested rescue device '{device}' is not supported", kind="UnsupportedRescueDevice")
+    if bus not in RESCUE_BUSES[device]:
+        raise BadRequest(f"Requested rescue bus '{bus}' is not supported for a {device}.", kind="UnsupportedRescueBus")
+    return {"rescue_stable": True, "rescue_device": device, "rescue_bus": bus}
 
 
 def unrescue(ctx: Context, id: str) -> None:

@@ -206,8 +206,8 @@ def images_used(tx: Connection) -> set[str]:
     used: set[str] = set()
     for column in (C.image_id, C.root_image_id):
         used.update(tx.execute(select(column).where(C.deleted_at.is_(None), column.is_not(None)).distinct()).scalars())
-    rescued = select(C.aside).where(C.deleted_at.is_(None), C.vm_state == "rescued")
-    return used | {aside["rescue_image_id"] for aside in tx.execute(rescued).scalars() if aside}
+    apart = tx.execute(select(C.aside).where(C.deleted_at.is_(None), C.aside.is_not(None))).scalars()
+    return used | {aside["rescue_image_id"] for aside in apart if aside and "rescue_image_id" in aside}
 
 
 def lock_hosts(tx: Connection) -> None:

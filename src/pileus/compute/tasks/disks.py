@@ -38,7 +38,9 @@ class Change:
 
 
 def specify(cloud: Cloud, server: Server, power: Power, change: Change) -> tuple[DiskSpec, ...]:
-    """Return the disks of a server; one that is being rescued boots from another one, before its own.
+    """Return the disks of a server.
+
+    One that is being rescued boots from another one: before its own, which move up, or (stable) behind them.
 
     :raises NotFound: when the image or a volume is gone.
     :raises VolumeDriverError: when a volume cannot be reached.
@@ -51,12 +53,15 @@ def specify(cloud: Cloud, server: Server, power: Power, change: Change) -> tuple
         return tuple(own)
     path, form = neighbours.images.image_file(cloud, aside["rescue_image_id"])
     bus: Any = aside.get("rescue_bus") or "virtio"
-    rescue = DiskSpec(id="rescue", kind="image", source=path, source_format=form, bus=bus, boot_index=0)
-    return (rescue, *(replace(disk, boot_index=None) for disk in own))
+    is_cdrom = aside.get("rescue_device") == "cdrom"
+    rescue = DiskSpec(id="rescue", kind="image", source=path, source_format=form, bus=bus, is_cdrom=is_cdrom, boot_index=0)
+    others = tuple(replace(disk, boot_index=None) for disk in own)
+    return (*others, rescue) if aside.get("rescue_stable") else (rescue, *others)
 
 
 def _local(cloud: Cloud, server: Server, wanted: dict[str, Any], number: int) -> DiskSpec:
     facts = {"size_gib": wanted.get("size_gib", 0), "size_mib": wanted.get("size_mib", 0), "device": local_name(wanted, number)}
+    facts |= {"stage": wanted.get("stage", 0), "held": wanted.get("held", False)}
     if wanted["kind"] == "blank":
         return DiskSpec(id=f"disk{number}", kind="blank", bus=wanted.get("bus") or "virtio", **facts)
     path, form = neighbours.images.image_file(cloud, server.root_image_id or server.image_id)

@@ -53,21 +53,28 @@ def roll_back(cloud: Cloud, server: Server, why: str) -> bool:
     with cloud.db.read() as tx:
         rows = [row for row in store.of(tx, server.id) if row.state in store.PENDING]
     for row in rows:
-        if row.state == "detaching" and not row.forced:
+        if row.state == "detaching" and not row.forced and _holds(cloud, server, row):
             keep(cloud, server, row, why)
             continue
-        try:
-            disks.disconnect_one(cloud, row.attachment_id)
-        except REFUSALS as error:
-            log.warning(
-                "attachment %s of server %s is given back, its way could not be taken: %s", row.attachment_id, server.id, error
-            )
+        _cut(cloud, server, row)
         with cloud.db.begin() as tx:
             if store.change_if(tx, row, request_id=""):
                 disks.release_one(tx, cloud, row)
                 event = "compute_attach_volume" if row.state == "attaching" else "compute_detach_volume"
                 guests.log_event(tx, cloud, server, why, event, row.request_id)
     return bool(rows)
+
+
+def _holds(cloud: Cloud, server: Server, row: Mapped) -> bool:
+    """Tell whether the guest has a volume still; so it is believed as long as its host does not say otherwise."""
+    if server.host is None:
+        return False
+    try:
+        seen = guests.hypervisor(cloud, server.host).observe(server.id)
+    except Exception as error:  # whatever it is: the volume stays attached
+        log.warning("server %s: its host does not say which volumes its guest has: %s", server.id, error)
+        return True
+    return seen is not None and row.volume_id in seen.disks
 
 
 def _cut(cloud: Cloud, server: Server, row: Mapped) -> None:

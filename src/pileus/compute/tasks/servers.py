@@ -264,7 +264,7 @@ def mend(run: Run, server: Server) -> Outcome:
     """Make the guest as the row says where nothing is asked: its NICs, and its power after the host was away."""
     if server.task_state is not None:
         return Hop(begin)
-    wanted = guests.POWER_OF.get(server.vm_state)
+    wanted = guests.power_of(server)
     if server.host is None or wanted is None:
         return Done()
     leaving = [nic for nic in server.nics if nic.get("leaving")]

@@ -48,7 +48,7 @@ def resize(run: Run, server: Server) -> Outcome:
 
 @step
 def revert(run: Run, server: Server) -> Outcome:
-    """Start the guest with the flavor it had, which stands in the row again.  Disks that have grown stay so."""
+    """Start the guest with the flavor it had, which stands in the row again, as are its disks as they were then."""
     if server.task_state != "resize_reverting":
         return Hop(begin)
     power, values = _as_before(server)

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0
 SWEEP_SECONDS = 600.0
-FOLLOWED = {"active", "stopped", "paused", "suspended"}
+STAYING = {"resized", "rescued"}
+"""What a server stays whatever its guest does; only its power is followed."""
+FOLLOWED = {"active", "stopped", "paused", "suspended", *STAYING}
 
 
 class Watch:
@@ -74,13 +76,15 @@ def _look(cloud: Cloud, host: str, guest_id: str | None) -> None:
 
 
 def _follow(cloud: Cloud, row: Any, seen: GuestState | None) -> None:
-    if seen is not None and seen.power == "off" and not seen.why and row.vm_state in ("active", "paused"):
+    should_run = row.vm_state in ("active", "paused") or (row.vm_state in STAYING and row.power_state == states.RUNNING)
+    if seen is not None and seen.power == "off" and not seen.why and should_run:
         with cloud.db.begin() as tx:
             log.warning("server %s should run and does not: its host was started again", row.id)
             work.go(tx, cloud, row.id, step="mend")
         return
     power = states.POWER[seen.power if seen else None]
     vm_state = states.VM_STATE[seen.power] if seen else "stopped"
+    vm_state = row.vm_state if row.vm_state in STAYING else vm_state
     if (row.power_state, row.vm_state) == (power, vm_state):
         return
     with cloud.db.begin() as tx:

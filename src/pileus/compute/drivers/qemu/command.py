@@ -16,7 +16,7 @@ from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, NicSpec
 from pileus.compute.drivers.qemu import nodes
 from pileus.compute.drivers.qemu.place import BRIDGE_SLOT, SCSI_UNITS, SLOTS, Place, Record, nic_device, numbered
 
-CONFIG_DRIVE, RANDOM, SCSI, BRIDGE = "config-drive", "random", "scsi", "more"
+CONFIG_DRIVE, RANDOM, SCSI, USB, BRIDGE = "config-drive", "random", "scsi", "usb", "more"
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 TAP = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
@@ -36,6 +36,7 @@ def placed(record: Record) -> Record:
     spec = record.spec
     on_scsi = [record.device(disk) for disk in in_order(spec) if disk.bus == "scsi"]
     on_pci = [RANDOM] + ([SCSI] if on_scsi or SCSI in record.slots else [])  # a controller stays when its last disk has gone
+    on_pci += [USB] if any(disk.bus == "usb" for disk in spec.disks) else []
     on_pci += [record.device(disk) for disk in in_order(spec) if disk.bus == "virtio"]
     on_pci += [nic_device(nic) for nic in spec.nics]
     slots = numbered(record.slots, on_pci, SLOTS, "PCI slot")
@@ -84,8 +85,10 @@ def disk(spec: DiskSpec, record: Record) -> Device:
         return _at(record.slots[name], name, device | {"driver": "virtio-blk-pci"})
     if spec.bus == "scsi":
         place = {"bus": f"{SCSI}.0", "channel": 0, "scsi-id": record.units[name], "lun": 0}
-        return device | {"driver": "scsi-hd", "id": name} | place
-    return device | {"driver": "ide-hd", "id": name}
+        return device | {"driver": "scsi-cd" if spec.is_cdrom else "scsi-hd", "id": name} | place
+    if spec.bus == "usb":
+        return device | {"driver": "usb-storage", "id": name, "bus": f"{USB}.0"}
+    return device | {"driver": "ide-cd" if spec.is_cdrom else "ide-hd", "id": name}
 
 
 def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache_mib: int) -> list[str]:
@@ -105,6 +108,7 @@ def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache
     command += _json(_at(slots[RANDOM], RANDOM, {"driver": "virtio-rng-pci", "rng": "entropy"}))
     command += _json(_at(BRIDGE_SLOT, BRIDGE, {"driver": "pci-bridge", "chassis_nr": 1}))
     command += _json(scsi_controller(slots[SCSI])) if SCSI in slots else []
+    command += _json(_at(slots[USB], USB, {"driver": "qemu-xhci"})) if USB in slots else []
     for each in in_order(spec):
         for needed in nodes.objects(each):
             command += ["-object", json.dumps(needed.options | _secret_file(needed, place))]

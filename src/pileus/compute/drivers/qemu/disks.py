@@ -24,16 +24,28 @@ def prepare(place: Place, disks: Sequence[DiskSpec], qemu_img: str) -> None:
     :raises DriverError: when a base image is missing or larger than its disk, or the host is full.
     """
     own = [disk for disk in disks if disk.kind != "volume"]
-    wanted = {place.disk(disk.id) for disk in own}
+    wanted = {path for disk in own for path in (place.disk(disk.id), *place.layers(disk.id).values())}
     for path in place.disks.iterdir():
         if path not in wanted:
             path.unlink()
     for disk in own:
-        path = place.disk(disk.id)
-        if not path.exists():
-            _create(path, disk, qemu_img)
-        elif disk.size_bytes > virtual_bytes(path, "qcow2"):
-            _run([qemu_img, "resize", "-q", "-f", "qcow2", str(path), str(disk.size_bytes)], CREATE_SECONDS)
+        _settle(place, disk, qemu_img)
+        if not place.disk(disk.id).exists():
+            _create(place.disk(disk.id), disk, qemu_img)
+        top = place.top(disk)
+        if not top.exists():
+            _create_layer(top, place.disk(disk.id), qemu_img)
+        if disk.size_bytes > virtual_bytes(top, "qcow2"):
+            _run([qemu_img, "resize", "-q", "-f", "qcow2", str(top), str(disk.size_bytes)], CREATE_SECONDS)
+
+
+def _settle(place: Place, disk: DiskSpec, qemu_img: str) -> None:
+    """Drop what was written in stages that were taken back, and make that of those that were kept part of the disk."""
+    for stage, path in place.layers(disk.id).items():
+        if stage < disk.stage or (stage == disk.stage and not disk.held):
+            _run([qemu_img, "commit", "-q", "-d", "-f", "qcow2", str(path)], CONVERT_SECONDS)
+        if stage != disk.stage or not disk.held:
+            path.unlink()
 
 
 def convert(source: Sequence[str], target_path: str, disk_format: DiskFormat, qemu_img: str) -> None:
@@ -76,6 +88,13 @@ def _create(path: Path, disk: DiskSpec, qemu_img: str) -> None:
             raise DriverError(f"disk {disk.id} of {size_bytes / GIB:.1f} GiB cannot hold its image of {base_bytes / GIB:.1f} GiB")
         overlay = ["-f", "qcow2", "-F", disk.source_format, "-b", os.path.abspath(disk.source)]
         _run([qemu_img, "create", "-q", *overlay, str(new), str(size_bytes)], CREATE_SECONDS)
+    os.rename(new, path)
+
+
+def _create_layer(path: Path, below: Path, qemu_img: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    _run([qemu_img, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below.name, str(new)], CREATE_SECONDS)
     os.rename(new, path)
 
 

@@ -266,7 +266,7 @@ class QemuHypervisor:
         taken = {
             device: slot
             for device, slot in (before.slots if before else {}).items()
-            if not device.startswith(VOLUME) and device != command.SCSI
+            if not device.startswith(VOLUME) and device not in (command.SCSI, command.USB)
         }
         accelerator = "kvm" if host.virt_type(self._options.virt_type) == "kvm" else "tcg"
         record = command.placed(Record(spec, taken, accelerator))

@@ -236,5 +236,8 @@ def _local(disk: DiskSpec, place: Place) -> Options:
         file: Options = {"driver": "file", "filename": disk.source, "read-only": True}
         base = {"driver": disk.source_format, "read-only": True, "file": file}
         base |= {"backing": None} if disk.source_format == "qcow2" else {}
-    file = {"driver": "file", "filename": str(place.disk(disk.id)), "discard": "unmap"}
+    if disk.held:
+        file = {"driver": "file", "filename": str(place.disk(disk.id)), "read-only": True}
+        base = {"driver": "qcow2", "read-only": True, "file": file, "backing": base}
+    file = {"driver": "file", "filename": str(place.top(disk)), "discard": "unmap"}
     return {"driver": "qcow2", "node-name": format_node(disk), "discard": "unmap", "file": file, "backing": base}

@@ -3,7 +3,7 @@
 record.json      the spec it was started with, and the place of each device: a suspended guest needs the same again.  It also
                  has the passwords of its volumes, as the guest is to start again without being told them: for root only
 stopped.json     how and why it stopped
-disks/           a qcow2 file a disk;  config.iso
+disks/           a qcow2 file a disk, one more (root.1.qcow2) for what is written to it while that can be taken back;  config.iso
 console.log(.1)  what it wrote to the serial port
 memory           the memory of a suspended guest.  While this file exists the guest has not run since it was written,
                  so a process found beside it may be killed and the guest goes on from the file
@@ -150,6 +150,19 @@ class Place:
 
     def disk(self, disk_id: str) -> Path:
         return self.disks / f"{checked_identifier(disk_id)}.qcow2"
+
+    def top(self, disk: DiskSpec) -> Path:
+        """The file that the guest writes to."""
+        return self.layer(disk.id, disk.stage) if disk.held else self.disk(disk.id)
+
+    def layer(self, disk_id: str, stage: int) -> Path:
+        """What was written to a disk in one of its stages."""
+        return self.disks / f"{checked_identifier(disk_id)}.{stage}.qcow2"
+
+    def layers(self, disk_id: str) -> dict[int, Path]:
+        """The stages of a disk of which something is kept apart, the first first."""
+        found = {int(path.name.split(".")[1]): path for path in self.disks.glob(f"{checked_identifier(disk_id)}.*.qcow2")}
+        return dict(sorted(found.items()))
 
     def record(self) -> Record | None:
         return _read(self.path / "record.json", Record)
