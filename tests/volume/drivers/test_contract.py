@@ -11,6 +11,7 @@ from pileus.volume.driver import GIB, Connector, Source, VolumeBackend, VolumeDr
 
 MIB = 1 << 20
 WORD = b"written by a guest"
+MANY = 14  # snapshots, so that a chain of layers is shortened
 
 
 def put(backend: VolumeBackend, volume_id: str, offset: int, data: bytes) -> None:
@@ -397,17 +398,17 @@ def test_an_encrypted_volume_holds_no_plain_word(backend: VolumeBackend, tmp_pat
 def test_a_long_line_of_snapshots_stays_readable(backend: VolumeBackend) -> None:
     backend.ensure(VolumeSpec("v", 1))
     backend.connect("v", connector("c"))
-    for number in range(20):
+    for number in range(MANY):
         put(backend, "v", number * MIB, bytes([number + 1]) * 8)
         backend.take_snapshot("v", f"s{number}")
-    assert [get(backend, "v", number * MIB, 1)[0] for number in range(20)] == list(range(1, 21))
-    for number in (0, 7, 19):
+    assert [get(backend, "v", number * MIB, 1)[0] for number in range(MANY)] == list(range(1, MANY + 1))
+    for number in (0, 7, MANY - 1):
         assert get(backend, "v", number * MIB, 1, f"s{number}") == bytes([number + 1])
         assert get(backend, "v", (number + 1) * MIB, 1, f"s{number}") == b"\0"
     backend.disconnect("v", "c")
-    for number in range(20):
+    for number in range(MANY):
         backend.drop_snapshot("v", f"s{number}", "punch")
-    assert [get(backend, "v", number * MIB, 1)[0] for number in range(20)] == list(range(1, 21))
+    assert [get(backend, "v", number * MIB, 1)[0] for number in range(MANY)] == list(range(1, MANY + 1))
     backend.destroy("v", "punch")
 
 
@@ -435,7 +436,7 @@ def test_snapshots_taken_together_are_of_one_instant(backend: VolumeBackend) -> 
     for id in ("a", "b"):
         backend.ensure(VolumeSpec(id, 1))
         backend.connect(id, connector(f"c{id}"))
-    end = threading.Event()
+    end, passed = threading.Event(), threading.Event()
 
     def count() -> None:
         contents = {}
@@ -452,22 +453,24 @@ def test_snapshots_taken_together_are_of_one_instant(backend: VolumeBackend) -> 
                         end.wait(0.001)
             if end.is_set():
                 break
+            passed.set()
         for content in contents.values():
             content.close()
 
     writer = threading.Thread(target=count)
     writer.start()
     try:
-        for number in range(12):
+        for number in range(6):
             pairs = [("a", f"a{number}"), ("b", f"b{number}")]
+            passed.clear()
             backend.take_snapshots(pairs if number % 2 else pairs[::-1])
             backend.take_snapshots(pairs)
-            end.wait(0.02)
+            assert passed.wait(60), "the writer came back"
     finally:
         end.set()
         writer.join()
     seen = []
-    for number in range(12):
+    for number in range(6):
         first, second = (int.from_bytes(get(backend, id, 0, 4, f"{id}{number}"), "big") for id in ("a", "b"))
         assert first - second in (0, 1), (first, second)
         seen.append(first)

@@ -15,6 +15,7 @@ from tests.volume.drivers.test_contract import MIB, WORD, get, put
 from tests.volume.drivers.test_file import until
 
 pytestmark = pytest.mark.host
+ROOM_BYTES = 20 * MIB
 
 
 @pytest.fixture(params=["ext4", "xfs"])
@@ -22,6 +23,9 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FileBacken
     with mounted(tmp_path / "mounted", request.param, (64 if request.param == "ext4" else 320) * MIB) as place:
         backend = FileBackend(place / "volumes", tmp_path / "run", HOST)
         assert backend.tree.reflinks == (request.param == "xfs")
+        found = os.statvfs(place)
+        with (place / "others").open("wb") as file:  # room that takes no time to fill
+            os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - ROOM_BYTES)
         yield backend
         tear_down(backend)
 
@@ -44,7 +48,7 @@ def names(backend: FileBackend) -> dict[str, set[str]]:
 
 def test_a_volume_that_does_not_fit_is_not_there(small: FileBackend, tmp_path: Path) -> None:
     image = tmp_path / "image"
-    image.write_bytes(os.urandom(400 * MIB))
+    image.write_bytes(os.urandom(2 * ROOM_BYTES))
     before = names(small)
     for spec in (
         VolumeSpec("v", 1, thin=False),

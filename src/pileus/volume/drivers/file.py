@@ -99,13 +99,14 @@ class FileBackend:
                 shared = self.tree.chain(head.top)[1:]
                 self.tree.replace(head, None, wipe)
                 self._upkeep.want_users_of(shared)
-            self._empty_trash(volume_id)
+        self._empty_trash(volume_id)
 
     def take_snapshot(self, volume_id: str, snapshot_id: str) -> None:
         """Keep the content as it is now."""
         with self.tree.locks.hold(volume_id), true_reasons("take the snapshot"):
             head = self.tree.require(volume_id)
             if snapshot_id in head.snapshots:
+                self.serving.live(volume_id)  # a daemon that an earlier process left on the old top goes over to the new one
                 return
             kept = self._shared_copy(head)
             if kept is None:
@@ -124,7 +125,7 @@ class FileBackend:
                 left = {id: kept for id, kept in head.snapshots.items() if id != snapshot_id}
                 self.tree.replace(head, replace(head, snapshots=left), wipe)
                 self._upkeep.want(volume_id)
-            self._empty_trash(volume_id)
+        self._empty_trash(volume_id)
 
     def revert(self, volume_id: str, snapshot_id: str) -> None:
         """Give a volume the content of a snapshot again."""
@@ -136,7 +137,7 @@ class FileBackend:
                 self.tree.replace(head, replace(head, top=built.name), "punch", built)
             finally:
                 built.unlink(missing_ok=True)
-            self._empty_trash(volume_id)
+        self._empty_trash(volume_id)
 
     def connect(self, volume_id: str, connector: Connector) -> Connection:
         """Make a volume reachable for one host."""
@@ -344,9 +345,11 @@ class FileBackend:
                 self.serving.stop(key)
 
     def _empty_trash(self, volume_id: str) -> None:
-        for path, how in self.tree.trash(volume_id):
-            if not wiping.wipe(path, how, self._closing.is_set):
-                raise VolumeDriverError("The back end was closed before all was wiped.")
+        """Wipe what a volume left.  That may take long: its lock is free meanwhile, but only one wipes."""
+        with self.tree.locks.hold(f"trash.{volume_id}"), true_reasons("wipe what is left of the volume"):
+            for path, how in self.tree.trash(volume_id):
+                if not wiping.wipe(path, how, self._closing.is_set):
+                    raise VolumeDriverError("The back end was closed before all was wiped.")
 
     def _died(self, volume_id: str) -> None:
         """A daemon of a volume has ended unasked."""
@@ -366,9 +369,10 @@ class FileBackend:
                     self.serving.stop(key)
                 elif (left := self.tree.head(volume_of(key))) is None or not left.connectors:
                     self.serving.settle(volume_of(key), left)
-        for path, how in self.tree.trash():
-            with contextlib.suppress(OSError):
-                wiping.wipe(path, how, self._closing.is_set)
+        self.tree.sweep_layers()  # a daemon may have gone on to shorten a chain
+        for volume_id in self.tree.owners_of_trash():
+            with contextlib.suppress(VolumeDriverError):
+                self._empty_trash(volume_id)
 
 
 def _with_snapshot(head: Head, snapshot_id: str, kept: Kept) -> Head:

@@ -256,6 +256,10 @@ class Tree:
         parts = [(path, path.name.split(".")) for path in paths]
         return [(path, cast(Wipe, part[0])) for path, part in parts if not volume_id or part[1] == volume_id]
 
+    def owners_of_trash(self) -> set[str]:
+        """Return the ids of the volumes that left something."""
+        return {path.name.split(".")[1] for path, _ in self.trash()}
+
     def _spares(self) -> list[Path]:
         return [self.directory / "locks" / f"spare{number}" for number in range(SPARES)]
 
@@ -278,14 +282,18 @@ class Tree:
 
     def sweep(self) -> None:
         """Take away what killed processes left: layers that no head reaches, and what was being built."""
-        with self.alone():
-            layers = {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
-            self._keep_spares()
-            self.throw_away(layers - self.needed(self.heads()), "orphan", "punch")
+        self._keep_spares()
+        self.sweep_layers()
         for path in (self.directory / "building").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if not self._shared or path.stat().st_mtime < time.time() - FORGOTTEN_SECONDS:
                     path.unlink()
+
+    def sweep_layers(self) -> None:
+        """Take away the layers that no head reaches."""
+        with self.alone():
+            layers = {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
+            self.throw_away(layers - self.needed(self.heads()), "orphan", "punch")
 
 
 def _put(file: IO[bytes] | FileIO, content: bytes) -> None:

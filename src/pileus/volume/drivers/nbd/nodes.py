@@ -143,6 +143,23 @@ def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
         raise failure(f"the storage daemon could not shorten the chain: {job['error']}")
 
 
+def end_jobs(qmp: Path) -> None:
+    """End what an earlier process let a daemon do and did not wait for: it would stand in the way of whatever comes.
+
+    :raises VolumeDriverError: when it does not end.
+    """
+    deadline = time.monotonic() + GONE_SECONDS
+    with monitor(qmp) as talk:
+        while jobs := talk.execute("query-jobs"):
+            for job in jobs:
+                command = "job-dismiss" if job["status"] == "concluded" else "job-cancel"
+                with contextlib.suppress(VolumeDriverError):  # it goes from one status to the next
+                    talk.execute(command, id=job["id"])
+            if time.monotonic() > deadline:
+                raise VolumeDriverError("the storage daemon does not end a job")
+            time.sleep(LOOK_SECONDS)
+
+
 def _status(talk: Monitor) -> str:
     return next((str(job["status"]) for job in talk.execute("query-jobs") if job["id"] == SHORTEN), "concluded")
 

@@ -198,6 +198,7 @@ class Serving:
         try:
             if head is None or not nodes.is_whole(qmp):
                 return False
+            nodes.end_jobs(qmp)
             nodes.overlay(qmp, self._tree.path(head.top))
         except VolumeDriverError:
             return False
