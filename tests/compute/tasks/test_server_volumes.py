@@ -55,12 +55,52 @@ def test_a_guest_that_does_not_let_go_keeps_its_volume(store):
     store.attach(id, volume)
     store.lab.hypervisor.deaf.add(id)
     assert store.detach(id, volume).status_code == 202
+    assert (store.status(volume), store.plugged(id)) == ("detaching", [volume])
+    for _ in range(10):
+        store.lab.settle(10)
     assert (store.status(volume), store.plugged(id)) == ("in-use", [volume])
     assert store.log(id)[0] == ("detach_volume", "Error")
     assert store.show(id)["status"] == "ACTIVE"
+    assert store.tasks() == []
     store.lab.hypervisor.deaf.clear()
     store.detach(id, volume)
     assert (store.status(volume), store.plugged(id)) == ("available", [])
+
+
+def test_a_guest_that_is_just_starting_lets_go_of_its_volume_when_it_is_up(store):
+    id, volume, other = store.boot(), store.volume(), store.volume()
+    store.attach(id, volume)
+    store.lab.hypervisor.deaf.add(id)
+    assert store.detach(id, volume).status_code == 202
+    store.attach(id, other)
+    assert (store.status(volume), store.status(other)) == ("detaching", "in-use")
+    store.lab.settle(10)
+    store.lab.hypervisor.deaf.clear()
+    store.lab.settle(10)
+    assert (store.status(volume), store.plugged(id)) == ("available", [other])
+    assert store.log(id)[1] == ("detach_volume", None)
+    assert store.tasks() == []
+
+
+def test_a_guest_that_is_paused_keeps_its_volume_at_once(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    store.act(id, "pause")
+    store.lab.settle()
+    store.detach(id, volume)
+    assert (store.status(volume), store.log(id)[0]) == ("in-use", ("detach_volume", "Error"))
+
+
+def test_a_volume_that_the_guest_has_let_go_of_is_given_back_though_its_way_cannot_be_taken(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    store.lab.volumes.fail("disconnect", volume, "no answer", times=None)
+    store.detach(id, volume)
+    assert (store.status(volume), store.plugged(id)) == ("detaching", [])
+    for _ in range(20):
+        store.lab.settle(30)
+    assert (store.status(volume), store.attached(id), store.plugged(id)) == ("available", [], [])
+    assert store.tasks() == []
 
 
 def test_an_attachment_whose_host_is_away_is_taken_back_at_its_deadline(store):

@@ -3,6 +3,7 @@
     place --> fill --> boot            a server that is being built waits for its volumes, woken by news of them
     plug --> plug --> (done)           one volume after another is plugged into the guest or unplugged
 
+A guest that does not let go of a volume, as one that is just starting, is asked again for some minutes; the others go first.
 What fails is undone (`roll_back`): a volume is never half attached, and its server goes on as it was.
 """
 
@@ -26,6 +27,9 @@ from pileus.kernel.context import Cloud
 from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Run
 
 __all__ = ["fill", "plug", "program"]
+
+UNPLUG_TRIES = 10
+ASK_AGAIN_SECONDS = 5.0
 
 
 @step
@@ -58,11 +62,15 @@ def plug(run: Run, server: Server) -> Outcome:
         pending = [row for row in server_volumes.of(tx, server.id) if row.state in server_volumes.PENDING]
     if not pending:
         return Done()
-    if pending[0].state == "attaching":
-        _attach(run, server, pending[0])
-    else:
-        _detach(run, server, pending[0])
-    return Hop(plug)
+    tries: dict[str, int] = run.memo.get("tries", {})
+    row = min(pending, key=lambda row: tries.get(row.id, 0))
+    if row.state == "attaching":
+        _attach(run, server, row)
+        return Hop(plug)
+    if _detach(run, server, row, tries.get(row.id, 0) + 1):
+        return Hop(plug)
+    run.memo["tries"] = tries = {**tries, row.id: tries.get(row.id, 0) + 1}
+    return Nap(ASK_AGAIN_SECONDS) if all(each.id in tries for each in pending) else Hop(plug)
 
 
 def _attach(run: Run, server: Server, row: Mapped) -> None:
@@ -93,11 +101,16 @@ def _unplug(cloud: Cloud, server: Server, row: Mapped) -> str:
     return ""
 
 
-def _detach(run: Run, server: Server, row: Mapped) -> None:
+def _detach(run: Run, server: Server, row: Mapped, tries: int) -> bool:
+    """Take a volume from its server, or leave it; tells whether that is settled."""
     why = _unplug(run.cloud, server, row)
-    if why and not row.forced:
-        return keep(run.cloud, server, row, why)
-    return give_back(run.cloud, server, row)
+    if not why or row.forced:
+        give_back(run.cloud, server, row)
+    elif tries < UNPLUG_TRIES and guests.power_of(server) == "on":
+        return False
+    else:
+        keep(run.cloud, server, row, why)
+    return True
 
 
 # ---- what the volume service tells
