@@ -1,0 +1,230 @@
+"""The bus over RabbitMQ: wake-ups, who is there, and calls to the agents of hosts.
+
+    exchange pileus              topic    compute.HOST, network.HOST, volume.HOST: calls;  replies go to reply_ID
+    exchange conductor_fanout    fanout   to the control plane: wake-ups, presence of agents, news of guests
+    exchange compute_fanout ...  fanout   to the agents of a role: who is there?
+    queues                       compute, compute.HOST, compute_fanout_ID (and network, volume), conductor_fanout_ID, reply_ID
+
+All that is here may be lost or come twice: a wake-up that is lost costs a poll, a call that is lost costs its caller
+HostUnreachable after SILENCE_SECONDS, and whatever is called bears to be called again.  While a call takes its time, the agent
+says so; what an agent says of itself is forgotten PRESENT_SECONDS after it was last heard.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pileus.kernel import ids, rabbit, wire
+from pileus.kernel.bus import HostUnknown
+from pileus.kernel.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+TOPICS = {"hypervisor": "compute", "network": "network", "volume": "volume"}
+CONDUCTOR = "conductor"
+SILENCE_SECONDS = 15.0  # an agent that works on a call says so more often
+PRESENT_SECONDS = 10.0  # an agent says that it is there more often
+WHO_SECONDS = 2.0  # how long a process that starts waits for the agents to say that they are there
+
+
+class HostUnreachable(Unavailable):
+    """The agent of a host does not answer now.  Whether it did what it was asked is not known; ask again."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What is told to every process of the control plane: that there may be work, what an agent is, or that a guest changed.
+
+    `served`: by the name of a host (or HOST@BACKEND) and by role, the methods that its driver has.
+    """
+
+    kind: str  # "wake", "present" or "changed"
+    sender: str = ""
+    host: str = ""
+    served: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    guest_id: str = ""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent as it was last heard: its host, what it serves, and what else it says (version, address)."""
+
+    host: str
+    served: Mapping[str, Mapping[str, tuple[str, ...]]]
+    facts: Mapping[str, str]
+    heard: float  # on the monotonic clock
+
+
+class RabbitBus:
+    """The control plane's end of the bus.
+
+    :param contracts: what may be asked of a driver, by role.
+    :param own: the drivers of hosts that run in this very process, by name and role.
+    """
+
+    def __init__(
+        self, url: str, contracts: Mapping[str, wire.Contract], own: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self._contracts, self._own, self._id = contracts, own or {}, ids.hex_id()
+        self._agents: dict[str, Agent] = {}
+        self._changed = threading.Condition()
+        self._woken, self._waking, self._stop = threading.Event(), threading.Event(), threading.Event()
+        self._waiting: dict[str, queue.SimpleQueue[bytes]] = {}
+        self._listeners: dict[str, Callable[[str], None]] = {}
+        self._publisher = rabbit.Publisher(url)
+        self._reply_to = f"reply_{self._id}"
+        self._news = rabbit.Consumer(url, [rabbit.fanout_queue(CONDUCTOR, self._id)], self._heard, self._ask_who)
+        self._replies = rabbit.Consumer(url, [rabbit.reply_queue(self._id)], self._replied, lambda: None)
+        self._waker = threading.Thread(target=self._wake_others, name="bus-waker", daemon=True)
+
+    def start(self) -> None:
+        """Connect, and wait a moment for the agents that are there."""
+        for part in (self._replies, self._news, self._waker):
+            part.start()
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._agents), WHO_SECONDS)
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._stop.set()
+        self._waking.set()
+        self._news.stop()
+        self._replies.stop()
+        self._publisher.close()
+
+    def wake(self) -> None:
+        self._woken.set()
+        self._waking.set()
+
+    def wait(self, timeout_seconds: float) -> None:
+        self._woken.wait(timeout_seconds)
+        self._woken.clear()
+
+    def host(self, name: str, role: str) -> Any:
+        if role in self._own.get(name, {}):
+            return self._own[name][role]
+        agent = self._find(name, role)
+        return RemoteDriver(self, self._contracts[role], name, agent.host, frozenset(agent.served[name][role]))
+
+    def hosts(self, role: str) -> tuple[str, ...]:
+        found = {name for name, roles in self._own.items() if role in roles}
+        for agent in self._present():
+            found |= {name for name, roles in agent.served.items() if role in roles}
+        return tuple(sorted(found))
+
+    def facts(self, host: str) -> Mapping[str, str]:
+        """Return what the agent of a host says of itself; nothing when it is not there."""
+        return next((agent.facts for agent in self._present() if agent.host == host), {})
+
+    def call(self, topic_host: str, call: wire.Call) -> bytes:
+        """Send a call to the agent of a host and wait for its answer, however long it works on it.
+
+        :raises HostUnreachable: when it is silent.
+        """
+        id, answers = ids.hex_id(), queue.SimpleQueue[bytes]()
+        self._waiting[id] = answers
+        try:
+            message = rabbit.Message(wire.encode_call(call), self._reply_to, id)
+            self._publisher.publish(rabbit.TOPIC, f"{TOPICS[call.role]}.{topic_host}", message, SILENCE_SECONDS)
+            while (answer := answers.get(timeout=SILENCE_SECONDS)) == wire.WORKING:
+                pass
+            return answer
+        except (queue.Empty, rabbit.BusDown) as error:
+            why = str(error) or f"nothing was heard of it for {SILENCE_SECONDS:.0f} s"
+            raise HostUnreachable(f"Host {call.host} does not answer as {call.role}: {why}") from None
+        finally:
+            self._waiting.pop(id, None)
+
+    def subscribe(self, host: str, callback: Callable[[str], None]) -> None:
+        """From now on call back with the id of each guest of a host that changes."""
+        self._listeners[host] = callback
+
+    def _find(self, name: str, role: str) -> Agent:
+        for agent in self._present():
+            if role in agent.served.get(name, {}):
+                return agent
+        raise HostUnknown(f"Host {name} is not there as {role}.")
+
+    def _present(self) -> list[Agent]:
+        oldest = time.monotonic() - PRESENT_SECONDS
+        return [agent for agent in tuple(self._agents.values()) if agent.heard >= oldest]
+
+    def _heard(self, message: rabbit.Message) -> None:
+        news = msgspec.msgpack.decode(message.body, type=News)
+        if news.kind == "wake" and news.sender != self._id:
+            self._woken.set()
+        elif news.kind == "present":
+            with self._changed:
+                self._agents[news.sender] = Agent(news.host, news.served, news.facts, time.monotonic())
+                self._agents = {id: agent for id, agent in self._agents.items() if agent in self._present()}
+                self._changed.notify_all()
+        elif news.kind == "changed" and (callback := self._listeners.get(news.host)):
+            callback(news.guest_id)
+
+    def _replied(self, message: rabbit.Message) -> None:
+        if waiting := self._waiting.get(message.correlation_id):
+            waiting.put(message.body)
+
+    def _ask_who(self) -> None:
+        for topic in TOPICS.values():
+            self._publisher.publish(rabbit.fanout(topic), "", rabbit.Message(b"who"))
+
+    def _wake_others(self) -> None:
+        message = rabbit.Message(msgspec.msgpack.encode(News("wake", self._id)))
+        while not self._stop.is_set():
+            self._waking.wait()
+            self._waking.clear()
+            try:
+                self._publisher.publish(rabbit.fanout(CONDUCTOR), "", message)
+            except rabbit.BusDown:
+                log.debug("nobody could be woken: the bus is away")
+
+
+class RemoteDriver:
+    """A driver of another host: has the methods of its contract that the driver there has, and each call goes there."""
+
+    def __init__(self, bus: RabbitBus, contract: wire.Contract, name: str, host: str, served: frozenset[str]) -> None:
+        self._bus, self._contract, self._name, self._host, self._served = bus, contract, name, host, served
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in self._served:
+            raise AttributeError(f"{self._name} has no {name} as {self._contract.role}.")
+        return lambda *given, **named: self.ask(name, given, named)
+
+    def ask(self, name: str, given: tuple[Any, ...], named: Mapping[str, Any], handle: str = "") -> Any:
+        """Call a method there, of the driver or of what was opened.
+
+        :raises HostUnreachable: when the agent is silent.
+        :raises Exception: the errors of the contract.
+        """
+        method = self._contract.method(name, bool(handle))
+        call = wire.Call(self._contract.role, self._name, name, wire.pack(method, given, named), handle)
+        answer = wire.decode_answer(self._contract, method, self._bus.call(self._host, call))
+        return RemoteContent(self, answer) if isinstance(answer, wire.Opened) else answer
+
+    def listen(self, callback: Callable[[str], None]) -> None:
+        """See pileus.compute.driver.Hypervisor.listen."""
+        self._bus.subscribe(self._name, callback)
+
+    def close(self) -> None:
+        """Nothing: the driver is its agent's."""
+
+
+class RemoteContent:
+    """Something that a driver opened and that stays at its host."""
+
+    def __init__(self, driver: RemoteDriver, opened: wire.Opened) -> None:
+        self._driver, self._handle = driver, opened.handle
+        self.size_bytes = opened.size_bytes
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *given, **named: self._driver.ask(name, given, named, self._handle)
