@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from pileus.object_store.coding import Coding
 from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow
 from pileus.object_store.places import Node, Target
 from pileus.object_store.timestamps import Timestamp
@@ -77,6 +78,13 @@ class Written(msgspec.Struct, frozen=True):
         return 200 <= self.status < 300
 
 
+class FragmentPut(msgspec.Struct, frozen=True, array_like=True):
+    """What is put is the archive of one fragment; it is seen once `FragmentServer.settle` says so."""
+
+    index: int
+    coding: Coding
+
+
 class ObjectPut(msgspec.Struct, frozen=True, kw_only=True):
     """What comes ahead of a body.
 
@@ -93,6 +101,7 @@ class ObjectPut(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = NO_HEADERS
     if_none_match: tuple[str, ...] = ()
     updates: tuple[Target, ...] = ()
+    fragment: FragmentPut | None = None
 
 
 class ObjectPost(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,6 +182,44 @@ class ObjectServer(Protocol):
         """Leave a tombstone: 204, or 404 when nothing was there (the tombstone is left all the same), 409, 412."""
 
 
+class Fragment(msgspec.Struct, frozen=True, array_like=True):
+    """One fragment archive on a device.  durable: enough others were kept to read the object; metadata are the object's."""
+
+    index: int
+    durable: bool
+    coding: Coding
+    metadata: ObjectMetadata
+
+
+class FragmentsAnswer(msgspec.Struct, frozen=True):
+    """200 with what there is (newer than any tombstone), 404, 507.  timestamp: of the tombstone, if any."""
+
+    status: HTTPStatus
+    timestamp: Timestamp | None = None
+    fragments: tuple[Fragment, ...] = ()
+
+
+OBJECT_SIZE, OBJECT_ETAG = "X-Backend-Object-Size", "X-Backend-Object-Etag"
+"""What the footer of a fragment's upload tells of the whole object."""
+
+
+class FragmentServer(Protocol):
+    """The fragment archives of one storage policy on one device; they are put, posted to and deleted as objects are."""
+
+    async def find(self, partition: int, name: ObjectName) -> FragmentsAnswer:
+        """Return what fragments there are of an object, those not yet durable too."""
+
+    async def open(
+        self, partition: int, name: ObjectName, at: Timestamp, index: int, start: int = 0, length: int | None = None
+    ) -> ObjectReader:
+        """Open a fragment archive; the size and the ETag in the answer are the archive's."""
+
+    async def settle(
+        self, partition: int, name: ObjectName, at: Timestamp, index: int, updates: tuple[Target, ...] = ()
+    ) -> Written:
+        """Make a fragment archive durable, which older ones then make way for: 201, 404."""
+
+
 class ContainerServer(Protocol):
     """The containers of one device."""
 
@@ -248,6 +295,9 @@ class Carrier(Protocol):
     def objects(self, node: Node, policy: int = 0) -> ObjectServer:
         """The object server of a device."""
 
+    def fragments(self, node: Node, policy: int) -> FragmentServer:
+        """The fragment server of a device."""
+
     def containers(self, node: Node) -> ContainerServer:
         """The container server of a device."""
 
@@ -256,13 +306,14 @@ class Carrier(Protocol):
 
 
 class StoragePolicy(msgspec.Struct, frozen=True):
-    """A way to keep objects: its index (part of the format on disk) and its names."""
+    """A way to keep objects: its index (part of the format on disk) and its names; coding None: whole replicas."""
 
     index: int
     name: str
     aliases: tuple[str, ...] = ()
     is_default: bool = False
     is_deprecated: bool = False
+    coding: Coding | None = None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from pileus.object_store import erasure
 from pileus.object_store.backend import (
     Cluster,
+    FragmentPut,
     ObjectAnswer,
     ObjectDelete,
     ObjectMetadata,
@@ -28,6 +30,7 @@ from pileus.object_store.backend import (
     Unreachable,
     Written,
 )
+from pileus.object_store.coding import Coding
 from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, Listing
 from pileus.object_store.places import Node, Target
 from pileus.object_store.replicas import AWAY, Reading, Upload, quorum, tried, verdict
@@ -44,6 +47,7 @@ class Placement:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._carrier = cluster.carrier
+        self._codings = {policy.index: policy.coding for policy in cluster.policies if policy.coding}
 
     # accounts
 
@@ -130,12 +134,17 @@ class Placement:
     async def object(self, policy: int, name: ObjectName, newest: bool = False) -> ObjectAnswer:
         """Return what is known of an object."""
         ring, partition = self._object_place(policy, name)
+        if policy in self._codings:
+            answer, _ = await erasure.describe(self._shop(policy, name))
+            return answer
         return await self._read(
             ring, partition, lambda node: self._carrier.objects(node, policy).head(partition, name), newest=newest
         )
 
-    async def open(self, policy: int, name: ObjectName, newest: bool = False) -> Reading | None:
+    async def open(self, policy: int, name: ObjectName, newest: bool = False) -> Reading | erasure.FragmentReading | None:
         """Open an object; None when there is none."""
+        if policy in self._codings:
+            return await erasure.open_object(self._shop(policy, name))
         ring, partition = self._object_place(policy, name)
         readers: list[ObjectReader] = []
 
@@ -164,8 +173,10 @@ class Placement:
             await reader.close()
         raise Unreachable("no other replica has the same bytes")
 
-    async def upload(self, policy: int, name: ObjectName, put: ObjectPut) -> Upload | Written:
+    async def upload(self, policy: int, name: ObjectName, put: ObjectPut) -> Upload | erasure.FragmentUpload | Written:
         """Begin to write an object, or return the refusal that is certain already."""
+        if policy in self._codings:
+            return await self._upload_fragments(self._codings[policy], policy, name, put)
         ring, partition = self._object_place(policy, name)
         shares = self._shares(self.cluster.container_ring, name.account, name.container, len(ring.nodes(partition)))
 
@@ -179,6 +190,26 @@ class Placement:
         for writer in writers:
             await tried(writer.abort())
         return verdict([one for one in opened if isinstance(one, Written)], 1 if not writers else quorum(len(opened)))
+
+    async def _upload_fragments(
+        self, coding: Coding, policy: int, name: ObjectName, put: ObjectPut
+    ) -> erasure.FragmentUpload | Written:
+        shop = self._shop(policy, name)
+        shares = self._shares(self.cluster.container_ring, name.account, name.container, coding.fragments)
+        size = None if put.size_bytes is None else coding.archive_bytes(put.size_bytes)
+
+        async def ask(place: int, node: Node) -> erasure.Way | Written:
+            part = replace(put, size_bytes=size, etag="", updates=(), fragment=FragmentPut(place, coding))
+            opened = await self._carrier.objects(node, policy).put(shop.partition, name, part)
+            return opened if isinstance(opened, Written) else erasure.Way(place, node, opened, shares[place])
+
+        opened = await self._ask_all(shop.ring, shop.partition, ask)
+        ways = [one for one in opened if not isinstance(one, Written)]
+        if len(ways) >= coding.quorum:
+            return erasure.FragmentUpload(shop, coding, put, ways)
+        for way in ways:
+            await tried(way.writer.abort())
+        return erasure.judge(coding, [one for one in opened if isinstance(one, Written)])
 
     async def post_object(self, policy: int, name: ObjectName, post: ObjectPost, quiet: bool = False) -> Written:
         """Replace the metadata of an object.
@@ -204,6 +235,9 @@ class Placement:
         return await self._write(ring, partition, ask)
 
     # what they have in common
+
+    def _shop(self, policy: int, name: ObjectName) -> erasure.Shop:
+        return erasure.Shop(self._carrier, *self._object_place(policy, name), policy, name)
 
     def _object_place(self, policy: int, name: ObjectName) -> tuple[Ring, int]:
         ring = self.cluster.object_rings[policy]

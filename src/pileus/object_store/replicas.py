@@ -70,8 +70,8 @@ class Upload:
     async def commit(self, footer: Mapping[str, str] = NO_HEADERS) -> Written:
         """Make it the object, and return what a majority says."""
         if len(self._writers) == 1 and self._replicas == 1:
-            return await _committed(self._writers[0], footer)
-        results = await asyncio.gather(*(_committed(writer, footer) for writer in self._writers))
+            return await committed(self._writers[0], footer)
+        results = await asyncio.gather(*(committed(writer, footer) for writer in self._writers))
         return verdict(results, quorum(self._replicas))
 
     async def abort(self) -> None:
@@ -90,7 +90,8 @@ async def tried(work: Awaitable[None]) -> bool:
     return True
 
 
-async def _committed(writer: ObjectWriter, footer: Mapping[str, str]) -> Written:
+async def committed(writer: ObjectWriter, footer: Mapping[str, str]) -> Written:
+    """Commit a body; 503: its server is lost."""
     try:
         return await writer.commit(footer)
     except Unreachable:

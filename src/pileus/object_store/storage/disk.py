@@ -11,11 +11,22 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from pileus.object_store.backend import ObjectAnswer, ObjectDelete, ObjectMetadata, ObjectName, ObjectPost, ObjectPut, Written
+from pileus.object_store.backend import (
+    OBJECT_ETAG,
+    OBJECT_SIZE,
+    ObjectAnswer,
+    ObjectDelete,
+    ObjectMetadata,
+    ObjectName,
+    ObjectPost,
+    ObjectPut,
+    Written,
+)
+from pileus.object_store.coding import Coding
 from pileus.object_store.indexes import ObjectRow
 from pileus.object_store.storage import expiring
 from pileus.object_store.storage.durable import FULL, Damaged, NewFile, place, read_record, remove
-from pileus.object_store.storage.hashdir import State, read_state, stamp_of
+from pileus.object_store.storage.hashdir import State, fragment_name, read_state, stamp_of
 from pileus.object_store.storage.layout import Device, make_directories
 from pileus.object_store.storage.merging import listed_row, posted_headers
 from pileus.object_store.timestamps import Timestamp
@@ -24,10 +35,23 @@ T = TypeVar("T")
 TRIES = 8
 CUT_SHORT = 499
 WRITEBACK_BYTES = 8_388_608
+OWN_FOOTERS = ("Etag", OBJECT_SIZE, OBJECT_ETAG)
+
+
+class Archive(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a fragment archive: its index, its code, its own size and MD5 (an empty one: not known yet)."""
+
+    index: int
+    coding: Coding
+    size_bytes: int
+    etag: str
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept beside the bytes of each kind of file; a tombstone has a name only."""
+    """What is kept beside the bytes of each kind of file; a tombstone has a name only.
+
+    Size and ETag are the object's, also where the file is the archive of one of its fragments.
+    """
 
     account: str
     container: str
@@ -37,11 +61,17 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     content_type: str = ""
     delete_at: int | None = None
     headers: dict[str, str] = {}
+    archive: Archive | None = None
 
     @property
     def name(self) -> ObjectName:
         """Whose it is."""
         return ObjectName(self.account, self.container, self.object)
+
+    @property
+    def stored(self) -> tuple[int, str]:
+        """Size and MD5 of the file itself."""
+        return (self.archive.size_bytes, self.archive.etag) if self.archive else (self.size_bytes, self.etag)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -113,23 +143,27 @@ def _open_data(directory: str, state: State, name: ObjectName) -> Opened:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         record = load(path, descriptor)
-        if record.name != name or os.fstat(descriptor).st_size != record.size_bytes:
+        if record.name != name or os.fstat(descriptor).st_size != record.stored[0]:
             raise Damaged(f"{path}: not what was written")
-        metadata = _metadata(directory, state, record)
+        metadata = metadata_of(directory, state, record, state.data)
     except BaseException:
         os.close(descriptor)
         raise
     return Opened(ObjectAnswer(HTTPStatus.OK, metadata.modified_at, metadata), descriptor, record, state)
 
 
-def _metadata(directory: str, state: State, record: Record) -> ObjectMetadata:
-    data_at = modified_at = stamp_of(state.data or "")
+def metadata_of(directory: str, state: State, record: Record, file_name: str | None) -> ObjectMetadata:
+    """Return what is known of a body in a hash directory: its own record, and what was posted since.
+
+    :raises Damaged: when a record cannot be read.
+    """
+    data_at = modified_at = stamp_of(file_name or "")
     content_type, headers, delete_at = record.content_type, record.headers, record.delete_at
-    if state.meta:
+    if state.meta and stamp_of(state.meta) > data_at:
         posted = load(f"{directory}/{state.meta}")
         headers, delete_at = posted_headers(headers, posted.headers), posted.delete_at
         modified_at = stamp_of(state.meta)
-    if state.content_type:
+    if state.content_type and stamp_of(state.content_type) > data_at:
         content_type = load(f"{directory}/{state.content_type}").content_type
     return ObjectMetadata(record.size_bytes, record.etag, content_type, data_at, modified_at, headers, delete_at)
 
@@ -180,30 +214,39 @@ class Incoming:
                 self.sent_bytes = self.size_bytes
 
     def commit(self, footer: Mapping[str, str]) -> tuple[Written, Record | None]:
-        """Make it the object; durable on return.  The record is None when it was refused."""
+        """Make it the object; durable on return.  The record is None when there is no news for the container."""
         put, etag = self.put, self.md5.hexdigest()
         if put.size_bytes is not None and self.size_bytes != put.size_bytes:
             return Written(CUT_SHORT if self.size_bytes < put.size_bytes else HTTPStatus.BAD_REQUEST), None
         if (footer.get("Etag") or put.etag or etag) != etag:
             return Written(HTTPStatus.UNPROCESSABLE_ENTITY, etag=etag), None
-        headers = {**put.headers, **{key: value for key, value in footer.items() if key != "Etag"}}
-        record = Record(
-            self.name.account,
-            self.name.container,
-            self.name.object,
-            self.size_bytes,
-            etag,
-            put.content_type,
-            put.delete_at,
-            headers,
-        )
+        record = self._record(footer, etag)
         if self.new is None:
             self.new = open_new(self.shelf.device, self.directory)
-        if not settle(self.shelf, self.directory, self.new, f"{put.timestamp.internal}.data", record):
+        name = fragment_name(put.timestamp, put.fragment.index) if put.fragment else f"{put.timestamp.internal}.data"
+        if not settle(self.shelf, self.directory, self.new, name, record):
             return Written(HTTPStatus.CONFLICT, put.timestamp), None
         if put.delete_at is not None:
             expiring.note(self.shelf.device, put.delete_at, self.shelf.policy, self.directory, self.name)
-        return Written(HTTPStatus.CREATED, put.timestamp, etag), record
+        return Written(HTTPStatus.CREATED, put.timestamp, etag), None if put.fragment else record
+
+    def _record(self, footer: Mapping[str, str], etag: str) -> Record:
+        put, size_bytes, archive = self.put, self.size_bytes, None
+        if put.fragment:
+            archive = Archive(put.fragment.index, put.fragment.coding, size_bytes, etag)
+            size_bytes, etag = int(footer[OBJECT_SIZE]), footer[OBJECT_ETAG]
+        further = {key: value for key, value in footer.items() if key not in OWN_FOOTERS}
+        return Record(
+            self.name.account,
+            self.name.container,
+            self.name.object,
+            size_bytes,
+            etag,
+            put.content_type,
+            put.delete_at,
+            {**put.headers, **further},
+            archive,
+        )
 
     def busy(self, work: Callable[[], T]) -> T:
         """Do something with the file, which is not closed meanwhile."""

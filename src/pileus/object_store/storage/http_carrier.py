@@ -9,6 +9,7 @@ import msgspec
 
 from pileus.object_store.backend import (
     NO_HEADERS,
+    FragmentsAnswer,
     ObjectAnswer,
     ObjectDelete,
     ObjectName,
@@ -104,11 +105,12 @@ class HttpWriter:
 
 @dataclass
 class HttpReader:
-    """An object whose bytes come over the wire."""
+    """A body that comes over the wire.  ask: what is asked for, but for where to start and how much."""
 
-    objects: "HttpObjects"
+    wire: "Wire"
+    method: str
     partition: int
-    name: ObjectName
+    ask: tuple[Any, ...]
     answer: ObjectAnswer
     reply: Reply
     start: int
@@ -129,7 +131,7 @@ class HttpReader:
             async for piece in self.reply.chunks():
                 yield piece
             return
-        other = await self.objects.open(self.partition, self.name, start, length)
+        other = await read(self.wire, self.method, self.partition, self.ask, start, length)
         try:
             if other.answer.metadata is None or other.answer.metadata.data_at != self.answer.metadata.data_at:
                 raise Unreachable("the object has changed")
@@ -141,6 +143,46 @@ class HttpReader:
     async def close(self) -> None:
         """Let go of the connection."""
         self.reply.release()
+
+
+async def read(wire: Wire, method: str, partition: int, ask: tuple[Any, ...], start: int, length: int | None) -> HttpReader:
+    """Ask for a body, and read as far as its answer.  :raises Unreachable: when it is cut short before."""
+    reply = await wire.send(method, partition, (*ask, start, length))
+    data = b""
+    chunks = reply.chunks()
+    while len(data) < FRAME.size or len(data) < FRAME.size + FRAME.unpack_from(data)[0]:
+        piece = await anext(chunks, b"")
+        if not piece:
+            raise Unreachable("cut short")
+        data += piece
+    end = FRAME.size + FRAME.unpack_from(data)[0]
+    answer = decode_answer(f"{wire.kind}/{method}", data[FRAME.size : end])
+    return HttpReader(wire, method, partition, ask, answer, reply, start, length, data[end:])
+
+
+@dataclass
+class HttpFragments:
+    """A fragment server, far away."""
+
+    wire: Wire
+
+    async def find(self, partition: int, name: ObjectName) -> FragmentsAnswer:
+        """Return what fragments there are of an object."""
+        answer: FragmentsAnswer = await self.wire.ask("find", partition, name)
+        return answer
+
+    async def open(
+        self, partition: int, name: ObjectName, at: Timestamp, index: int, start: int = 0, length: int | None = None
+    ) -> ObjectReader:
+        """Open a fragment archive."""
+        return await read(self.wire, "open", partition, (name, at, index), start, length)
+
+    async def settle(
+        self, partition: int, name: ObjectName, at: Timestamp, index: int, updates: tuple[Target, ...] = ()
+    ) -> Written:
+        """Make a fragment archive durable."""
+        written: Written = await self.wire.ask("settle", partition, name, at, index, updates)
+        return written
 
 
 @dataclass
@@ -156,21 +198,7 @@ class HttpObjects:
 
     async def get(self, partition: int, name: ObjectName, start: int = 0, length: int | None = None) -> ObjectReader:
         """Open an object."""
-        return await self.open(partition, name, start, length)
-
-    async def open(self, partition: int, name: ObjectName, start: int, length: int | None) -> HttpReader:
-        """Ask for an object, and read as far as its answer."""
-        reply = await self.wire.send("get", partition, (name, start, length))
-        data = b""
-        chunks = reply.chunks()
-        while len(data) < FRAME.size or len(data) < FRAME.size + FRAME.unpack_from(data)[0]:
-            piece = await anext(chunks, b"")
-            if not piece:
-                raise Unreachable("cut short")
-            data += piece
-        end = FRAME.size + FRAME.unpack_from(data)[0]
-        answer = decode_answer("objects/get", data[FRAME.size : end])
-        return HttpReader(self, partition, name, answer, reply, start, length, data[end:])
+        return await read(self.wire, "get", partition, (name,), start, length)
 
     async def put(self, partition: int, name: ObjectName, put: ObjectPut) -> ObjectWriter | Written:
         """Open a writer."""
@@ -278,6 +306,10 @@ class HttpCarrier:
     def objects(self, node: Node, policy: int = 0) -> HttpObjects:
         """The object server of a device."""
         return HttpObjects(Wire(self.client, node, "objects", policy))
+
+    def fragments(self, node: Node, policy: int) -> HttpFragments:
+        """The fragment server of a device."""
+        return HttpFragments(Wire(self.client, node, "fragments", policy))
 
     def containers(self, node: Node) -> HttpContainers:
         """The container server of a device."""

@@ -28,10 +28,11 @@ from pileus.object_store.backend import (
 from pileus.object_store.indexes import ContainerRow, ObjectRow
 from pileus.object_store.places import Node, Target
 from pileus.object_store.storage import pending
-from pileus.object_store.storage.disk import Incoming, Shelf, delete_object, new_row, open_object, post_object, refusal
+from pileus.object_store.storage.disk import Incoming, Opened, Shelf, delete_object, new_row, open_object, post_object, refusal
 from pileus.object_store.storage.durable import FULL
 from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
+from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
 from pileus.object_store.timestamps import Timestamp
 
@@ -185,15 +186,7 @@ class LocalObjects:
         """Open an object."""
 
         def work() -> LocalReader:
-            opened = open_object(self.shelf, partition, name, self.carrier.now())
-            reader = LocalReader(opened.answer, opened.descriptor, self.carrier.run)
-            metadata = opened.answer.metadata
-            if metadata and metadata.size_bytes <= INLINE_BYTES_MAX:
-                reader.inline = os.pread(opened.descriptor, metadata.size_bytes, 0)
-                reader.release()
-            elif metadata:
-                reader.path = f"/proc/self/fd/{opened.descriptor}"
-            return reader
+            return self.carrier.reader(open_object(self.shelf, partition, name, self.carrier.now()))
 
         return await self.carrier.look(work)
 
@@ -273,6 +266,17 @@ class LocalCarrier:
         """Look something up on the disk."""
         return await self.run(work) if self.patient else work()
 
+    def reader(self, opened: Opened) -> LocalReader:
+        """Return what reads an opened file."""
+        reader = LocalReader(opened.answer, opened.descriptor, self.run)
+        metadata = opened.answer.metadata
+        if metadata and metadata.size_bytes <= INLINE_BYTES_MAX:
+            reader.inline = os.pread(opened.descriptor, metadata.size_bytes, 0)
+            reader.release()
+        elif metadata:
+            reader.path = f"/proc/self/fd/{opened.descriptor}"
+        return reader
+
     def files(self, device: str) -> IndexFiles:
         """Return the open index files of a device."""
         return self._files[device]
@@ -283,6 +287,10 @@ class LocalCarrier:
         if key not in self._objects:
             self._objects[key] = LocalObjects(self, Shelf(self.devices[node.device], policy))
         return self._objects[key]
+
+    def fragments(self, node: Node, policy: int) -> LocalFragments:
+        """The fragment server of a device."""
+        return LocalFragments(self, Shelf(self.devices[node.device], policy))
 
     def containers(self, node: Node) -> LocalContainers:
         """The container server of a device."""

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pileus.object_store.backend import (
     NO_HEADERS,
     Cluster,
+    FragmentServer,
     ObjectAnswer,
     ObjectDelete,
     ObjectMetadata,
@@ -230,6 +231,9 @@ class MemoryCarrier:
 
     def objects(self, node: Node, policy: int = 0) -> MemoryObjects:
         return self._objects.setdefault((node.id, policy), MemoryObjects(self, node, policy))
+
+    def fragments(self, node: Node, policy: int) -> FragmentServer:
+        raise Unreachable("whole objects only are kept in memory")
 
     def containers(self, node: Node) -> MemoryContainers:
         made = MemoryContainers(lambda: self.check(node), self.accounts, self.now)

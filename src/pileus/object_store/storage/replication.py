@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from pileus.object_store.backend import Written
 from pileus.object_store.indexes import ContainerRow, ObjectRow
@@ -21,7 +22,7 @@ from pileus.object_store.storage.account_index import AccountIndex, WholeAccount
 from pileus.object_store.storage.container_index import ContainerIndex, Whole
 from pileus.object_store.storage.disk import Record, Shelf, open_new, settle
 from pileus.object_store.storage.durable import FULL
-from pileus.object_store.storage.hashdir import KINDS, read_state, stamp_of
+from pileus.object_store.storage.hashdir import index_of, is_sound, read_state
 from pileus.object_store.storage.layout import make_directories, names_in
 from pileus.object_store.storage.local import LocalCarrier
 
@@ -121,10 +122,10 @@ class LocalReplica:
         shelf = self.shelf(head.policy)
         record = head.record
         whose = shelf.device.salt.hash(record.account, record.container, record.object)
-        stem, _, kind = head.file_name.rpartition(".")
-        if whose != head.name_hash or kind not in KINDS or stem != stamp_of(head.file_name).internal:
+        index = record.archive.index if record.archive else None
+        if whose != head.name_hash or not is_sound(head.file_name) or index_of(head.file_name) != index:
             return Written(HTTPStatus.UNPROCESSABLE_ENTITY)
-        if not shelf.device.has_room(record.size_bytes):
+        if not shelf.device.has_room(record.stored[0]):
             return Written(HTTPStatus.INSUFFICIENT_STORAGE)
         directory = shelf.device.hash_dir("objects", head.partition, head.name_hash, head.policy)
         new = await self.carrier.run(lambda: open_new(shelf.device, directory))
@@ -134,7 +135,9 @@ class LocalReplica:
                 md5.update(piece)
                 size += len(piece)
                 await self.carrier.run(lambda piece=piece: new.write(piece))  # type: ignore[misc]
-            if kind == "data" and (size != record.size_bytes or md5.hexdigest() != record.etag):
+            if record.archive and not record.archive.etag:  # it was made on the way
+                record = replace(record, archive=replace(record.archive, etag=md5.hexdigest()))
+            if head.file_name.endswith(".data") and (size, md5.hexdigest()) != record.stored:
                 return Written(HTTPStatus.UNPROCESSABLE_ENTITY)
             linked = await self.carrier.run(lambda: settle(shelf, directory, new, head.file_name, record))
         except OSError as error:

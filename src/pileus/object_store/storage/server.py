@@ -23,6 +23,7 @@ from pileus.object_store.storage.wire import (
     CALL_HEADER,
     FRAME,
     FRAME_BYTES_MAX,
+    READ_METHODS,
     Address,
     decode_call,
     from_header,
@@ -33,6 +34,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 KINDS = ("accounts", "containers", "objects")
+SERVED_AS = {"fragments": "objects"}
 
 
 class Gone(Exception):
@@ -71,7 +73,7 @@ class BackendApp:
                 await _answer(send, HTTPStatus.OK, msgspec.json.encode(self._figures()))
             elif self.extra and self.extra.answers(path):
                 await _answer_packed(send, await self.extra.call(path, header, body_of(receive)))
-            elif path in ARGUMENTS and path.split("/")[0] in self.kinds:
+            elif path in ARGUMENTS and SERVED_AS.get(path.split("/")[0], path.split("/")[0]) in self.kinds:
                 await self._call(path, header, receive, send)
             else:
                 await _answer(send, HTTPStatus.NOT_FOUND, b"no such call")
@@ -104,8 +106,9 @@ class BackendApp:
         server = self._server(path.split("/", maxsplit=1)[0], address)
         if path == "objects/put":
             await _answer_packed(send, await _take(server, address.partition, arguments, receive))
-        elif path == "objects/get":
-            await _give(await server.get(address.partition, *arguments), arguments[1], arguments[2], send)
+        elif path in READ_METHODS:
+            reader = await getattr(server, path.split("/")[1])(address.partition, *arguments)
+            await _give(reader, arguments[-2], arguments[-1], send)
         else:
             await _answer_packed(send, await getattr(server, path.split("/")[1])(address.partition, *arguments))
 
@@ -113,12 +116,14 @@ class BackendApp:
         node = Node(id=0, device=address.device)
         if kind == "objects":
             return self.carrier.objects(node, address.policy)
+        if kind == "fragments":
+            return self.carrier.fragments(node, address.policy)
         return self.carrier.containers(node) if kind == "containers" else self.carrier.accounts(node)
 
     async def _no_device(self, path: str, send: Send) -> None:
-        if path.endswith(("/head", "/listing")):
+        if path.endswith(("/head", "/listing", "/find")):
             await _answer_packed(send, {"status": HTTPStatus.INSUFFICIENT_STORAGE})
-        elif path == "objects/get":
+        elif path in READ_METHODS:
             answer = msgspec.msgpack.encode({"status": HTTPStatus.INSUFFICIENT_STORAGE})
             await _answer(send, HTTPStatus.OK, FRAME.pack(len(answer)) + answer)
         else:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pileus.object_store.backend import (
+    FragmentsAnswer,
     ObjectAnswer,
     ObjectDelete,
     ObjectName,
@@ -43,6 +44,9 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "objects/put": (ObjectName, ObjectPut),
     "objects/post": (ObjectName, ObjectPost),
     "objects/delete": (ObjectName, ObjectDelete),
+    "fragments/find": (ObjectName,),
+    "fragments/open": (ObjectName, Timestamp, int, int, int | None),
+    "fragments/settle": (ObjectName, Timestamp, int, tuple[Target, ...]),
     "containers/head": (str, str),
     "containers/listing": (str, str, Listing),
     "containers/put": (str, str, ContainerPut),
@@ -61,6 +65,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 ANSWERS: dict[str, Any] = {
     "objects/head": ObjectAnswer,
     "objects/get": ObjectAnswer,
+    "fragments/find": FragmentsAnswer,
+    "fragments/open": ObjectAnswer,
     "containers/head": ContainerAnswer,
     "containers/listing": ContainerAnswer,
     "accounts/head": AccountAnswer,
@@ -71,6 +77,9 @@ ANSWERS: dict[str, Any] = {
 _CALLS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     method: msgspec.msgpack.Decoder(tuple.__class_getitem__((Address, *types))) for method, types in ARGUMENTS.items()
 }
+READ_METHODS = {"objects/get", "fragments/open"}
+"""Methods that answer with a body; their last two arguments are where to start and how much to read."""
+
 BODY_METHODS = {"containers/update", "accounts/update"}
 """Methods whose arguments travel in the body, as they may be long."""
 

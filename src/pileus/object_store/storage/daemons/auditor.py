@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pileus.object_store.storage import account_index, container_index, expiring
 from pileus.object_store.storage.disk import Shelf, clear, load
 from pileus.object_store.storage.durable import SIDECAR, Damaged, remove
-from pileus.object_store.storage.hashdir import State, read_state, stamp_of
+from pileus.object_store.storage.hashdir import State, index_of, read_state, stamp_of
 from pileus.object_store.storage.index_file import IndexFile
 from pileus.object_store.storage.layout import Device, names_in
 from pileus.object_store.storage.local_indexes import IndexFiles
@@ -87,11 +87,12 @@ class ObjectAuditor:
                 raise Damaged(f"{directory}: belongs to another name")
             if record.delete_at is not None and record.delete_at <= self.now():
                 expiring.note(shelf.device, record.delete_at, shelf.policy, directory, record.name)
-        if state.data is None:
-            return 0
-        path = f"{directory}/{state.data}"
+        return sum(self._check_body(f"{directory}/{name}") for name in state.files if name.endswith(".data"))
+
+    def _check_body(self, path: str) -> int:
         record = load(path)
-        if os.stat(path).st_size != record.size_bytes:
+        index = record.archive.index if record.archive else None
+        if os.stat(path).st_size != record.stored[0] or index != index_of(os.path.basename(path)):
             raise Damaged(f"{path}: wrong size")
         if self.zero_byte_only:
             return 0
@@ -99,9 +100,9 @@ class ObjectAuditor:
         with open(path, "rb") as file:
             while data := file.read(CHUNK_BYTES):
                 md5.update(data)
-        if md5.hexdigest() != record.etag:
+        if md5.hexdigest() != record.stored[1]:
             raise Damaged(f"{path}: the bytes have changed")
-        return record.size_bytes
+        return record.stored[0]
 
     def _reclaim(self, directory: str, state: State) -> int:
         """Remove a tombstone that every replica has had the time to see."""
