@@ -206,7 +206,7 @@ def test_segments_of_others_are_not_shown(shop, dynamic):
     box("PUT", "/c/dlo", b"", X_Object_Manifest="d/p/")
     other = shop.client("other", ACCOUNT)
     box("POST", "/c", X_Container_Read="*:*")
-    assert [other("GET", path).status_code for path in ("/c/slo", "/c/dlo")] == [403, 403]
+    assert [other("GET", path).status_code for path in ("/c/slo", "/c/dlo")] == [409, 403]
     box("POST", "/s", X_Container_Read="*:*")
     box("POST", "/d", X_Container_Read="*:*")
     assert [other("GET", path).content for path in ("/c/slo", "/c/dlo")] == [b"aaabbbbc"] * 2

@@ -21,6 +21,7 @@ COMMANDS = {
     "settings": "pileus.cli.settings:settings",
     "db": "pileus.cli.db:db",
     "ring": "pileus.object_store.storage.ring.cli:ring",
+    "proxy-server": "pileus.cli.proxy_server:proxy_server",
     "object-server": "pileus.object_store.storage.cli:object_server",
     "container-server": "pileus.object_store.storage.cli:container_server",
     "account-server": "pileus.object_store.storage.cli:account_server",

@@ -60,6 +60,14 @@ class Settings:
     object_tempauth_users: str = _setting(
         "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
     )
+    object_rings_dir: str = _setting("", "where the rings of a storage cluster are; empty: one device in state_dir")
+    object_sync_realms: str = _setting(
+        "", "container sync: file of realms, their keys and clusters (container-sync-realms.conf); empty: none"
+    )
+    object_sync_hosts: str = _setting(
+        "", "container sync: hosts that containers may be synced to by URL, with commas; such a host may be on the machine itself"
+    )
+    object_sync_seconds: float = _setting(300.0, "container sync: how often containers are looked at", "seconds")
     # volume
     volume_backends: str = _setting(
         "file",

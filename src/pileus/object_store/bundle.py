@@ -16,7 +16,9 @@ from pileus.object_store.api import faults, front, routes, site
 from pileus.object_store.limits import limits_of
 from pileus.object_store.placement import Placement
 from pileus.object_store.policies import RULES
+from pileus.object_store.realms import read_realms
 from pileus.object_store.state import ObjectStore
+from pileus.object_store.storage.daemons.container_sync import ContainerSync
 from pileus.object_store.storage.daemons.running import run_once
 from pileus.object_store.storage.embedded import (
     AUDIT_SECONDS,
@@ -25,23 +27,34 @@ from pileus.object_store.storage.embedded import (
     embedded_cluster,
     embedded_daemons,
 )
+from pileus.object_store.storage.local import LocalCarrier
+from pileus.object_store.storage.node import http_cluster, load_rings
 from pileus.object_store.tempauth import TempAuth, parse_users
 
 log = logging.getLogger(__name__)
 
+SYNC_LOOK_SECONDS = 2.0
 RESELLER_ROLE = "ResellerAdmin"
 LISTED = catalog.Listed(
     "object-store", "swift", "/object-store/v1/AUTH_$(project_id)s", "8080/v1/AUTH_$(project_id)s", "Object storage"
 )
 
 
-def make_store(settings: Settings, open_placement: Callable[[Callable[[], float]], Placement]) -> ObjectStore:
-    """Put the proxy together."""
+def make_store(settings: Settings, open_placement: Callable[[Callable[[], float]], Placement], secret: str = "") -> ObjectStore:
+    """Put the proxy together.
+
+    :param secret: known to all proxies of a cluster, so that each knows the tokens of the others; "": there is one proxy.
+    """
     users = parse_users(settings.object_tempauth_users)
-    return ObjectStore(open_placement, limits_of(settings), TempAuth(users) if users else None)
+    realms = read_realms(settings.object_sync_realms, settings.object_sync_hosts)
+    return ObjectStore(open_placement, limits_of(settings), TempAuth(users, secret) if users else None, realms)
 
 
 def _parts(settings: Settings) -> Mapping[type[Any], Any]:
+    if settings.object_rings_dir:
+        salt = load_rings(settings.object_rings_dir).accounts.salt
+        opened = http_cluster(settings.object_rings_dir)
+        return {ObjectStore: make_store(settings, lambda now: Placement(opened), salt.prefix + salt.suffix)}
     root = str(Path(settings.state_dir) / "objects")
     return {ObjectStore: make_store(settings, lambda now: Placement(embedded_cluster(root, now)))}
 
@@ -57,6 +70,8 @@ def _bootstrap(cloud: Cloud) -> None:
 def _pass(cloud: Cloud, seconds: float) -> None:
     """Let each daemon of the embedded device that works at an interval make one pass; one that fails stops no other."""
     store = cloud.part(ObjectStore)
+    if cloud.settings.object_rings_dir:
+        return  # the storage nodes have their own
     for daemon, interval in embedded_daemons(store.placement.cluster, store.now):
         if interval == seconds:
             try:
@@ -65,9 +80,34 @@ def _pass(cloud: Cloud, seconds: float) -> None:
                 log.exception("a pass of %s failed", daemon.name)
 
 
-LOOPS = tuple(
-    Loop(f"object-{word}", seconds, lambda cloud, seconds=seconds: _pass(cloud, seconds))  # type: ignore[misc]
-    for word, seconds in (("expirer", EXPIRE_SECONDS), ("updaters", UPDATE_SECONDS), ("auditors", AUDIT_SECONDS))
+def _sync(cloud: Cloud) -> None:
+    """Let the containers of the embedded device be synced to their partners, when it is time."""
+    store = cloud.part(ObjectStore)
+    if not store.realms or cloud.settings.object_rings_dir:
+        return
+    now = store.now()
+    if store.kept.get("sync due", 0.0) > now:
+        return
+    store.kept["sync due"] = now + cloud.settings.object_sync_seconds
+    asyncio.run(run_once(_syncer(store), store.now))
+
+
+def _syncer(store: ObjectStore) -> ContainerSync:
+    made: ContainerSync | None = store.kept.get("sync")
+    carrier = store.placement.cluster.carrier
+    if made is None and isinstance(carrier, LocalCarrier):
+        ring = store.placement.cluster.container_ring
+        made = store.kept["sync"] = ContainerSync(carrier.files("d0"), store.placement, store.realms, ring, store.now)
+    assert made is not None
+    return made
+
+
+LOOPS = (
+    *(
+        Loop(f"object-{word}", seconds, lambda cloud, seconds=seconds: _pass(cloud, seconds))  # type: ignore[misc]
+        for word, seconds in (("expirer", EXPIRE_SECONDS), ("updaters", UPDATE_SECONDS), ("auditors", AUDIT_SECONDS))
+    ),
+    Loop("object-sync", SYNC_LOOK_SECONDS, _sync),
 )
 SERVICE = Service(
     "object-store",

@@ -1,6 +1,6 @@
 """The content of an object, opened: plain, or put together out of segments; what answers, copies and checks read from."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +53,8 @@ class Content:
     :param etag: as shown: of large objects in quotes.
     :param tags: what conditions may name.
     :param location: the path of the object that was read, when a link led to it.
+    :param parts: the lengths of what it is put together of, where those may be asked for by number.
+    :param one_range: several ranges of it cannot be asked for.
     """
 
     metadata: ObjectMetadata
@@ -63,6 +65,8 @@ class Content:
     headers: dict[str, str]
     source: Source = field(default_factory=Nothing)
     location: str = ""
+    parts: Sequence[int] | None = None
+    one_range: bool = False
 
     @property
     def sysmeta(self) -> Mapping[str, str]:

@@ -10,6 +10,8 @@ OWNERS_ONLY = frozenset(
     {
         "X-Container-Read",
         "X-Container-Write",
+        "X-Container-Sync-Key",
+        "X-Container-Sync-To",
         "X-Container-Meta-Temp-Url-Key",
         "X-Container-Meta-Temp-Url-Key-2",
         "X-Account-Meta-Temp-Url-Key",

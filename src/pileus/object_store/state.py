@@ -10,11 +10,13 @@ from weakref import WeakValueDictionary
 from pileus.kernel.clock import Clock, SystemClock
 from pileus.object_store.limits import Limits
 from pileus.object_store.placement import Placement
+from pileus.object_store.realms import Realms
 from pileus.object_store.tempauth import TempAuth
 from pileus.object_store.timestamps import ZERO, Timestamp
 
 REMEMBERED_MAX = 10_000
 REMEMBERED_SECONDS = 5.0
+NO_REALMS = Realms()
 
 
 class ObjectStore:
@@ -22,12 +24,18 @@ class ObjectStore:
 
     :param open_placement: opens the cluster, at the first use; it is given a function that tells the time.
     :param tempauth: users of its own, beside those of identity; None: there are none.
+    :param realms: where containers may be synced to.
     """
 
     def __init__(
-        self, open_placement: Callable[[Callable[[], float]], Placement], limits: Limits, tempauth: TempAuth | None = None
+        self,
+        open_placement: Callable[[Callable[[], float]], Placement],
+        limits: Limits,
+        tempauth: TempAuth | None = None,
+        realms: Realms = NO_REALMS,
     ) -> None:
-        self._open, self.limits, self.tempauth = open_placement, limits, tempauth
+        self._open, self.limits, self.tempauth, self.realms = open_placement, limits, tempauth, realms
+        self.kept: dict[str, Any] = {}
         self._clock: Clock = SystemClock()
         self._placement: Placement | None = None
         self._last = ZERO

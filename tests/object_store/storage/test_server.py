@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pileus.kernel.clock import FakeClock
-from pileus.object_store.backend import Node, ObjectName, ObjectPut, Unreachable
+from pileus.object_store.backend import Node, ObjectName, ObjectPut, Unreachable, Written
 from pileus.object_store.storage.http_carrier import HttpCarrier
 from pileus.object_store.storage.wire import Address, encode_call, to_header
 from pileus.object_store.timestamps import Timestamp
@@ -96,3 +96,22 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
         node = Node(id=0, ip="127.0.0.1", port=taken.getsockname()[1], device="d0")
         with pytest.raises(Unreachable):
             asyncio.run(HttpCarrier().objects(node).head(0, ObjectName("a", "c", "o")))
+
+
+def test_closing_twice_does_not_share_a_connection(far: Store) -> None:
+    carrier, (partition, name) = HttpCarrier(), far.name("a")
+
+    async def work() -> int:
+        server = carrier.objects(far.node)
+        writer = await server.put(partition, name, ObjectPut(timestamp=Timestamp(1)))
+        assert not isinstance(writer, Written)
+        await writer.write(b"hello")
+        await writer.commit()
+        reader = await server.get(partition, name)
+        assert [piece async for piece in reader.chunks()] == [b"hello"]
+        await reader.close()
+        await reader.close()
+        return sum(len(waiting) for waiting in carrier.client.idle.values())
+
+    assert far.run(work()) == 1
+    carrier.client.close()

@@ -94,7 +94,10 @@ async def read_request(call: Call) -> Request:
         mount=call.base_url[len(call.root_url) :],
         trans_id=call.ctx.request_id,
         identify=call.identify,
-        facts={"raw_path": unquote(call.path_url[len(call.base_url) :], errors="surrogateescape")},
+        facts={
+            "raw_path": unquote(call.path_url[len(call.base_url) :], errors="surrogateescape"),
+            "sent_path": call.path_url[len(call.root_url) :],
+        },
     )
 
 

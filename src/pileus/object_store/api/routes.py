@@ -6,7 +6,7 @@ from pileus.kernel.http import Call, Route
 from pileus.object_store.api import front
 from pileus.object_store.caller import NOBODY
 from pileus.object_store.request import Refused, Request, Response
-from pileus.object_store.service import accounts, bulk, containers, cors, formpost, objects, staticweb, tempurl
+from pileus.object_store.service import accounts, bulk, containers, cors, formpost, objects, staticweb, syncing, tempurl
 
 UseCase = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +46,8 @@ async def _decide(req: Request) -> Response:
     table = OBJECT if req.name else CONTAINER if req.container else ACCOUNT
     if req.method == "OPTIONS":
         return await cors.preflight(req, sorted(table))
+    if syncing.AUTH in req.headers or syncing.KEY in req.headers:
+        await syncing.admit(req)
     if formpost.is_used(req):
         return await formpost.submit(req)
     if tempurl.is_used(req):
@@ -61,6 +63,8 @@ async def _decide(req: Request) -> Response:
 
 async def _by_path(req: Request, table: dict[str, UseCase]) -> Response:
     site = await staticweb.site_of(req)
+    if "temp_url_sig" in req.query and req.vouched:
+        tempurl.check_site(req, site is not None)
     if site is not None:
         return await staticweb.show(req, site, objects.show)
     case = table.get(req.method)

@@ -81,8 +81,14 @@ def _features(store: ObjectStore) -> dict[str, Any]:
         "symlink": {"symloop_max": limits.symlink_depth, "static_links": True},
         "versioned_writes": {"allowed_flags": ["x-versions-location", "x-history-location"]},
         "object_versioning": {},
+        **({"container_sync": {"realms": _realms(store)}} if store.realms else {}),
         **({"tempauth": {"account_acls": True}} if store.tempauth else {}),
     }
+
+
+def _realms(store: ObjectStore) -> dict[str, Any]:
+    known = store.realms.realms.items()
+    return {name: {"clusters": {cluster: {} for cluster in sorted(realm.clusters)}} for name, realm in known if realm.clusters}
 
 
 def healthcheck(call: Call) -> Answer:

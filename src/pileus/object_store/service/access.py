@@ -85,12 +85,18 @@ async def authorize(req: Request, info: ContainerInfo | None, *, write: bool, li
     raise denied(req)
 
 
-async def authorize_container_change(req: Request, info: ContainerInfo | None) -> None:
-    """Check that the caller may make, change or delete a container.  :raises Refused: 401 or 403."""
-    if _owns(req, req.account, req.container) is None:
+async def authorize_container_change(req: Request, info: ContainerInfo | None) -> bool:
+    """Check that the caller may make, change or delete a container; tell whether as the account's owner.
+
+    :raises Refused: 401 or 403.
+    """
+    owner = _owns(req, req.account, req.container)
+    if owner is None:
         level = await _account_level(req) if (req.caller or NOBODY).known else None
         if level not in ("admin", "read-write"):
             raise denied(req)
+        owner = level == "admin"
+    return owner
 
 
 def _owns(req: Request, account: str, container: str = "") -> bool | None:

@@ -6,13 +6,14 @@ from pileus.object_store import acl, listing, metadata
 from pileus.object_store.backend import StoragePolicy
 from pileus.object_store.conditions import http_date
 from pileus.object_store.indexes import ContainerInfo, ContainerPut
-from pileus.object_store.request import TEXT, Refused, Request, Response
-from pileus.object_store.service import access, accounts, entries, quotas, version_ids, versions
+from pileus.object_store.request import HTML, TEXT, Refused, Request, Response
+from pileus.object_store.service import access, accounts, entries, quotas, syncing, version_ids, versions
 
 OTHERS = (
     "x-container-read",
     "x-container-write",
     "x-container-sync-key",
+    "x-container-sync-to",
 )
 
 
@@ -28,8 +29,7 @@ async def show(req: Request) -> Response:
     if req.method == "HEAD":
         return Response(204, headers)
     if "versions" in req.query:
-        if form == "xml":
-            raise Refused(406)
+        _check_json(req)
         rows = await version_ids.listing(req, info, page)
         return Response(200, headers | {"Content-Type": listing.FORMS["json"]}, listing.encode("json", rows, "container", ""))
     answer = await req.store.placement.container(req.account, req.container, page)
@@ -41,6 +41,13 @@ async def show(req: Request) -> Response:
         return Response(200 if names else 204, headers, body)
     rows = [entries.row(req, entry) for entry in answer.entries]
     return Response(200, headers, listing.encode(form, rows, "container", req.container))
+
+
+def _check_json(req: Request) -> None:
+    """Hold those who list versions to want JSON.  :raises Refused: 406."""
+    named, accepted = req.query.get("format", ""), req.headers.get("accept")
+    if named in ("plain", "xml") or (not named and accepted and listing.best_of(accepted, ["application/json"]) is None):
+        raise Refused(406)
 
 
 async def headers_of(req: Request, info: ContainerInfo, owner: bool) -> dict[str, str]:
@@ -60,12 +67,15 @@ async def headers_of(req: Request, info: ContainerInfo, owner: bool) -> dict[str
     return found | metadata.shown(info.metadata, owner) | versions.shown(info.metadata)
 
 
-def _given(req: Request, info: ContainerInfo | None) -> dict[str, str]:
-    """Return the headers that a request sets.  :raises Refused: 400 when one of them is wrong."""
+def _given(req: Request, info: ContainerInfo | None, owner: bool) -> dict[str, str]:
+    """Return the headers that a request sets; some of them only owners set.  :raises Refused: 400 when one is wrong."""
     limits = req.store.limits
     metadata.check(req.headers, "container", limits)
     quotas.check_container_headers(req.headers)
+    syncing.check_headers(req, info)
     found = metadata.given(req.headers, "container", OTHERS)
+    if not owner:
+        found = {key: value for key, value in found.items() if key not in metadata.OWNERS_ONLY}
     for key in ("X-Container-Read", "X-Container-Write"):
         if found.get(key):
             try:
@@ -92,11 +102,12 @@ def _policy(req: Request, info: ContainerInfo | None) -> StoragePolicy | None:
 async def create(req: Request) -> Response:
     """Make a container (and its account), or set headers of one that is there."""
     info = await access.container_info(req, fresh=True)
-    await access.authorize_container_change(req, info)
+    owner = await access.authorize_container_change(req, info)
     most = req.store.limits.container_name_length
     if len(req.container.encode()) > most:
-        raise Refused(400, f"Container name length of {len(req.container.encode())} longer than {most}")
-    given = _given(req, info)
+        text = f"Container name length of {len(req.container.encode())} longer than {most}"
+        raise Refused(400, text, {"Content-Type": HTML})
+    given = _given(req, info, owner)
     policy = _policy(req, info)
     await accounts.ensure(req)
     given |= await versions.container_headers(req, info, policy.index if policy else None)
@@ -115,8 +126,8 @@ async def create(req: Request) -> Response:
 async def update(req: Request) -> Response:
     """Set headers of a container."""
     info = await access.container_info(req, fresh=True)
-    await access.authorize_container_change(req, info)
-    given = _given(req, info)
+    owner = await access.authorize_container_change(req, info)
+    given = _given(req, info, owner)
     if info is None:
         raise Refused(404)
     given |= await versions.container_headers(req, info, info.policy)

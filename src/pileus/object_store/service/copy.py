@@ -5,9 +5,10 @@ from urllib.parse import quote, unquote
 from pileus.object_store import metadata, ranges
 from pileus.object_store.conditions import http_date
 from pileus.object_store.content import Content
+from pileus.object_store.indexes import ContainerInfo
 from pileus.object_store.listing import is_utf8
-from pileus.object_store.request import HTML, Body, Refused, Request, Response, Stream, is_true
-from pileus.object_store.service import access, quotas, reading, slo, version_ids, versions, writing
+from pileus.object_store.request import HTML, Body, Bytes, Refused, Request, Response, Stream, is_true
+from pileus.object_store.service import access, links, manifests, quotas, reading, slo, symlinks, version_ids, versions, writing
 from pileus.object_store.service.writing import NewObject
 
 MANIFEST_HEADERS = frozenset({"X-Static-Large-Object", "X-Object-Manifest", "X-Manifest-Etag"})
@@ -65,16 +66,19 @@ async def create(req: Request) -> Response:
 
 async def _open(req: Request) -> Content:
     info = await access.container_info(req)
-    await access.authorize(req, info, write=False)
+    owner = await access.authorize(req, info, write=False)
     if info is None:
         raise Refused(404)
     if version_id := req.query.get("version-id"):
-        return await version_ids.open_version(req, info, version_id, head=False)
-    links = req.query.get("symlink") != "get"
+        version_ids.check_owner(req, owner)
+        return await version_ids.open_version(req, info, version_id, head=False, follow=req.query.get("symlink") != "get")
+    follow = req.query.get("symlink") != "get"
     whole = req.query.get("multipart-manifest") != "get"
-    found = await reading.open_content(req, info, req.name, head=False, links=links, whole=whole)
+    found = await reading.open_content(req, info, req.name, head=False, follow=follow, whole=whole)
     if found is None:
         raise Refused(404)
+    if links.LINK_VERSION in found.sysmeta:  # a link that is the object store's own is never what is meant
+        return await links.follow(req, info.account, found, head=False)
     return found
 
 
@@ -86,24 +90,52 @@ async def _copy(req: Request, source_req: Request, source: Content) -> Response:
     await access.authorize(req, info, write=True)
     if info is None:
         raise Refused(404)
+    if slo.MARK in source.sysmeta and source_req.query.get("multipart-manifest") == "get":
+        return await _copy_manifest(req, info, source_req, source)
     await quotas.check(req, info, length)
     new = _new(req, source, length)
+    if links.LINK in source.sysmeta:
+        new = await symlinks.prepare(_as_link(req, source), info, new)
     written, more = await versions.store(req, info, new, _body(source, start, length))
+    return Response(201, {"Content-Type": HTML, "Etag": written.etag} | _headers(req, source_req, source, new) | more)
+
+
+def _headers(req: Request, source_req: Request, source: Content, new: NewObject) -> dict[str, str]:
+    """Return what the headers of the answer tell of a copy."""
     meta = source.metadata
-    headers = {
-        "Content-Type": HTML,
-        "Etag": written.etag,
+    return {
         "Last-Modified": http_date(req.at.seconds),
         "X-Copied-From": quote(f"{source_req.container}/{source_req.name}"),
         "X-Copied-From-Account": quote(source_req.account),
         "X-Copied-From-Last-Modified": http_date(meta.modified_at.seconds),
         **{key: value for key, value in new.headers.items() if key.startswith("X-Object-Meta-")},
-        **more,
     }
-    return Response(201, headers)
+
+
+def _as_link(req: Request, source: Content) -> Request:
+    """Return the upload of the link that a copied link is: the request's own headers come before the source's."""
+    given = {shown.lower(): source.sysmeta[stored] for stored, shown in links.SHOWN_LINK.items() if stored in source.sysmeta}
+    given.setdefault("content-type", source.metadata.content_type)
+    return req.derived(headers={**given, **req.headers})
+
+
+async def _copy_manifest(req: Request, info: ContainerInfo, source_req: Request, source: Content) -> Response:
+    """Store a copied manifest like one that is uploaded: its segments are looked for in the account it is copied to."""
+    body = await slo.raw_manifest(source.source, req.store.limits.manifest_bytes)
+    new = _new(req, source, len(body))
+    given = {key.lower(): value for key, value in new.headers.items() if "-Sysmeta-" not in key and key != slo.MARK}
+    headers = {**given, "content-type": new.content_type}
+    if new.delete_at is not None:
+        headers["x-delete-at"] = str(new.delete_at)
+    made = await manifests.create(req.derived(headers=headers, body=Bytes(body)), info)
+    made.headers |= _headers(req, source_req, source, new)
+    return made
 
 
 def _span(req: Request, source: Content) -> tuple[int, int]:
+    part = reading.part_span(req, source, {})
+    if part is not None:
+        return part.start, part.length
     spans = ranges.resolve(req.headers.get("range"), source.size_bytes)
     if spans is None:
         return 0, source.size_bytes

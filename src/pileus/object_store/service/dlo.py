@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from pileus.object_store.backend import ObjectName, Unreachable
+from pileus.object_store.backend import Unreachable
 from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo, Listing, ObjectEntry
 from pileus.object_store.request import Refused, Request
-from pileus.object_store.service import access, entries
+from pileus.object_store.service import access, entries, links
 
 
 @dataclass
@@ -25,29 +25,47 @@ class Segments:
 
     async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Read bytes.  :raises Unreachable: when a segment has changed since it was listed."""
-        left = sum(entry.size_bytes for entry in self.listed) - start if length is None else length
+        left = sum(size_of(entry) for entry in self.listed) - start if length is None else length
         for entry in self.listed:
+            size = size_of(entry)
             if left <= 0:
                 return
-            if start >= entry.size_bytes:
-                start -= entry.size_bytes
+            if start >= size:
+                start -= size
                 continue
-            name = ObjectName(self.info.account, self.info.container, entry.name)
-            reading = await self.req.store.placement.open(self.info.policy, name)
-            if reading is None:
-                raise Unreachable(f"segment {entry.name} is gone")
+            content = await self._open(entry)
             try:
-                if reading.answer.metadata is None or reading.answer.metadata.size_bytes != entry.size_bytes:
+                if content.size_bytes != size:
                     raise Unreachable(f"segment {entry.name} has changed")
-                take = min(left, entry.size_bytes - start)
-                async for chunk in reading.chunks(start, take):
+                take = min(left, size - start)
+                async for chunk in content.source.chunks(start, take):
                     yield chunk
             finally:
-                await reading.close()
+                await content.source.close()
             left, start = left - take, 0
+
+    async def _open(self, entry: ObjectEntry) -> Content:
+        try:
+            found = await links.open_stored(self.req, self.info, entry.name, head=False)
+            if found is None:
+                raise Unreachable(f"segment {entry.name} is gone")
+            return await links.follow(self.req, self.info.account, found, head=False)
+        except Refused as refused:
+            raise Unreachable(f"segment {entry.name} cannot be read: {refused.status}") from refused
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def size_of(entry: ObjectEntry) -> int:
+    """Return how many bytes a segment has: of a link, its target's."""
+    text = entries.split_etag(entry.etag)[1].get("symlink_target_bytes") if "; " in entry.etag else None
+    return int(text) if text else entry.size_bytes
+
+
+def _etag_of(entry: ObjectEntry) -> str:
+    etag, facts = entries.split_etag(entry.etag)
+    return facts.get("symlink_target_etag", etag)
 
 
 async def assemble(req: Request, account: str, content: Content) -> Content:
@@ -57,12 +75,14 @@ async def assemble(req: Request, account: str, content: Content) -> Content:
     info = await access.container_info(req, account, container)
     await access.authorize(req, info, write=False)
     listed = await _list(req, info, prefix) if info else []
-    digest = hashlib.md5("".join(entries.split_etag(entry.etag)[0] for entry in listed).encode(), usedforsecurity=False)
+    digest = hashlib.md5("".join(_etag_of(entry) for entry in listed).encode(), usedforsecurity=False)
     etag = f'"{digest.hexdigest()}"'
-    size = sum(entry.size_bytes for entry in listed)
+    size = sum(size_of(entry) for entry in listed)
     if info is None:
         return replace(content, size_bytes=0, etag=etag, tags={digest.hexdigest()})
-    return replace(content, size_bytes=size, etag=etag, tags={digest.hexdigest()}, source=Segments(req, info, listed))
+    return replace(
+        content, size_bytes=size, etag=etag, tags={digest.hexdigest()}, source=Segments(req, info, listed), one_range=True
+    )
 
 
 async def _list(req: Request, info: ContainerInfo, prefix: str) -> list[ObjectEntry]:

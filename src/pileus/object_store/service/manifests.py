@@ -16,7 +16,7 @@ from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo
 from pileus.object_store.listing import is_utf8
 from pileus.object_store.request import HTML, Bytes, Refused, Request, Response
-from pileus.object_store.service import access, quotas, reading, report, slo, versions, writing
+from pileus.object_store.service import access, links, quotas, reading, report, slo, version_ids, versions, writing
 from pileus.object_store.service.entries import index_etag
 from pileus.object_store.service.writing import NewObject
 
@@ -224,6 +224,22 @@ async def _segment(req: Request, path: str) -> Content:
     return found
 
 
+async def delete_version(req: Request, info: ContainerInfo, version_id: str) -> Response:
+    """Delete a version that is a large object, and its segments, and tell how that went."""
+    hidden = await versions.hidden_info(req, info)
+    if hidden is None or version_id == version_ids.NULL:
+        return await delete(req, info)
+    name = version_ids.stored_name(req, version_id)
+    doomed = await _tree(req, hidden, req.container, name, 1)
+    kind = report.kind_of(req)
+    outcome = await report.delete_all(req, doomed[:-1])
+    more: dict[str, str] = {}
+    if not outcome.errors:
+        more = await version_ids.delete(req, info, version_id)
+        outcome.deleted += 1
+    return Response(200, {"Content-Type": report.TYPES[kind]} | more, report.encode_deletion(kind, outcome))
+
+
 async def delete(req: Request, info: ContainerInfo) -> Response:
     """Delete a large object and its segments, and tell how that went."""
     doomed = await _tree(req, info, req.container, req.name, 1)
@@ -241,6 +257,8 @@ async def _tree(req: Request, info: ContainerInfo | None, container: str, name: 
         if depth == 1:
             raise Refused(404)
         return [(container, name)]
+    if depth == 1 and links.LINK_VERSION in content.sysmeta:
+        content = await links.follow(req, req.account, content, head=False)
     if slo.MARK not in content.sysmeta:
         await content.source.close()
         if depth == 1:

@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote
 
 from pileus.object_store import conditions, metadata
 from pileus.object_store.backend import ObjectName, ObjectPost
+from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo
 from pileus.object_store.request import HTML, Refused, Request, Response
 from pileus.object_store.service import (
@@ -16,6 +17,7 @@ from pileus.object_store.service import (
     quotas,
     reading,
     symlinks,
+    syncing,
     version_ids,
     versions,
     writing,
@@ -25,19 +27,20 @@ from pileus.object_store.service import (
 async def show(req: Request) -> Response:
     """Download an object, or with HEAD describe it."""
     info = await access.container_info(req)
-    await access.authorize(req, info, write=False)
+    owner = await access.authorize(req, info, write=False)
     if info is None:
         raise Refused(404)
     head = req.method == "HEAD"
+    follow = req.query.get("symlink") != "get"
     if version_id := req.query.get("version-id"):
-        content = await version_ids.open_version(req, info, version_id, head=head)
+        version_ids.check_owner(req, owner)
+        content = await version_ids.open_version(req, info, version_id, head=head, follow=follow)
         return await reading.answer(req, content, {"X-Object-Version-Id": version_id})
-    links = req.query.get("symlink") != "get"
     whole = req.query.get("multipart-manifest") != "get"
-    found = await reading.open_content(req, info, req.name, head=head, links=links, whole=whole)
+    found = await reading.open_content(req, info, req.name, head=head, follow=follow, whole=whole)
     if found is None:
         raise Refused(404)
-    more = symlinks.shown(found) if not links else {}
+    more = symlinks.shown(found) if not follow else {}
     if info.metadata.get(versions.HIDDEN):
         more |= _version_headers(req, found.location, more)
     return await reading.answer(req, found, more)
@@ -61,12 +64,15 @@ async def create(req: Request) -> Response:
     if "x-copy-from" in req.headers:
         return await copy.create(req)
     info = await access.container_info(req)
-    await access.authorize(req, info, write=True)
+    owner = await access.authorize(req, info, write=True)
     if info is None:
         raise Refused(404)
     if version_id := req.query.get("version-id"):
+        version_ids.check_owner(req, owner)
         more = await version_ids.restore(req, info, version_id)
         return created(req, more.pop("Etag"), more)
+    if syncing.is_manifest(req):
+        return await syncing.take_manifest(req, info)
     if req.query.get("multipart-manifest") == "put":
         return await manifests.create(req, info)
     new = writing.read_headers(req)
@@ -98,22 +104,27 @@ async def update(req: Request) -> Response:
     found = await reading.open_stored(req, info, req.name, head=True)
     if found is None:
         raise Refused(404)
-    place, name, stored = info, req.name, found.sysmeta
-    if reading.LINK_VERSION in found.sysmeta:
-        hidden = await versions.hidden_info(req, info)
-        if hidden is not None:
-            place, name = hidden, unquote(found.sysmeta[reading.LINK]).partition("/")[2]
-            version = await reading.open_stored(req, hidden, name, head=True)
-            stored = version.sysmeta if version else stored
-    await _post(req, place, name, stored)
-    if reading.LINK in found.sysmeta and place is info:
+    if reading.LINK_VERSION in found.sysmeta and (hidden := await versions.hidden_info(req, info)):
+        await _update_version(req, info, hidden, found)
+        return Response(202, {"Content-Type": HTML, "X-Timestamp": req.at.normal})
+    await _post(req, info, req.name, found.sysmeta, writing.delete_at(req))
+    if reading.LINK in found.sysmeta:
         raise symlinks.redirected(req, found)
     return Response(202, {"Content-Type": HTML, "X-Timestamp": req.at.normal})
 
 
-async def _post(req: Request, info: ContainerInfo, name: str, stored: Mapping[str, str]) -> None:
-    kept = {key: value for key, value in stored.items() if key.startswith(locks.KEPT)}
+async def _update_version(req: Request, info: ContainerInfo, hidden: ContainerInfo, link: Content) -> None:
+    """Replace the metadata of an object that is a link to a version: the version's, but it is the link that expires."""
+    name = unquote(link.sysmeta[reading.LINK]).partition("/")[2]
+    version = await reading.open_stored(req, hidden, name, head=True)
     delete_at = writing.delete_at(req)
+    await _post(req, hidden, name, version.sysmeta if version else {}, None)
+    if delete_at != link.metadata.delete_at:
+        await _post(req, info, req.name, link.sysmeta, delete_at)
+
+
+async def _post(req: Request, info: ContainerInfo, name: str, stored: Mapping[str, str], delete_at: int | None) -> None:
+    kept = {key: value for key, value in stored.items() if key.startswith(locks.KEPT)}
     if delete_at is not None:
         locks.check_expiry(kept, delete_at, req.cloud.clock.now())
     post = ObjectPost(
@@ -130,10 +141,13 @@ async def _post(req: Request, info: ContainerInfo, name: str, stored: Mapping[st
 async def delete(req: Request) -> Response:
     """Delete an object, or with multipart-manifest=delete its segments too."""
     info = await access.container_info(req)
-    await access.authorize(req, info, write=True)
+    owner = await access.authorize(req, info, write=True)
     if info is None:
         raise Refused(404)
     if version_id := req.query.get("version-id"):
+        version_ids.check_owner(req, owner)
+        if req.query.get("multipart-manifest") == "delete":
+            return await manifests.delete_version(req, info, version_id)
         return Response(204, {"Content-Type": HTML} | await version_ids.delete(req, info, version_id))
     if req.query.get("multipart-manifest") == "delete":
         return await manifests.delete(req, info)

@@ -1,6 +1,7 @@
 """Quotas of accounts and containers: bytes and objects, in metadata."""
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from pileus.object_store.caller import NOBODY
 from pileus.object_store.indexes import ContainerInfo, PolicyUse
@@ -11,6 +12,7 @@ BYTES, COUNT = "x-container-meta-quota-bytes", "x-container-meta-quota-count"
 ACCOUNT_OLD = "x-account-meta-quota-bytes"
 NEW, STORED = "x-account-quota-", "X-Account-Sysmeta-Quota-"
 WORDS = ("bytes", "count")
+VERSIONS = "X-Container-Sysmeta-Versions-Container"
 
 
 def _new_headers(req: Request) -> dict[str, str]:
@@ -64,9 +66,10 @@ async def check(req: Request, info: ContainerInfo, size_bytes: int | None) -> No
 
     :raises Refused: 413.
     """
+    used = info.bytes_used + await _versions_bytes(req, info)
     limit, count = info.metadata.get(BYTES.title()), info.metadata.get(COUNT.title())
     more = size_bytes or 0
-    if limit and _is_number(limit) and info.bytes_used + more > int(limit):
+    if limit and _is_number(limit) and used + more > int(limit):
         raise Refused(413, "Upload exceeds quota.")
     if count and _is_number(count) and info.object_count + 1 > int(count):
         raise Refused(413, "Upload exceeds quota.")
@@ -74,16 +77,25 @@ async def check(req: Request, info: ContainerInfo, size_bytes: int | None) -> No
     if account is None or (req.caller or NOBODY).administers(info.account):
         return
     use = account.by_policy.get(info.policy, PolicyUse())
-    for ending, used, objects in (
+    for ending, bytes_used, objects in (
         ("", account.bytes_used, account.object_count),
         (f"-Policy-{info.policy}", use.bytes_used, use.object_count),
     ):
         limit = account.metadata.get(f"{STORED}Bytes{ending}") or account.metadata.get(ACCOUNT_OLD.title() + ending)
-        if limit and _is_number(limit) and used + more > int(limit):
+        if limit and _is_number(limit) and bytes_used + more > int(limit):
             raise Refused(413, "Upload exceeds policy quota." if ending else "Upload exceeds quota.")
         count = account.metadata.get(f"{STORED}Count{ending}")
         if count and _is_number(count) and objects + 1 > int(count):
             raise Refused(413, "Upload exceeds policy quota." if ending else "Upload exceeds quota.")
+
+
+async def _versions_bytes(req: Request, info: ContainerInfo) -> int:
+    """Return how many bytes a container's versions take, where its quota counts bytes."""
+    hidden = info.metadata.get(VERSIONS)
+    if not hidden or not info.metadata.get(BYTES.title()):
+        return 0
+    found = await access.container_info(req, info.account, unquote(hidden), fresh=True)
+    return found.bytes_used if found else 0
 
 
 def _is_number(text: str) -> bool:

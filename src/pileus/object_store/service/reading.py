@@ -1,96 +1,57 @@
 """Objects on their way out: opened, links followed, segments put together; answered whole, in ranges, or not at all."""
 
 from collections.abc import AsyncIterator
-from http import HTTPStatus
-from urllib.parse import quote, unquote
 
 from pileus.kernel import ids
 from pileus.object_store import conditions, ranges
-from pileus.object_store.backend import ObjectName
-from pileus.object_store.content import Content, plain
+from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo
 from pileus.object_store.ranges import Span
-from pileus.object_store.request import FileSlice, Refused, Request, Response, is_true
-from pileus.object_store.service import access, dlo, slo
+from pileus.object_store.request import FileSlice, Refused, Request, Response
+from pileus.object_store.service import dlo, links, slo
+from pileus.object_store.service.links import (
+    LINK,
+    LINK_ACCOUNT,
+    LINK_BYTES,
+    LINK_ETAG,
+    LINK_VERSION,
+    SHOWN_LINK,
+    open_stored,
+)
 
-LINK, LINK_ACCOUNT = "X-Object-Sysmeta-Symlink-Target", "X-Object-Sysmeta-Symlink-Target-Account"
-LINK_ETAG, LINK_BYTES = "X-Object-Sysmeta-Symlink-Target-Etag", "X-Object-Sysmeta-Symlink-Target-Bytes"
-LINK_VERSION = "X-Object-Sysmeta-Versions-Symlink"
-SHOWN_LINK = {
-    LINK: "X-Symlink-Target", LINK_ACCOUNT: "X-Symlink-Target-Account", LINK_ETAG: "X-Symlink-Target-Etag",
-    LINK_BYTES: "X-Symlink-Target-Bytes",
-}  # fmt: skip
-
-
-async def open_stored(req: Request, info: ContainerInfo, name: str, *, head: bool, newest: bool = False) -> Content | None:
-    """Open what is stored under a name, as it is; None when there is nothing."""
-    full = ObjectName(info.account, info.container, name)
-    newest = newest or is_true(req.headers.get("x-newest", ""))
-    if head:
-        answer = await req.store.placement.object(info.policy, full, newest)
-        return plain(answer.metadata) if answer.status == HTTPStatus.OK and answer.metadata else None
-    reading = await req.store.placement.open(info.policy, full, newest)
-    if reading is None or reading.answer.metadata is None:
-        return None
-    return plain(reading.answer.metadata, reading)
+__all__ = [
+    "LINK",
+    "LINK_ACCOUNT",
+    "LINK_BYTES",
+    "LINK_ETAG",
+    "LINK_VERSION",
+    "SHOWN_LINK",
+    "answer",
+    "open_content",
+    "open_stored",
+]
 
 
 async def open_content(
-    req: Request, info: ContainerInfo, name: str, *, head: bool, links: bool = True, whole: bool = True
+    req: Request, info: ContainerInfo, name: str, *, head: bool, follow: bool = True, whole: bool = True
 ) -> Content | None:
     """Open an object as callers mean it: links followed, large objects put together.
 
-    :param links: follow links.
+    :param follow: follow links.
     :param whole: put large objects together; else the manifest is the content.
     :raises Refused: 409 when links go round or the target is not what it was.
     """
+    head = head and "part-number" not in req.query
     content = await open_stored(req, info, name, head=head)
     if content is None:
         return None
-    if links:
-        content = await _follow(req, info, content, head)
-        if content is None:
-            return None
+    if follow:
+        content = await links.follow(req, info.account, content, head)
     if "X-Static-Large-Object" in content.sysmeta:
         return await slo.assemble(req, content, head) if whole else await slo.manifest(req, content, head)
     if whole and "X-Object-Manifest" in content.sysmeta:
-        return await dlo.assemble(req, info.account, content)
+        return await dlo.assemble(req, content.location.split("/")[2] if content.location else info.account, content)
     return content
-
-
-async def _follow(req: Request, info: ContainerInfo, content: Content, head: bool) -> Content | None:
-    account, steps, location, expected = info.account, 0, "", ""
-    while target := content.sysmeta.get(LINK):
-        await content.source.close()
-        if steps > req.store.limits.symlink_depth - 1 and LINK_VERSION not in content.sysmeta:
-            most = req.store.limits.symlink_depth
-            raise Refused(409, f"Too many levels of symbolic links, maximum allowed is {most}")
-        own = LINK_VERSION in content.sysmeta
-        steps += 0 if own else 1
-        account = unquote(content.sysmeta.get(LINK_ACCOUNT, "")) or account
-        container, _, name = unquote(target).partition("/")
-        location = f"/v1/{quote(account)}/{target}"
-        found = content.sysmeta.get(LINK_ETAG, "")
-        if expected and found and found != expected:
-            raise Refused(409, "X-Symlink-Target-Etag headers do not match", {"Content-Location": location})
-        expected = found
-        next_info = await access.container_info(req, account, container)
-        if not own:
-            await access.authorize(req, next_info, write=False)
-        opened = await open_stored(req, next_info, name, head=head) if next_info else None
-        if opened is None:
-            raise Refused(404, headers={"Content-Location": location})
-        content = opened
-    if expected and expected != _final_etag(content):
-        await content.source.close()
-        text = f"Object Etag {_final_etag(content)!r} does not match X-Symlink-Target-Etag header {expected!r}"
-        raise Refused(409, text, {"Content-Location": location})
-    content.location = location
-    return content
-
-
-def _final_etag(content: Content) -> str:
-    return content.metadata.etag
 
 
 async def answer(req: Request, content: Content, more: dict[str, str] | None = None) -> Response:
@@ -126,14 +87,21 @@ def _answer(req: Request, content: Content, more: dict[str, str] | None) -> Resp
             304, {key: value for key, value in headers.items() if key != "Content-Length"}, close=content.source.close
         )
     if status == conditions.FAILED:
-        raise Refused(412, headers={key: headers[key] for key in ("Etag", "Last-Modified", "X-Timestamp") if key in headers})
+        told = ("Etag", "Last-Modified", "X-Timestamp", "Content-Location")
+        raise Refused(412, headers={key: headers[key] for key in told if key in headers})
+    part = part_span(req, content, headers)
+    if part is not None:
+        headers |= {"Content-Range": ranges.content_range(part, content.size_bytes)}
     if req.method == "HEAD":
-        return Response(200, headers | {"Content-Length": str(content.size_bytes)}, close=content.source.close)
+        length = content.size_bytes if part is None else part.length
+        return Response(206 if part else 200, headers | {"Content-Length": str(length)}, close=content.source.close)
+    if part is not None:
+        return _part(content, 206, headers, part)
     spans = ranges.resolve(req.headers.get("range"), content.size_bytes) if _range_holds(req, content) else None
     if spans == []:
         text = "<html><h1>Requested Range Not Satisfiable</h1><p>The Range requested is not available.</p></html>"
         raise Refused(416, text, {"Content-Range": f"bytes */{content.size_bytes}"})
-    if spans is None:
+    if spans is None or (content.one_range and len(spans) > 1):
         return _part(content, 200, headers, Span(0, content.size_bytes))
     if len(spans) == 1:
         shown = {"Content-Range": ranges.content_range(spans[0], content.size_bytes)}
@@ -142,6 +110,30 @@ def _answer(req: Request, content: Content, more: dict[str, str] | None) -> Resp
     length = ranges.envelope_length(boundary, content.content_type, spans, content.size_bytes)
     headers["Content-Type"] = f"multipart/byteranges;boundary={boundary}"
     return Response(206, headers, _parts(content, spans, boundary), length, content.source.close)
+
+
+def part_span(req: Request, content: Content, headers: dict[str, str]) -> Span | None:
+    """Return the bytes of the part of a large object that a request asks for by number, if it does.
+
+    :param headers: of the answer; told how many parts there are.
+    :raises Refused: 400 or 416 when there is no such part.
+    """
+    text = req.query.get("part-number")
+    if text is None or content.parts is None:
+        return None
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if number < 1:
+        raise Refused(400, "Part number must be an integer greater than 0")
+    if "range" in req.headers:
+        raise Refused(400, "Range requests are not supported with part number queries")
+    headers["X-Parts-Count"] = str(len(content.parts))
+    if number > len(content.parts):
+        kept = {key: value for key, value in headers.items() if key not in ("Content-Type", "Content-Length")}
+        raise Refused(
+            416, "The requested part number is not satisfiable", {**kept, "Content-Range": f"bytes */{content.size_bytes}"}
+        )
+    start = sum(content.parts[: number - 1])
+    return Span(start, start + content.parts[number - 1])
 
 
 def _range_holds(req: Request, content: Content) -> bool:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from pileus.object_store.backend import ObjectName, Unreachable
+from pileus.object_store.backend import Unreachable
 from pileus.object_store.content import Content, Source
 from pileus.object_store.request import JSON, Refused, Request
-from pileus.object_store.service import access
+from pileus.object_store.service import access, links
 
 SLO_ETAG, SLO_SIZE = "X-Object-Sysmeta-Slo-Etag", "X-Object-Sysmeta-Slo-Size"
 MARK = "X-Static-Large-Object"
@@ -126,7 +126,10 @@ class Assembled:
             raise Unreachable(f"{part.name}: max recursion depth exceeded")
         stored = await read_all(found, self.req.store.limits.manifest_bytes)
         inner = parts_of(stored)
-        await authorize_parts(self.req, self.account, inner)
+        try:
+            await authorize_parts(self.req, self.account, inner)
+        except Refused as refused:
+            raise Unreachable(f"{part.name}: its segments may not be read") from refused
         return Assembled(self.req, self.account, inner, self.depth + 1)
 
     async def close(self) -> None:
@@ -135,22 +138,20 @@ class Assembled:
 
 async def _open_segment(req: Request, account: str, part: Part) -> Source:
     info = await access.container_info(req, account, part.container)
-    name = ObjectName(account, part.container, part.name)
-    reading = await req.store.placement.open(info.policy, name) if info else None
-    if reading is None or reading.answer.metadata is None:
+    try:
+        found = await links.open_stored(req, info, part.name, head=False) if info else None
+        content = await links.follow(req, account, found, head=False) if found else None
+    except Refused as refused:
+        raise Unreachable(f"segment /{part.container}/{part.name}: {refused.message or refused.status}") from refused
+    if content is None:
         raise Unreachable(f"segment /{part.container}/{part.name} is not there")
-    meta = reading.answer.metadata
-    target = meta.headers.get("X-Object-Sysmeta-Symlink-Target")
-    if target and info:
-        await reading.close()
-        container, _, inner = target.partition("/")
-        return await _open_segment(req, account, replace(part, container=container, name=inner))
+    meta = content.metadata
     etag = meta.headers.get(SLO_ETAG, meta.etag)
     size = int(meta.headers.get(SLO_SIZE, meta.size_bytes))
     if etag != part.etag or size != part.size_bytes:
-        await reading.close()
+        await content.source.close()
         raise Unreachable(f"segment /{part.container}/{part.name} has changed")
-    return reading
+    return content.source
 
 
 async def authorize_parts(req: Request, account: str, parts: Sequence[Part]) -> None:
@@ -165,17 +166,28 @@ async def assemble(req: Request, content: Content, head: bool) -> Content:
     meta = content.metadata
     etag, size = meta.headers.get(SLO_ETAG), meta.headers.get(SLO_SIZE)
     account = _account_of(req, content)
-    made: Source = content.source
+    made, lengths = content.source, None
     if not head:
         stored = await read_all(content.source, req.store.limits.manifest_bytes)
         parts = parts_of(stored)
-        await authorize_parts(req, account, parts)
+        try:
+            await authorize_parts(req, account, parts)
+        except Refused as refused:
+            raise Refused(409) from refused
         assembled = Assembled(req, account, parts)
         await _check_first(assembled)
-        made = assembled
+        made, lengths = assembled, [part.length for part in parts]
         size = size or str(sum(part.length for part in parts))
     shown = content.headers | {"X-Manifest-Etag": meta.etag}
-    return replace(content, size_bytes=int(size or 0), etag=f'"{etag}"', tags={etag or "", meta.etag}, headers=shown, source=made)
+    return replace(
+        content,
+        size_bytes=int(size or 0),
+        etag=f'"{etag}"',
+        tags={etag or "", meta.etag},
+        headers=shown,
+        source=made,
+        parts=lengths,
+    )
 
 
 def _account_of(req: Request, content: Content) -> str:
@@ -187,23 +199,31 @@ async def _check_first(assembled: Assembled) -> None:
     if first is None:
         return
     try:
-        await (await assembled.open(first)).close()
+        opened = await assembled.open(first)
     except Unreachable as error:
         raise Refused(409, str(error)) from error
+    if isinstance(opened, Assembled):
+        await _check_first(opened)
+    await opened.close()
 
 
 async def manifest(req: Request, content: Content, head: bool) -> Content:
     """Return the manifest itself as the content; with format=raw in the form in which it may be uploaded."""
     shown = content.headers | {"X-Static-Large-Object": "True"}
-    if req.query.get("format") != "raw" or head:
+    if req.query.get("format") != "raw":
         return replace(content, content_type=JSON, headers=shown)
-    stored = await read_all(content.source, req.store.limits.manifest_bytes)
-    raw = msgspec.json.encode([_raw(entry) for entry in msgspec.json.decode(stored)])
+    if head:
+        return replace(content, headers=shown)
+    raw = await raw_manifest(content.source, req.store.limits.manifest_bytes)
     etag = hashlib.md5(raw, usedforsecurity=False).hexdigest()
     meta = msgspec.structs.replace(content.metadata, etag=etag, size_bytes=len(raw))
-    return replace(
-        content, metadata=meta, size_bytes=len(raw), etag=etag, tags={etag}, content_type=JSON, headers=shown, source=Raw(raw)
-    )
+    return replace(content, metadata=meta, size_bytes=len(raw), etag=etag, tags={etag}, headers=shown, source=Raw(raw))
+
+
+async def raw_manifest(source: Source, most: int) -> bytes:
+    """Read a manifest, and return it in the form in which it may be uploaded."""
+    stored = await read_all(source, most)
+    return msgspec.json.encode([_raw(entry) for entry in msgspec.json.decode(stored)])
 
 
 def _raw(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,9 +125,10 @@ async def _listing(req: Request, info: ContainerInfo) -> Response:
     label = info.metadata.get(WEB + "Listings-Label")
     shown = f"{label}/{prefix}" if label else f"{req.mount}{req.facts['raw_path']}"
     css = info.metadata.get(WEB + "Listings-Css")
-    lines = [_line(row, prefix) for row in sorted(rows, key=lambda row: "subdir" not in row)]
-    if prefix:
-        lines.insert(0, '   <tr id="parent" class="item">\n    <td class="colname"><a href="../">../</a></td>\n'
+    signed = req.facts.get("signed", "")
+    lines = [_line(row, prefix, signed) for row in sorted(rows, key=lambda row: "subdir" not in row)]
+    if len(prefix) > len(req.facts.get("signed_prefix", "")):
+        lines.insert(0, f'   <tr id="parent" class="item">\n    <td class="colname"><a href="../{signed}">../</a></td>\n'
                         '    <td class="colsize">&nbsp;</td>\n    <td class="coldate">&nbsp;</td>\n   </tr>\n')  # fmt: skip
     body = (
         f"<!DOCTYPE html>\n<html>\n <head>\n  <title>Listing of {escape(shown)}</title>\n{_style(css, prefix)} </head>\n"
@@ -145,7 +146,7 @@ def _style(css: str | None, prefix: str) -> str:
     return f'  <link rel="stylesheet" type="text/css" href="{escape(quote(path, safe=":/"))}" />\n'
 
 
-def _line(row: dict[str, Any], prefix: str) -> str:
+def _line(row: dict[str, Any], prefix: str, signed: str) -> str:
     if "subdir" in row:
         name, kind, size, when = row["subdir"][len(prefix) :], "subdir", "&nbsp;", "&nbsp;"
     else:
@@ -153,7 +154,7 @@ def _line(row: dict[str, Any], prefix: str) -> str:
         kind = " ".join(f"type-{escape(part.lower())}" for part in row["content_type"].split("/"))
         when = escape(row["last_modified"]).partition(".")[0].replace("T", " ")
     return (
-        f'   <tr class="item {kind}">\n    <td class="colname"><a href="./{quote(name)}">{escape(name)}</a></td>\n'
+        f'   <tr class="item {kind}">\n    <td class="colname"><a href="./{quote(name)}{signed}">{escape(name)}</a></td>\n'
         f'    <td class="colsize">{size}</td>\n    <td class="coldate">{when}</td>\n   </tr>\n'
     )
 

@@ -39,7 +39,11 @@ async def prepare(req: Request, info: ContainerInfo, new: NewObject) -> NewObjec
         headers[reading.LINK_ACCOUNT] = quote(account)
     facts = {"symlink_target": headers[reading.LINK], "symlink_target_account": headers.get(reading.LINK_ACCOUNT, "")}
     content_type = new.content_type if req.headers.get("content-type") else "application/symlink"
-    if etag:
+    if etag and "synced" in req.facts:  # another cluster's link: its target may come later
+        size = req.headers.get("x-symlink-target-bytes", "0")
+        headers |= {reading.LINK_ETAG: etag, reading.LINK_BYTES: size}
+        facts |= {"symlink_target_etag": etag, "symlink_target_bytes": size}
+    elif etag:
         found = await _target(req, account or req.account, container, name, etag)
         size = found.sysmeta.get(slo.SLO_SIZE, str(found.metadata.size_bytes))
         headers |= {reading.LINK_ETAG: etag, reading.LINK_BYTES: size}

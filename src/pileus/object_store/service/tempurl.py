@@ -92,6 +92,23 @@ async def admit(req: Request) -> None:
         if req.method in ("PUT", "POST") and header in req.headers:
             raise Refused(400, f"The header {header.title()!r} is not allowed in this tempurl")
     req.query = {key: value for key, value in req.query.items() if key in PARAMETERS}
+    if prefix is not None:
+        req.facts |= {"signed": _query_of(req, prefix, given), "signed_prefix": prefix}
+
+
+def _query_of(req: Request, prefix: str, signature: str) -> str:
+    """Return the query that opens further pages below the prefix, for links in pages."""
+    query = f"?temp_url_prefix={quote(prefix)}&amp;temp_url_expires={quote(req.query['temp_url_expires'])}"
+    query += f"&amp;temp_url_sig={quote(signature)}"
+    if "temp_url_ip_range" in req.query:
+        query += f"&amp;temp_url_ip_range={quote(req.query['temp_url_ip_range'])}"
+    return query + ("&amp;inline" if "inline" in req.query else "")
+
+
+def check_site(req: Request, is_site: bool) -> None:
+    """Hold temporary URLs of whole containers to be for sites: they list no container otherwise.  :raises Refused: 401."""
+    if not req.name and not is_site:
+        raise _invalid()
 
 
 async def _scope(req: Request, digest: str, signature: str, texts: list[str]) -> str:

@@ -11,7 +11,7 @@ from pileus.object_store.backend import ObjectName
 from pileus.object_store.content import Content
 from pileus.object_store.indexes import ContainerInfo, Listing, ObjectEntry, Subdir
 from pileus.object_store.request import Refused, Request
-from pileus.object_store.service import entries, locks, reading, versions, writing
+from pileus.object_store.service import access, entries, locks, reading, versions, writing
 from pileus.object_store.service.writing import NewObject
 
 NULL = "null"
@@ -33,17 +33,23 @@ async def _hidden(req: Request, info: ContainerInfo) -> ContainerInfo:
     return hidden
 
 
-async def open_version(req: Request, info: ContainerInfo, version_id: str, *, head: bool) -> Content:
+def check_owner(req: Request, owner: bool) -> None:
+    """Hold those who name a version to be owners of the account.  :raises Refused: 401 or 403."""
+    if not owner and not req.vouched:
+        raise access.denied(req)
+
+
+async def open_version(req: Request, info: ContainerInfo, version_id: str, *, head: bool, follow: bool = True) -> Content:
     """Open a version.  :raises Refused: 400, 404."""
     whole = req.query.get("multipart-manifest") != "get"
     if version_id == NULL:
         found = await reading.open_stored(req, info, req.name, head=True)
         if found is None or reading.LINK_VERSION in found.sysmeta:
             raise Refused(404)
-        content = await reading.open_content(req, info, req.name, head=head, whole=whole)
+        content = await reading.open_content(req, info, req.name, head=head, follow=follow, whole=whole)
     else:
         name = stored_name(req, version_id)
-        content = await reading.open_content(req, await _hidden(req, info), name, head=head, whole=whole)
+        content = await reading.open_content(req, await _hidden(req, info), name, head=head, follow=follow, whole=whole)
     if content is None:
         raise Refused(404)
     if content.metadata.content_type == versions.MARKER_TYPE:
@@ -70,9 +76,9 @@ def version_of_target(target: str) -> str:
 async def delete(req: Request, info: ContainerInfo, version_id: str) -> dict[str, str]:
     """Delete a version, and the object where that was the current one; return further headers of the answer."""
     if version_id == NULL:
-        if await current(req, info) != NULL:
-            raise Refused(404)
-        written = await writing.remove(req, info, req.name)
+        if info.metadata.get(versions.LOCATION):
+            return await versions.delete(req, info)
+        written = await writing.remove(req, info, req.name)  # the versions themselves stay, as in Swift
         if not written.ok:
             raise Refused(int(written.status))
         return {"X-Object-Version-Id": NULL}

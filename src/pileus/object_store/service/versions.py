@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pileus.object_store import names
 from pileus.object_store.backend import ObjectMetadata, Written
-from pileus.object_store.indexes import ContainerInfo, Listing
+from pileus.object_store.indexes import ContainerInfo, Listing, ObjectEntry
 from pileus.object_store.request import Body, Bytes, Refused, Request, Stream, is_true
 from pileus.object_store.service import access, locks, reading, slo, writing
 from pileus.object_store.service.entries import EMPTY_MD5, index_etag, split_etag
@@ -231,7 +231,7 @@ async def _delete_version(req: Request, info: ContainerInfo) -> dict[str, str]:
 
 
 def _archive_prefix(name: str) -> str:
-    return f"{len(name):03x}{name}/"
+    return f"{len(name.encode()):03x}{name}/"
 
 
 async def archive(req: Request, info: ContainerInfo) -> None:
@@ -268,15 +268,34 @@ async def _leave_marker(req: Request, info: ContainerInfo) -> None:
 
 
 async def _bring_back(req: Request, info: ContainerInfo) -> bool:
-    """Put the last old version in the object's place; False: there is none."""
+    """Put the last old version in the object's place; False: there is none, and the object itself is to be deleted.
+
+    Where the last is a marker of deletion, left when the container kept history, and the object is gone, the marker goes too.
+    """
     place = await access.container_info(req, info.account, unquote(info.metadata[LOCATION]))
     if place is None:
         return False
-    page = Listing(prefix=_archive_prefix(req.name), reverse=True, limit=1)
+    page = Listing(prefix=_archive_prefix(req.name), reverse=True, limit=2)
     answer = await req.store.placement.container(place.account, place.container, page)
     if answer.status != HTTPStatus.OK or not answer.entries:
         return False
-    stored_name = answer.entries[0].name
+    gone = replace(req.at, offset=req.at.offset + 1)
+    last, *before = (entry for entry in answer.entries if isinstance(entry, ObjectEntry))
+    if last.content_type == MARKER_TYPE:
+        if await reading.open_stored(req, info, req.name, head=True, newest=True) is not None:
+            return False
+        await writing.remove(req, place, last.name, gone)
+        if not before or before[0].content_type == MARKER_TYPE:
+            return True
+        last = before[0]
+    if not await _restore(req, info, place, last.name):
+        return False
+    await writing.remove(req, place, last.name, gone)
+    return True
+
+
+async def _restore(req: Request, info: ContainerInfo, place: ContainerInfo, stored_name: str) -> bool:
+    """Copy an old version to the object's place; False: it is not there any more."""
     content = await reading.open_stored(req, place, stored_name, head=False, newest=True)
     if content is None:
         return False
@@ -286,5 +305,4 @@ async def _bring_back(req: Request, info: ContainerInfo) -> bool:
         await writing.write(req, info, req.name, back, Stream(content.source.chunks(), meta.size_bytes))
     finally:
         await content.source.close()
-    await writing.remove(req, place, stored_name, replace(req.at, offset=req.at.offset + 1))
     return True

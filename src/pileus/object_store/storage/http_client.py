@@ -39,6 +39,7 @@ class Reply:
     left: int | None = None
     done: bool = False
     timeout_seconds: float = 60.0
+    released: bool = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Read the body.
@@ -78,7 +79,10 @@ class Reply:
         return data
 
     def release(self) -> None:
-        """Give the connection back when all was read, else drop it."""
+        """Give the connection back when all was read, else drop it; once, or two requests would share it."""
+        if self.released:
+            return
+        self.released = True
         if self.done or (self.left == 0 and "transfer-encoding" not in self.headers):
             self.client.give_back(self.connection)
         else:

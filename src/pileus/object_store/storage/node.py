@@ -16,12 +16,14 @@ from pileus.object_store.places import Node
 from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAuditor
 from pileus.object_store.storage.daemons.expirer import Expirer
 from pileus.object_store.storage.daemons.reaper import AccountReaper
+from pileus.object_store.storage.daemons.reconstructor import Reconstructor
 from pileus.object_store.storage.daemons.replicators import IndexReplicator, ObjectReplicator, Place
 from pileus.object_store.storage.daemons.running import Daemon, run_forever
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.http_carrier import HttpCarrier
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local import LocalCarrier
+from pileus.object_store.storage.policies_file import load_policies
 from pileus.object_store.storage.replication_http import ReplicationCalls, reach_over_http
 from pileus.object_store.storage.ring.table import Table, load_table
 from pileus.object_store.storage.serve import serving
@@ -38,6 +40,7 @@ class Rings:
     accounts: Table
     containers: Table
     objects: Mapping[int, Table]
+    policies: tuple[StoragePolicy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,27 @@ class NodeSettings:
 
 
 def load_rings(rings_dir: str) -> Rings:
-    """Read the rings in a directory.
+    """Read the rings in a directory, and its policies.conf.
 
     :raises FileNotFoundError: when one is missing.
+    :raises ValueError: when one is wrong, or has not as many replicas as its policy has fragments.
     """
     objects = {}
     for path in glob.glob(f"{rings_dir}/object*.ring.gz"):
         index = os.path.basename(path).removesuffix(".ring.gz").removeprefix("object").lstrip("-")
         objects[int(index or 0)] = load_table(path)
-    return Rings(load_table(f"{rings_dir}/account.ring.gz"), load_table(f"{rings_dir}/container.ring.gz"), objects)
+    policies = load_policies(rings_dir, objects)
+    for policy in policies:
+        if policy.coding and objects[policy.index].replicas != policy.coding.fragments:
+            raise ValueError(f"the ring of policy {policy.index} needs {policy.coding.fragments} replicas, one for each fragment")
+    accounts, containers = (load_table(f"{rings_dir}/{name}.ring.gz") for name in ("account", "container"))
+    return Rings(accounts, containers, objects, policies)
 
 
 def http_cluster(rings_dir: str, policies: tuple[StoragePolicy, ...] | None = None) -> Cluster:
     """Return the cluster of the rings in a directory, reached over HTTP: what a proxy needs."""
     rings = load_rings(rings_dir)
-    kinds = policies or tuple(StoragePolicy(index, f"Policy-{index}", is_default=index == 0) for index in sorted(rings.objects))
+    kinds = policies or rings.policies
     return Cluster(rings.accounts, rings.containers, dict(rings.objects), kinds, HttpCarrier())
 
 
@@ -92,8 +101,12 @@ def build_daemons(settings: NodeSettings, rings: Rings, carrier: LocalCarrier, r
                 for policy, ring in rings.objects.items()
                 if name in (mine := _mine(ring, settings))
             }
+            coded = {policy.index for policy in rings.policies if policy.coding}
+            whole = {policy: place for policy, place in places.items() if policy not in coded}
+            if fragments := {policy: place for policy, place in places.items() if policy in coded}:
+                found.append((Reconstructor(device, fragments, reach, remote, now), often))
             found += [
-                (ObjectReplicator(device, places, reach), often),
+                (ObjectReplicator(device, whole, reach), often),
                 (ObjectUpdater(device, remote, rings.containers, now), often),
                 (Expirer(carrier, name, rings.containers, now, EXPIRER_DELAY_SECONDS), often),
                 (ObjectAuditor(device, now), seldom),

@@ -22,7 +22,7 @@ from pileus.object_store.storage.account_index import AccountIndex, WholeAccount
 from pileus.object_store.storage.container_index import ContainerIndex, Whole
 from pileus.object_store.storage.disk import Record, Shelf, open_new, settle
 from pileus.object_store.storage.durable import FULL
-from pileus.object_store.storage.hashdir import index_of, is_sound, read_state
+from pileus.object_store.storage.hashdir import MARK, index_of, is_sound, read_state
 from pileus.object_store.storage.layout import make_directories, names_in
 from pileus.object_store.storage.local import LocalCarrier
 
@@ -63,7 +63,7 @@ class IndexNews(msgspec.Struct, frozen=True):
 class Replica(Protocol):
     """Another device, as a replicator sees it."""
 
-    async def suffixes(self, policy: int, partition: int) -> Suffixes: ...
+    async def suffixes(self, policy: int, partition: int, index: int | None = None) -> Suffixes: ...
 
     async def files(self, policy: int, partition: int, suffix: str) -> Files: ...
 
@@ -74,14 +74,19 @@ class Replica(Protocol):
     async def merge(self, address: IndexAddress, news: IndexNews) -> Written: ...
 
 
-def suffix_hashes(shelf: Shelf, partition: int) -> Suffixes:
-    """Return a hash for each suffix, of the names of all files that count in it."""
+def suffix_hashes(shelf: Shelf, partition: int, index: int | None = None) -> Suffixes:
+    """Return a hash for each suffix, of the names of all files that count in it.
+
+    index: of the fragments that belong here.  It is left out of names, so that devices that hold what they should are alike.
+    """
     found = {}
+    own = f"{MARK}{index}"
     for suffix in names_in(f"{shelf.device.kind('objects', shelf.policy)}/{partition}"):
         md5 = hashlib.md5(usedforsecurity=False)
         some = False
         for name_hash, files in sorted(suffix_files(shelf, partition, suffix).items()):
-            md5.update(f"{name_hash}:{','.join(files)};".encode())
+            names = [name.replace(own, MARK) if index is not None and index_of(name) == index else name for name in files]
+            md5.update(f"{name_hash}:{','.join(sorted(names))};".encode())
             some = True
         if some:
             found[suffix] = md5.hexdigest()
@@ -109,9 +114,9 @@ class LocalReplica:
         """Return the objects of a policy."""
         return Shelf(self.carrier.devices[self.device_name], policy)
 
-    async def suffixes(self, policy: int, partition: int) -> Suffixes:
+    async def suffixes(self, policy: int, partition: int, index: int | None = None) -> Suffixes:
         """Return a hash for each suffix of a partition."""
-        return await self.carrier.run(lambda: suffix_hashes(self.shelf(policy), partition))
+        return await self.carrier.run(lambda: suffix_hashes(self.shelf(policy), partition, index))
 
     async def files(self, policy: int, partition: int, suffix: str) -> Files:
         """Return the file names in a suffix."""

@@ -33,6 +33,7 @@ class Part(msgspec.Struct, frozen=True):
     policy: int
     partition: int
     suffix: str = ""
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ReplicationCalls:
             replica = self._replica(part.device)
             if part.suffix:
                 return await replica.files(part.policy, part.partition, part.suffix)
-            return await replica.suffixes(part.policy, part.partition)
+            return await replica.suffixes(part.policy, part.partition, part.index)
         if method == f"{PREFIX}point":
             address = msgspec.msgpack.decode(raw, type=IndexAddress)
             return await self._replica(address.device).point(address)
@@ -98,9 +99,10 @@ class HttpReplica:
             raise Unreachable(f"{self.node.device} answered {reply.status}")
         return msgspec.msgpack.decode(body, type=kind)
 
-    async def suffixes(self, policy: int, partition: int) -> Suffixes:
+    async def suffixes(self, policy: int, partition: int, index: int | None = None) -> Suffixes:
         """Return a hash for each suffix of a partition."""
-        found: Suffixes = await self._ask("suffixes", Part(self.node.device, policy, partition), Suffixes)
+        part = Part(self.node.device, policy, partition, index=index)
+        found: Suffixes = await self._ask("suffixes", part, Suffixes)
         return found
 
     async def files(self, policy: int, partition: int, suffix: str) -> Files:

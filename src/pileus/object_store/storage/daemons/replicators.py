@@ -25,7 +25,8 @@ ROWS_PER_CALL = 5000
 T = TypeVar("T")
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do something that waits for the disk."""
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
@@ -67,7 +68,7 @@ class ObjectReplicator:
     async def _partition(self, shelf: Shelf, partition: int) -> Counter[str]:
         counts: Counter[str] = Counter()
         peers, primary = _peers(self.places[shelf.policy], partition)
-        before = await _in_thread(lambda: _all_files(shelf, partition))
+        before = await in_thread(lambda: files_below(shelf, partition))
         whole = True
         for node in peers:
             try:
@@ -76,20 +77,20 @@ class ObjectReplicator:
                 counts["failed"] += 1
                 whole = False
         if whole and not primary and not counts["refused"]:
-            counts["handed_off"] += await _in_thread(lambda: _drop(shelf, partition, before))
+            counts["handed_off"] += await in_thread(lambda: drop_files(shelf, partition, before))
         return counts
 
     async def _bring(self, shelf: Shelf, partition: int, replica: Replica) -> Counter[str]:
         """Bring a replica what it lacks."""
         counts: Counter[str] = Counter()
-        mine = await _in_thread(lambda: suffix_hashes(shelf, partition))
+        mine = await in_thread(lambda: suffix_hashes(shelf, partition))
         theirs = await replica.suffixes(shelf.policy, partition)
         for suffix, digest in mine.items():
             if theirs.get(suffix) == digest:
                 continue
             counts["suffixes"] += 1
             there = await replica.files(shelf.policy, partition, suffix)
-            ours = await _in_thread(lambda suffix=suffix: suffix_files(shelf, partition, suffix))  # type: ignore[misc]
+            ours = await in_thread(lambda suffix=suffix: suffix_files(shelf, partition, suffix))  # type: ignore[misc]
             for name_hash, files in ours.items():
                 counts += await self._bring_files(shelf, partition, replica, name_hash, _lacking(files, there.get(name_hash, [])))
         return counts
@@ -102,13 +103,13 @@ class ObjectReplicator:
         for file_name in files:
             path = f"{directory}/{file_name}"
             try:
-                record = await _in_thread(lambda path=path: load(path))  # type: ignore[misc]
+                record = await in_thread(lambda path=path: load(path))  # type: ignore[misc]
                 head = FileHead(_device_of(replica), shelf.policy, partition, name_hash, file_name, record)
-                written = await replica.receive(head, _pieces(path))
+                written = await replica.receive(head, pieces_of(path))
             except FileNotFoundError:
                 continue  # superseded meanwhile
             except Damaged:
-                await _in_thread(lambda: shelf.device.quarantine(directory, "objects", shelf.policy))
+                await in_thread(lambda: shelf.device.quarantine(directory, "objects", shelf.policy))
                 return counts + Counter(quarantined=1, refused=1)
             counts["sent" if written.ok else "there" if written.status == 409 else "refused"] += 1
         return counts
@@ -126,16 +127,18 @@ def _lacking(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
     return sorted(found, key=lambda name: not name.endswith((".data", ".ts")))
 
 
-async def _pieces(path: str) -> AsyncIterator[bytes]:
+async def pieces_of(path: str) -> AsyncIterator[bytes]:
+    """Read a file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        while piece := await _in_thread(lambda: os.read(descriptor, CHUNK_BYTES)):
+        while piece := await in_thread(lambda: os.read(descriptor, CHUNK_BYTES)):
             yield piece
     finally:
         os.close(descriptor)
 
 
-def _all_files(shelf: Shelf, partition: int) -> set[str]:
+def files_below(shelf: Shelf, partition: int) -> set[str]:
+    """Return the paths of all files of a partition."""
     top = f"{shelf.device.kind('objects', shelf.policy)}/{partition}"
     return {
         f"{top}/{suffix}/{h}/{name}"
@@ -145,7 +148,7 @@ def _all_files(shelf: Shelf, partition: int) -> set[str]:
     }
 
 
-def _drop(shelf: Shelf, partition: int, files: set[str]) -> int:
+def drop_files(shelf: Shelf, partition: int, files: set[str]) -> int:
     """Remove what was here before it was brought to all primaries; what has come since stays for the next pass."""
     top = f"{shelf.device.kind('objects', shelf.policy)}/{partition}"
     for path in files:
@@ -189,7 +192,7 @@ class IndexReplicator:
 
     async def _index(self, place: Place, partition: int, index: ContainerIndex | AccountIndex) -> Counter[str]:
         counts: Counter[str] = Counter()
-        whole = await _in_thread(index.whole)
+        whole = await in_thread(index.whole)
         if whole is None:
             return counts
         peers, primary = _peers(place, partition)
@@ -203,7 +206,7 @@ class IndexReplicator:
                 counts["failed"] += 1
                 brought = False
         if brought and not primary:
-            counts["handed_off"] += await _in_thread(lambda: self._drop(index, upto))
+            counts["handed_off"] += await in_thread(lambda: self._drop(index, upto))
         return counts
 
     async def _bring(self, partition: int, index: ContainerIndex | AccountIndex, sender: str, node: Node) -> tuple[int, int]:
@@ -214,8 +217,8 @@ class IndexReplicator:
         since, sent = max(await replica.point(address), 0), 0
         while True:
             at = since
-            rows, upto = await _in_thread(lambda at=at: index.file.news(at, ROWS_PER_CALL))  # type: ignore[misc]
-            whole = await _in_thread(index.whole)
+            rows, upto = await in_thread(lambda at=at: index.file.news(at, ROWS_PER_CALL))  # type: ignore[misc]
+            whole = await in_thread(index.whole)
             news = IndexNews(msgspec.msgpack.encode(whole), msgspec.msgpack.encode(rows), upto)
             if not (await replica.merge(address, news)).ok:
                 raise Unreachable(f"{node.device} has no room")
