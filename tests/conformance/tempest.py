@@ -50,7 +50,7 @@ COMPLIANCE = {
     "PILEUS_LOCKOUT_FAILURE_ATTEMPTS": "2", "PILEUS_LOCKOUT_SECONDS": "5", "PILEUS_PASSWORD_UNIQUE_LAST_COUNT": "2",
 }  # fmt: skip
 ON_VALUES = {
-    "compute": {"min_compute_nodes": "1", "max_microversion": "2.96"},
+    "compute": {"min_compute_nodes": "1", "max_microversion": "2.100"},
     "compute-feature-enabled": {"attach_encrypted_volume": "True"},
     "volume": {"volume_type_multiattach": "multiattach"},
     "scenario": {"dhcp_client": "udhcpc"},

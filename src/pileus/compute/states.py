@@ -87,6 +87,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "get_vnc_console": ANY - {"building"},
     "diagnostics": frozenset({"active", "paused", "suspended", "stopped"}),
     "update_metadata": frozenset({"active", "paused", "suspended", "stopped", "error"}),
+    "create share": frozenset({"stopped"}),
+    "delete share": frozenset({"stopped", "error"}),
     "update_tags": frozenset({"active", "paused", "suspended", "stopped"}),
 }
 BUSY_ALLOWED = {"reboot_hard": frozenset({"rebooting", "rebooting_hard"})}

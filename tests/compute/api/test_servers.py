@@ -16,7 +16,7 @@ def at(version):
 
 def test_versions_documents(lab):
     found = lab.anonymous.get("/compute/").json()["versions"]
-    assert [(v["id"], v["status"], v["version"]) for v in found] == [("v2.0", "SUPPORTED", ""), ("v2.1", "CURRENT", "2.96")]
+    assert [(v["id"], v["status"], v["version"]) for v in found] == [("v2.0", "SUPPORTED", ""), ("v2.1", "CURRENT", "2.100")]
     assert lab.anonymous.get("/compute/v2.1/").json()["version"]["min_version"] == "2.1"
 
 
@@ -40,7 +40,7 @@ BASE = {
 ADDED = [
     ("2.9", {"locked"}), ("2.19", {"description"}), ("2.26", {"tags"}), ("2.63", {"trusted_image_certificates"}),
     ("2.71", {"server_groups"}), ("2.73", {"locked_reason"}), ("2.90", {"OS-EXT-SRV-ATTR:hostname"}),
-    ("2.96", {"pinned_availability_zone"}),
+    ("2.96", {"pinned_availability_zone"}), ("2.97", set()), ("2.98", set()), ("2.99", set()), ("2.100", {"scheduler_hints"}),
 ]  # fmt: skip
 
 
@@ -393,3 +393,44 @@ def test_odd_queries_are_answered(cloud, query):
     cloud.boot()
     for client in (cloud.demo, cloud.admin):
         assert client.get(f"{ROOT}/detail?{query}").status_code in (200, 400)
+
+
+def test_the_newest_microversions_show_what_a_server_was_made_of_and_how(cloud):
+    other = cloud.boot()
+    body = cloud.body() | {"os:scheduler_hints": {"same_host": [other]}}
+    answer = cloud.demo.post(ROOT, json=body)
+    assert answer.status_code == 202, answer.text
+    cloud.lab.settle()
+    id = answer.json()["server"]["id"]
+    shown = cloud.show(id)
+    assert shown["scheduler_hints"] == {"same_host": [other]}
+    wanted = {"base_image_ref": cloud.image, "min_disk": "0", "min_ram": "0", "disk_format": "raw"}
+    assert shown["image"]["properties"] == wanted
+    assert set(cloud.show(id, cloud.lab.client("demo", at("2.97")))["image"]) == {"id", "links"}
+    listed = cloud.demo.get(f"{ROOT}/detail").json()["servers"]
+    assert {one["id"]: one["scheduler_hints"] for one in listed} == {id: {"same_host": [other]}, other: {}}
+    assert all(one["image"]["properties"] == wanted for one in listed)
+    changed = cloud.demo.put(f"{ROOT}/{id}", json={"server": {"name": "two"}}).json()["server"]
+    assert (changed["scheduler_hints"], changed["image"]["properties"]) == ({"same_host": [other]}, wanted)
+
+
+def test_no_server_has_a_share(cloud):
+    id = cloud.boot()
+    url, body = f"{ROOT}/{id}/shares", {"share": {"share_id": NOWHERE}}
+    assert cloud.demo.get(url).json() == {"shares": []}
+    assert cloud.demo.post(url, json=body).status_code == 409
+    cloud.act(id, "os-stop")
+    cloud.lab.settle()
+    assert cloud.demo.post(url, json=body).status_code == 404
+    assert cloud.demo.post(url, json={"share": {"share_id": "x"}}).status_code == 400
+    assert cloud.demo.get(f"{url}/{NOWHERE}").status_code == 404
+    assert cloud.demo.delete(f"{url}/{NOWHERE}").status_code == 404
+    assert cloud.lab.client("demo", at("2.96")).get(url).status_code == 404
+
+
+def test_a_direct_console_over_spice_is_known_and_not_had(cloud):
+    id = cloud.boot()
+    url, body = f"{ROOT}/{id}/remote-consoles", {"remote_console": {"protocol": "spice", "type": "spice-direct"}}
+    refused = cloud.demo.post(url, json=body)
+    assert (refused.status_code, "Unavailable console type" in refused.text) == (400, True)
+    assert "Unavailable console type" not in cloud.lab.client("demo", at("2.98")).post(url, json=body).text

@@ -15,7 +15,7 @@ from pileus.compute.service import consoles
 from pileus.guest import packages
 from pileus.kernel import faults
 from pileus.kernel.context import Cloud
-from pileus.kernel.errors import NotFound
+from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Answer, Call, Route, Service
 from pileus.kernel.sockets import Socket
 
@@ -35,6 +35,8 @@ package: <code>apt-get install --no-install-recommends novnc</code>.</p>
 def create(call: Call) -> Any:
     """Open a remote console."""
     wanted = call.body.remote_console
+    if wanted.type == "spice-direct" and not call.since("2.99"):
+        raise BadRequest("Invalid input for field/attribute type. Value: spice-direct.")
     console = consoles.open_console(call.ctx, call.path["server_id"], wanted.protocol, wanted.type)
     return {"remote_console": {"protocol": console.protocol, "type": console.kind, "url": console.url}}
 
@@ -49,6 +51,7 @@ def show_token(call: Call) -> Any:
     """Show what a console's token opens."""
     found = consoles.show_token(call.ctx, call.path["token"])
     shown = {"instance_uuid": found.server_id, "host": found.host, "port": 0, "internal_access_path": found.path}
+    shown |= {"tls_port": None} if call.since("2.99") else {}
     return {"console": shown}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pileus.kernel.http import Call, Route
 
-HIGHEST = "2.96"
+HIGHEST = "2.100"
 MEDIA = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
 
 

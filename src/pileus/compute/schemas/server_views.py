@@ -11,6 +11,7 @@ from pileus.compute.service.servers import Shown, Sight
 from pileus.kernel.clock import to_iso
 from pileus.kernel.microversion import Version
 
+TEXT_MAX = 255
 PROGRESS = {"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"}
 
 
@@ -71,7 +72,7 @@ class View:
             "user_id": server.user_id,
             "metadata": server.metadata,
             "hostId": host_id(server.host, server.project_id),
-            "image": self._image(server.image_id),
+            "image": self._image(server),
             "flavor": self._flavor(server),
             "created": _iso(server.created_at),
             "updated": _iso(server.updated_at),
@@ -95,6 +96,8 @@ class View:
             found["trusted_image_certificates"] = server.trusted_certificates
         if version >= (2, 73):
             found["locked_reason"] = server.locked_reason
+        if version >= (2, 100):
+            found["scheduler_hints"] = server.hints
         return found
 
     def with_groups(self, shown: Shown, found: dict[str, Any]) -> dict[str, Any]:
@@ -107,10 +110,12 @@ class View:
         """Return a server as PUT and rebuild answer with it."""
         return self.with_groups(shown, self.full(shown) if self._version >= (2, 75) else self.core(shown))
 
-    def _image(self, image_id: str) -> Any:
-        if not image_id:
+    def _image(self, server: Any) -> Any:
+        if not server.image_id:
             return ""
-        return {"id": image_id, "links": [{"rel": "bookmark", "href": f"{self._base}/images/{image_id}"}]}
+        link = {"rel": "bookmark", "href": f"{self._base}/images/{server.image_id}"}
+        more = {"properties": image_properties(server)} if self._version >= (2, 98) else {}
+        return {"id": server.image_id, "links": [link], **more}
 
     def _volume(self, row: Any) -> dict[str, Any]:
         if self._version < (2, 3):
@@ -148,6 +153,14 @@ class View:
                 "OS-EXT-SRV-ATTR:user_data": server.user_data,
             }
         return found
+
+
+def image_properties(server: Any) -> dict[str, str | None]:
+    """Return what is shown of a server's image, as it was when the server was made of it."""
+    image: Mapping[str, Any] = server.image
+    found = {key: None if value is None else str(value)[:TEXT_MAX] for key, value in (image.get("properties") or {}).items()}
+    found |= {"base_image_ref": server.image_id, "min_disk": str(image["min_disk"]), "min_ram": str(image["min_ram"])}
+    return found | {name: image[name] for name in ("disk_format", "container_format") if image.get(name)}
 
 
 def root_device_name(shown: Shown) -> str:

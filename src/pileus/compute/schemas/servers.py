@@ -209,7 +209,7 @@ class Console(Struct, forbid_unknown_fields=True):
     """A remote console that is asked for."""
 
     protocol: Literal["vnc", "spice", "rdp", "serial", "mks"]
-    type: Literal["novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial", "webmks"]
+    type: Literal["novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial", "webmks", "spice-direct"]
 
 
 class RemoteConsole(Struct, forbid_unknown_fields=True):

@@ -20,8 +20,8 @@ C = servers.c
 EPOCH = 0.0
 
 UNSHOWN = {
-    "image", "disks", "nics", "security_groups", "key_type", "key_public", "password", "personality", "hints", "wanted_host",
-    "aside", "root_image_id",
+    "disks", "nics", "security_groups", "key_type", "key_public", "password", "personality", "wanted_host", "aside",
+    "root_image_id",
 }  # fmt: skip
 SHOWN = [column for column in C if column.name not in {*UNSHOWN, "user_data"}]
 """What answers about a server hold: lists read no more, since user data and files can be large."""
