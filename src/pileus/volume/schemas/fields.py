@@ -1,12 +1,12 @@
 """The kinds of fields that the bodies of block storage are made of, as lenient as cinder's own."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from pileus.kernel import ids
-from pileus.kernel.clock import to_iso_micro
 from pileus.kernel.errors import BadRequest
 
 MAX_INT = 2**31 - 1
@@ -62,4 +62,4 @@ def read_int(value: Any, name: str, least: int = 0, most: int = MAX_INT) -> int:
 
 def show_time(seconds: float | None) -> str | None:
     """Show a time as cinder does: with microseconds and without a zone."""
-    return None if seconds is None else to_iso_micro(seconds).removesuffix("Z")
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26]

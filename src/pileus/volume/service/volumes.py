@@ -49,14 +49,14 @@ def gather(tx: Connection, rows: Sequence[Volume]) -> list[Shown]:
     ids = [row.id for row in rows]
     if not ids:
         return []
-    kinds = types.many(tx, sorted({row.volume_type_id for row in rows if row.volume_type_id}))
-    metadata, image_metadata = store.metadata_of(tx, ids), store.image_metadata_of(tx, ids)
-    attached = store.attachments_of(tx, ids, "attached", "detaching")
+    kinds = types.names_of(tx, sorted({row.volume_type_id for row in rows if row.volume_type_id}))
+    metadata, image_metadata = store.all_metadata_of(tx, ids)
+    attached = store.attached_of(tx, ids)
     parts = services.backends(tx)
     return [
         Shown(
-            row, kinds[row.volume_type_id].name if row.volume_type_id in kinds else None, metadata.get(row.id, {}),
-            image_metadata.get(row.id, {}), attached.get(row.id, ()), _service_id(parts, row.host),
+            row, kinds.get(row.volume_type_id), metadata.get(row.id, {}), image_metadata.get(row.id, {}),
+            attached.get(row.id, ()), _service_id(parts, row.host),
         )
         for row in rows
     ]  # fmt: skip

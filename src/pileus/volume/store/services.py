@@ -13,6 +13,7 @@ Service = Row[Any]
 
 S = services.c
 DEFAULT_ZONE = "nova"
+_BACKENDS = select(services).where(S.binary == "cinder-volume")
 
 
 def list_all(tx: Connection) -> list[Service]:
@@ -22,7 +23,7 @@ def list_all(tx: Connection) -> list[Service]:
 
 def backends(tx: Connection) -> dict[str, Service]:
     """Return the parts that are back ends, by HOST@BACKEND."""
-    return {row.host: row for row in tx.execute(select(services).where(S.binary == "cinder-volume"))}
+    return {row.host: row for row in tx.execute(_BACKENDS)}
 
 
 def ensure(tx: Connection, binary: str, host: str, now: float) -> None:

@@ -3,14 +3,21 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, delete, func, insert, literal, select, union_all, update
 
 from pileus.volume.tables.volumes import attachments, snapshots, volume_image_metadata, volume_metadata, volumes
 
 Volume = Row[Any]
 """A volume's row, with the names of the table's columns."""
 
-V, A = volumes.c, attachments.c
+V, A, M, G = volumes.c, attachments.c, volume_metadata.c, volume_image_metadata.c
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_SAID = union_all(
+    select(literal(False).label("of_image"), M.volume_id, M.key, M.value).where(M.volume_id.in_(_IDS)),
+    select(literal(True), G.volume_id, G.key, G.value).where(G.volume_id.in_(_IDS)),
+)  # built once, as lists ask it: building costs as much as asking
+_ATTACHED = select(attachments).where(A.volume_id.in_(_IDS), A.status.in_(("attached", "detaching")), A.claim.is_(False))
+_ATTACHED = _ATTACHED.order_by(A.created_at, A.id)
 
 
 def get(tx: Connection, id: str) -> Volume | None:
@@ -64,6 +71,14 @@ def image_metadata_of(tx: Connection, ids: Sequence[str]) -> dict[str, dict[str,
     return _pairs(tx, volume_image_metadata, ids)
 
 
+def all_metadata_of(tx: Connection, ids: Sequence[str]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """Return the users' metadata of volumes and their image metadata, by id; those without are missing."""
+    found: tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]] = ({}, {})
+    for of_image, id, key, value in tx.execute(_SAID, {"ids": list(ids)}) if ids else ():
+        found[bool(of_image)].setdefault(id, {})[key] = value
+    return found
+
+
 def _pairs(tx: Connection, table: Table, ids: Sequence[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     if ids:
@@ -111,6 +126,14 @@ def attachments_of(tx: Connection, ids: Sequence[str], *statuses: str) -> dict[s
         query = select(attachments).where(A.volume_id.in_(ids)).order_by(A.created_at, A.id)
         for row in tx.execute(query.where(A.status.in_(statuses), A.claim.is_(False)) if statuses else query):
             found.setdefault(row.volume_id, []).append(row)
+    return found
+
+
+def attached_of(tx: Connection, ids: Sequence[str]) -> dict[str, list[Row[Any]]]:
+    """Return the attachments of volumes that users see in them, the oldest first; volumes without are missing."""
+    found: dict[str, list[Row[Any]]] = {}
+    for row in tx.execute(_ATTACHED, {"ids": list(ids)}) if ids else ():
+        found.setdefault(row.volume_id, []).append(row)
     return found
 
 
