@@ -1,7 +1,10 @@
-"""The embedded cloud: everything in one process, from the settings to the last listening port.
+"""A process of the cloud, from the settings to the last listening port: by default all of it, or some of its parts.
 
 Start: lock the state directory, bring the schema up to date, build the drivers, write down what a new cloud starts with,
 begin to work, serve.  Stop (SIGTERM, SIGINT): serve nothing more, let the steps that run finish, let go of the guests.
+
+With a database server and a broker (settings database_url and bus_url) there may be many such processes; hosts without one have
+an agent (pileus.agent).
 """
 
 import asyncio
@@ -16,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pileus import drivers, migrations, process
+from pileus import conductor, drivers, migrations, process
+from pileus.compute.service import guest_metadata
 from pileus.identity.service import tokens
-from pileus.kernel.bus import LocalBus
+from pileus.kernel.bus import Bus, LocalBus
 from pileus.kernel.clock import SystemClock
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import Database
 from pileus.kernel.http import Service
-from pileus.kernel.loops import LoopRunner
 from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import WorkerPool
@@ -36,42 +39,81 @@ BACKLOG = 1024
 GC_THRESHOLDS = (20_000, 10, 20)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of the cloud a process has: the APIs, those who work and look after things, and this machine as a host."""
+
+    api: bool = True
+    work: bool = True
+    host: bool = True
+
+
+ALL = Parts()
+API = Parts(work=False, host=False)
+WORKER = Parts(api=False, host=False)
+
+
 @dataclass
 class Running:
-    """The parts of a started cloud that want to be stopped."""
+    """A started process; `closers` stop its parts, the last one first."""
 
     cloud: Cloud
-    hosts: drivers.Hosts
-    workers: WorkerPool
-    loops: LoopRunner
+    closers: contextlib.ExitStack
 
 
-def start(settings: Settings) -> Running:
+def start(settings: Settings, parts: Parts = ALL) -> Running:
     """Bring up everything but the APIs.
 
     :raises pileus.drivers.HostUnusable: when this machine lacks what the drivers need.
     """
-    db = Database(settings.database)
-    migrations.upgrade(db)
-    hosts = drivers.build(settings)
-    cloud = build_cloud(settings, db, SystemClock(), LocalBus(hosts.roles))
-    bootstrap(cloud)
-    hosts.attach(cloud)
-    running = Running(cloud, hosts, WorkerPool(cloud, build_worker(cloud), settings.worker_threads), build_loops(cloud))
-    running.workers.start(drop_leases=True)
-    running.loops.start()
-    return running
+    with contextlib.ExitStack() as closers:
+        db = Database(settings.database)
+        closers.callback(db.dispose)
+        with db.alone("pileus_start"):
+            migrations.upgrade(db)
+            hosts = drivers.build(settings) if parts.host else drivers.Hosts({})
+            closers.callback(hosts.close)
+            cloud = build_cloud(settings, db, SystemClock(), _bus(settings, hosts, closers))
+            bootstrap(cloud)
+        hosts.attach(guest_metadata.make_handler(cloud))
+        if parts.work:
+            _work(cloud, closers)
+        return Running(cloud, closers.pop_all())
+    raise AssertionError("never here")
 
 
-def stop(running: Running) -> None:
-    """Stop working; guests run on."""
-    running.loops.stop()
-    running.workers.stop(STOP_SECONDS)
-    running.hosts.close()
-    running.cloud.db.dispose()
+def _bus(settings: Settings, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
+    """Return the bus: in process, or over a broker with the hosts of this process among those that have agents."""
+    if not settings.bus_url:
+        return LocalBus(hosts.roles)
+    from pileus.agent.contracts import CONTRACTS  # noqa: PLC0415  (an embedded cloud needs no broker's client)
+    from pileus.kernel.bus_rabbit import RabbitBus  # noqa: PLC0415
+
+    bus = RabbitBus(settings.bus_url, CONTRACTS, hosts.roles)
+    closers.callback(bus.close)
+    bus.start()
+    return bus
 
 
-def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
+def _work(cloud: Cloud, closers: contextlib.ExitStack) -> None:
+    settings = cloud.settings
+    workers, loops = WorkerPool(cloud, build_worker(cloud), settings.worker_threads), build_loops(cloud)
+    closers.callback(workers.stop, STOP_SECONDS)
+    workers.start(drop_leases=not settings.bus_url)  # whoever is alone takes over what a killed process held
+    closers.callback(loops.stop)
+    loops.start()
+    if settings.bus_url:
+        from pileus.agent import contracts  # noqa: PLC0415
+        from pileus.kernel.answering import Answering  # noqa: PLC0415
+
+        role = contracts.CONDUCTOR.role
+        roles = {role: {role: conductor.Conductor(guest_metadata.make_handler(cloud))}}
+        answering = Answering(settings.bus_url, [role], roles, {role: contracts.CONDUCTOR})
+        closers.callback(answering.close)
+        answering.start()
+
+
+def run(settings: Settings, on_ready: Callable[[], None] | None = None, parts: Parts = ALL) -> None:
     """Serve until a signal says stop.
 
     :raises process.AlreadyRunning: when a cloud with this state directory runs already.
@@ -79,12 +121,12 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
     state_dir = Path(settings.state_dir)
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = process.Running(os.getpid(), f"http://{settings.listen}", settings.name, time.time())
-    with contextlib.closing(process.hold(state_dir, facts)):
-        running = start(settings)
-        try:
-            _event_loop(_serve(running, on_ready))
-        finally:
-            stop(running)
+    with contextlib.ExitStack() as held:
+        if parts == ALL:
+            held.enter_context(contextlib.closing(process.hold(state_dir, facts)))
+        running = start(settings, parts)
+        held.callback(running.closers.close)
+        _event_loop(_serve(running.cloud, parts, on_ready))
 
 
 def _event_loop(coroutine: Any) -> None:
@@ -96,11 +138,32 @@ def _event_loop(coroutine: Any) -> None:
         uvloop.run(coroutine)
 
 
-async def _serve(running: Running, on_ready: Callable[[], None] | None) -> None:
+async def _serve(cloud: Cloud, parts: Parts, on_ready: Callable[[], None] | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    cloud = running.cloud
+    apis = _apis(cloud) if parts.api else {}
+    servers = [_server(api, address) for address, api in apis.items()]
+    _leave_alone_what_stays()
+    tasks = [asyncio.create_task(server.serve()) for server in servers]
+    log.info("serving at http://%s", cloud.settings.listen) if apis else log.info("working")
+    if on_ready:
+        on_ready()
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.stop()
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    for api in apis.values():
+        api.close()
+    for task in tasks:
+        if task.done() and (error := task.exception()):
+            raise error
+
+
+def _apis(cloud: Cloud) -> dict[tuple[str, int], Api]:
+    """Return what is served, by address and port."""
     apis = {_address(cloud.settings.listen): build_api(cloud, tokens.authenticate)}
     if cloud.settings.classic_ports:
         host = _address(cloud.settings.listen)[0]
@@ -108,22 +171,7 @@ async def _serve(running: Running, on_ready: Callable[[], None] | None) -> None:
     if cloud.settings.s3_port:
         s3 = [service for service in services() if service.name == "s3"]
         apis[_address(cloud.settings.listen)[0], cloud.settings.s3_port] = Api(cloud, s3, tokens.authenticate, alone=True)
-    servers = [_server(api, address) for address, api in apis.items()]
-    _leave_alone_what_stays()
-    tasks = [asyncio.create_task(server.serve()) for server in servers]
-    log.info("serving at http://%s", cloud.settings.listen)
-    if on_ready:
-        on_ready()
-    waiting = asyncio.create_task(stopped.wait())
-    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    for server in servers:
-        server.stop()
-    await asyncio.wait(tasks, timeout=STOP_SECONDS)
-    for api in apis.values():
-        api.close()
-    for task in tasks:
-        if task.done() and (error := task.exception()):
-            raise error
+    return apis
 
 
 def _leave_alone_what_stays() -> None:

@@ -8,9 +8,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-from pileus.compute.service import guest_metadata
-from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
+from pileus.network.drivers.linux.metadata import Handler, MetadataListener
 from pileus.volume.drivers import backends
 
 
@@ -33,11 +32,8 @@ class Hosts:
     roles: Mapping[str, Mapping[str, Any]]
     closers: list[Callable[[], None]] = field(default_factory=list)
 
-    def attach(self, cloud: Cloud) -> None:
-        """Answer guests' questions for metadata (the cloud listens to the hypervisors by itself)."""
-        from pileus.network.drivers.linux.metadata import MetadataListener  # noqa: PLC0415
-
-        handler = guest_metadata.make_handler(cloud)
+    def attach(self, handler: Handler) -> None:
+        """Have guests' questions for metadata answered (the cloud listens to the hypervisors by itself)."""
         for drivers in (found for found in self.roles.values() if "network" in found):
             listener = MetadataListener(handler)
             drivers["network"].serve_metadata(listener)

@@ -7,12 +7,11 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 from kombu.transport import virtual
 
-from pileus.agent import serving
 from pileus.agent.contracts import CONTRACTS
 from pileus.agent.serving import Serving
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.fake import FakeHypervisor
-from pileus.kernel import bus_rabbit, ids
+from pileus.kernel import answering, bus_rabbit, ids
 from pileus.kernel.bus import HostUnknown, LocalBus
 from pileus.kernel.bus_rabbit import HostUnreachable, RabbitBus
 from pileus.network.driver import GroupRule, GroupSpec, NetworkSpec, PortSpec, SubnetSpec
@@ -28,7 +27,8 @@ GUEST = GuestSpec(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """kombu's broker in memory is looked at once a second; that is too long for tests."""
+    """kombu's broker in memory is looked at once a second; that is too long for tests, and so are a few other times."""
+    monkeypatch.setattr(answering, "WORKING_SECONDS", 0.3)
     monkeypatch.setattr(virtual.Transport, "polling_interval", 0.01)
 
 
@@ -67,7 +67,7 @@ def connected(url):
     """A control plane and one agent, with the broker between them."""
     with ExitStack() as stack:
         roles = _roles()
-        agent = Serving(url, "host1", roles, CONTRACTS, {"version": "1"})
+        agent = Serving(url, "host1", roles, {"version": "1"})
         stack.callback(agent.close)
         agent.start()
         bus = RabbitBus(url, CONTRACTS)
@@ -191,7 +191,6 @@ def test_a_wake_up_reaches_other_processes(remote):
 
 def test_a_call_may_take_long(remote, monkeypatch):
     monkeypatch.setattr(bus_rabbit, "SILENCE_SECONDS", 1.5)
-    monkeypatch.setattr(serving, "WORKING_SECONDS", 0.6)
     hypervisor = remote.roles["host1"]["hypervisor"]
     before = hypervisor.resources
 

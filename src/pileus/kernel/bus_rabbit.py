@@ -1,9 +1,11 @@
 """The bus over RabbitMQ: wake-ups, who is there, and calls to the agents of hosts.
 
-    exchange pileus              topic    compute.HOST, network.HOST, volume.HOST: calls;  replies go to reply_ID
+    exchange pileus              topic    compute.HOST, network.HOST, volume.HOST: calls to agents;  conductor: calls of agents
+    the default exchange                  reply_ID: answers
     exchange conductor_fanout    fanout   to the control plane: wake-ups, presence of agents, news of guests
     exchange compute_fanout ...  fanout   to the agents of a role: who is there?
-    queues                       compute, compute.HOST, compute_fanout_ID (and network, volume), conductor_fanout_ID, reply_ID
+    queues                       compute, compute.HOST, compute_fanout_ID (and network, volume), conductor, conductor_fanout_ID,
+                                 reply_ID
 
 All that is here may be lost or come twice: a wake-up that is lost costs a poll, a call that is lost costs its caller
 HostUnreachable after SILENCE_SECONDS, and whatever is called bears to be called again.  While a call takes its time, the agent
@@ -62,6 +64,49 @@ class Agent:
     heard: float  # on the monotonic clock
 
 
+class Caller:
+    """Calls others over the bus and takes their answers, from any thread."""
+
+    def __init__(self, url: str) -> None:
+        self.id = ids.hex_id()
+        self.publisher = rabbit.Publisher(url)
+        self._waiting: dict[str, queue.SimpleQueue[bytes]] = {}
+        self._reply_to = f"reply_{self.id}"
+        self._replies = rabbit.Consumer(url, [rabbit.reply_queue(self.id)], self._replied, lambda: None)
+
+    def start(self) -> None:
+        """Connect."""
+        self._replies.start()
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._replies.stop()
+        self.publisher.close()
+
+    def call(self, queue_name: str, call: wire.Call) -> bytes:
+        """Send a call to whoever serves a queue and wait for the answer, however long it is worked on.
+
+        :raises HostUnreachable: when nobody is heard.
+        """
+        id, answers = ids.hex_id(), queue.SimpleQueue[bytes]()
+        self._waiting[id] = answers
+        try:
+            message = rabbit.Message(wire.encode_call(call), self._reply_to, id)
+            self.publisher.publish(rabbit.TOPIC, queue_name, message, SILENCE_SECONDS)
+            while (answer := answers.get(timeout=SILENCE_SECONDS)) == wire.WORKING:
+                pass
+            return answer
+        except (queue.Empty, rabbit.BusDown) as error:
+            why = str(error) or f"nothing was heard of it for {SILENCE_SECONDS:.0f} s"
+            raise HostUnreachable(f"{call.host} does not answer as {call.role}: {why}") from None
+        finally:
+            self._waiting.pop(id, None)
+
+    def _replied(self, message: rabbit.Message) -> None:
+        if waiting := self._waiting.get(message.correlation_id):
+            waiting.put(message.body)
+
+
 class RabbitBus:
     """The control plane's end of the bus.
 
@@ -72,21 +117,17 @@ class RabbitBus:
     def __init__(
         self, url: str, contracts: Mapping[str, wire.Contract], own: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
-        self._contracts, self._own, self._id = contracts, own or {}, ids.hex_id()
+        self._contracts, self._own, self._caller = contracts, own or {}, Caller(url)
         self._agents: dict[str, Agent] = {}
         self._changed = threading.Condition()
         self._woken, self._waking, self._stop = threading.Event(), threading.Event(), threading.Event()
-        self._waiting: dict[str, queue.SimpleQueue[bytes]] = {}
         self._listeners: dict[str, Callable[[str], None]] = {}
-        self._publisher = rabbit.Publisher(url)
-        self._reply_to = f"reply_{self._id}"
-        self._news = rabbit.Consumer(url, [rabbit.fanout_queue(CONDUCTOR, self._id)], self._heard, self._ask_who)
-        self._replies = rabbit.Consumer(url, [rabbit.reply_queue(self._id)], self._replied, lambda: None)
+        self._news = rabbit.Consumer(url, [rabbit.fanout_queue(CONDUCTOR, self._caller.id)], self._heard, self._ask_who)
         self._waker = threading.Thread(target=self._wake_others, name="bus-waker", daemon=True)
 
     def start(self) -> None:
         """Connect, and wait a moment for the agents that are there."""
-        for part in (self._replies, self._news, self._waker):
+        for part in (self._caller, self._news, self._waker):
             part.start()
         with self._changed:
             self._changed.wait_for(lambda: bool(self._agents), WHO_SECONDS)
@@ -96,8 +137,7 @@ class RabbitBus:
         self._stop.set()
         self._waking.set()
         self._news.stop()
-        self._replies.stop()
-        self._publisher.close()
+        self._caller.close()
 
     def wake(self) -> None:
         self._woken.set()
@@ -123,24 +163,9 @@ class RabbitBus:
         """Return what the agent of a host says of itself; nothing when it is not there."""
         return next((agent.facts for agent in self._present() if agent.host == host), {})
 
-    def call(self, topic_host: str, call: wire.Call) -> bytes:
-        """Send a call to the agent of a host and wait for its answer, however long it works on it.
-
-        :raises HostUnreachable: when it is silent.
-        """
-        id, answers = ids.hex_id(), queue.SimpleQueue[bytes]()
-        self._waiting[id] = answers
-        try:
-            message = rabbit.Message(wire.encode_call(call), self._reply_to, id)
-            self._publisher.publish(rabbit.TOPIC, f"{TOPICS[call.role]}.{topic_host}", message, SILENCE_SECONDS)
-            while (answer := answers.get(timeout=SILENCE_SECONDS)) == wire.WORKING:
-                pass
-            return answer
-        except (queue.Empty, rabbit.BusDown) as error:
-            why = str(error) or f"nothing was heard of it for {SILENCE_SECONDS:.0f} s"
-            raise HostUnreachable(f"Host {call.host} does not answer as {call.role}: {why}") from None
-        finally:
-            self._waiting.pop(id, None)
+    def call(self, host: str, call: wire.Call) -> bytes:
+        """Send a call to the agent of a host and wait for its answer.  :raises HostUnreachable: when it is silent."""
+        return self._caller.call(f"{TOPICS[call.role]}.{host}", call)
 
     def subscribe(self, host: str, callback: Callable[[str], None]) -> None:
         """From now on call back with the id of each guest of a host that changes."""
@@ -158,7 +183,7 @@ class RabbitBus:
 
     def _heard(self, message: rabbit.Message) -> None:
         news = msgspec.msgpack.decode(message.body, type=News)
-        if news.kind == "wake" and news.sender != self._id:
+        if news.kind == "wake" and news.sender != self._caller.id:
             self._woken.set()
         elif news.kind == "present":
             with self._changed:
@@ -168,21 +193,17 @@ class RabbitBus:
         elif news.kind == "changed" and (callback := self._listeners.get(news.host)):
             callback(news.guest_id)
 
-    def _replied(self, message: rabbit.Message) -> None:
-        if waiting := self._waiting.get(message.correlation_id):
-            waiting.put(message.body)
-
     def _ask_who(self) -> None:
         for topic in TOPICS.values():
-            self._publisher.publish(rabbit.fanout(topic), "", rabbit.Message(b"who"))
+            self._caller.publisher.publish(rabbit.fanout(topic), "", rabbit.Message(b"who"))
 
     def _wake_others(self) -> None:
-        message = rabbit.Message(msgspec.msgpack.encode(News("wake", self._id)))
+        message = rabbit.Message(msgspec.msgpack.encode(News("wake", self._caller.id)))
         while not self._stop.is_set():
             self._waking.wait()
             self._waking.clear()
             try:
-                self._publisher.publish(rabbit.fanout(CONDUCTOR), "", message)
+                self._caller.publisher.publish(rabbit.fanout(CONDUCTOR), "", message)
             except rabbit.BusDown:
                 log.debug("nobody could be woken: the bus is away")
 

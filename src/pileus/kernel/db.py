@@ -25,6 +25,11 @@ metadata = MetaData(naming_convention=NAMING)
 
 POOL_CONNECTIONS = 24
 BUSY_TIMEOUT_MS = 15_000
+ALONE_SECONDS = 60
+LOCKS = {  # how to take a named lock of the session, and how to leave it
+    "postgresql": ("SELECT 1 FROM pg_advisory_lock(hashtext(%s))", "SELECT pg_advisory_unlock(hashtext(%s))"),
+    "mysql": (f"SELECT GET_LOCK(%s, {ALONE_SECONDS})", "SELECT RELEASE_LOCK(%s)"),
+}
 
 
 class Json(TypeDecorator[Any]):
@@ -90,6 +95,24 @@ class Database:
         """Run a block of questions on one consistent state; it may not write."""
         with self._readers.begin() as tx:
             yield tx
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Run a block while no other process runs one of the same name (SQLite: there is no other process).
+
+        :raises TimeoutError: when another one takes too long.
+        """
+        if self.is_sqlite:
+            yield
+            return
+        take, leave = LOCKS[self.engine.dialect.name]
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if connection.exec_driver_sql(take, (name,)).scalar() == 0:
+                raise TimeoutError(f"Another process holds {name} for {ALONE_SECONDS} s.")
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(leave, (name,))
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -33,6 +33,9 @@ class Settings:
     public_host: str = _setting("", "host name or address in the catalog's URLs; empty: the address of listen")
     region: str = _setting("RegionOne", "the region of the catalog")
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in state_dir")
+    bus_url: str = _setting(
+        "", "RabbitMQ of a cloud of many processes, amqp://USER:PASSWORD@HOST//; empty: everything in one process"
+    )
     policy_file: str = _setting("", "policy.yaml with overrides; empty: state_dir/policy.yaml where there is one")
     log_level: str = _setting("info", "debug, info, warning or error")
     api_threads: int = _setting(16, "requests handled at once")

@@ -1,0 +1,69 @@
+"""The process of an agent: this machine as a host of a cloud whose control plane is elsewhere.
+
+It has no database.  Calls come over the bus; guests' questions for metadata go to the control plane over the bus.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from pileus import drivers, process
+from pileus.agent.contracts import CONDUCTOR
+from pileus.agent.serving import Serving
+from pileus.kernel import wire
+from pileus.kernel.bus_rabbit import Caller, HostUnreachable
+from pileus.kernel.settings import Settings
+from pileus.network.drivers.linux.metadata import Answer, MetadataSource
+
+AWAY = (503, {"Content-Type": "text/plain", "Retry-After": "2"}, b"The control plane does not answer now.\n")
+
+
+def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve this machine's drivers until a signal says stop; guests run on.
+
+    :raises process.AlreadyRunning: when an agent or a cloud with this state directory runs already.
+    :raises drivers.HostUnusable: when this machine lacks what the drivers need.
+    """
+    state_dir = Path(settings.state_dir)
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with contextlib.ExitStack() as closers:
+        facts = process.Running(os.getpid(), "", settings.name, time.time())
+        closers.enter_context(contextlib.closing(process.hold(state_dir, facts)))
+        hosts = drivers.build(settings)
+        closers.callback(hosts.close)
+        caller = Caller(settings.bus_url)
+        closers.callback(caller.close)
+        caller.start()
+        hosts.attach(MetadataRelay(caller))
+        serving = Serving(settings.bus_url, settings.host, hosts.roles, {"version": version("pileus")})
+        closers.callback(serving.close)
+        serving.start()
+        if on_ready:
+            on_ready()
+        stopped.wait()
+
+
+class MetadataRelay:
+    """Has guests' questions answered by the control plane."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def __call__(self, source: MetadataSource, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer one request; 503 while the control plane is away."""
+        asked = CONDUCTOR.method("metadata", opened=False)
+        arguments = wire.pack(asked, (source, method, path, headers, body), {})
+        try:
+            data = self._caller.call(CONDUCTOR.role, wire.Call(CONDUCTOR.role, CONDUCTOR.role, "metadata", arguments))
+            answer: Answer = wire.decode_answer(CONDUCTOR, asked, data)
+        except HostUnreachable:
+            return AWAY
+        return answer
