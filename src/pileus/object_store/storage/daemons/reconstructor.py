@@ -100,7 +100,7 @@ class Reconstructor:
                 counts += await self._bring(spot, index, self.reach(node))
             except Unreachable:
                 counts["failed"] += 1
-        if spot.here is None and not counts["failed"] and not counts["refused"]:
+        if spot.here is None and not (counts["failed"] or counts["refused"] or counts["waiting"]):
             small = {path for path in before if not path.endswith(".data")}
             counts["handed_off"] += await in_thread(lambda: drop_files(spot.shelf, spot.partition, small))
         return counts
@@ -156,7 +156,7 @@ class Reconstructor:
                 if not file_name.endswith(DURABLE) and _is_young(path, self.commit_seconds):
                     counts["waiting"] += 1
                     continue
-                outcome = await self._send(spot, self.reach(spot.nodes[index]), os.path.basename(directory), file_name)
+                outcome = await self._send(spot, index, os.path.basename(directory), file_name)
                 counts[outcome] += 1
                 if outcome in {"sent", "there"}:
                     await in_thread(lambda path=path: remove(path))  # type: ignore[misc]
@@ -164,12 +164,12 @@ class Reconstructor:
             await in_thread(lambda directory=directory: _forget_empty(directory))  # type: ignore[misc]
         return counts
 
-    async def _send(self, spot: Spot, replica: Replica, name_hash: str, file_name: str) -> str:
+    async def _send(self, spot: Spot, index: int, name_hash: str, file_name: str) -> str:
         path = f"{spot.directory(name_hash)}/{file_name}"
         try:
             record = await in_thread(lambda: load(path))
-            head = FileHead(_device_of(replica), spot.shelf.policy, spot.partition, name_hash, file_name, record)
-            written = await replica.receive(head, pieces_of(path))
+            head = FileHead(spot.nodes[index].device, spot.shelf.policy, spot.partition, name_hash, file_name, record)
+            written = await self.reach(spot.nodes[index]).receive(head, pieces_of(path))
         except FileNotFoundError:
             return "gone"
         except Damaged:
@@ -194,30 +194,28 @@ class Reconstructor:
             there = await replica.files(policy, partition, suffix)
             ours = await in_thread(lambda suffix=suffix: suffix_files(spot.shelf, partition, suffix))  # type: ignore[misc]
             for name_hash, names in ours.items():
-                counts += await self._bring_one(spot, index, replica, name_hash, judge(names), judge(there.get(name_hash, [])))
+                counts += await self._bring_one(spot, index, name_hash, judge(names), judge(there.get(name_hash, [])))
         return counts
 
-    async def _bring_one(
-        self, spot: Spot, index: int, replica: Replica, name_hash: str, ours: State, theirs: State
-    ) -> Counter[str]:
+    async def _bring_one(self, spot: Spot, index: int, name_hash: str, ours: State, theirs: State) -> Counter[str]:
         counts: Counter[str] = Counter()
         base = order_of(theirs.data or theirs.tombstone or "")
         for file_name in (ours.tombstone, ours.meta, ours.content_type):
             if file_name and file_name not in theirs.files and order_of(file_name) > base:
-                counts[await self._send(spot, replica, name_hash, file_name)] += 1
+                counts[await self._send(spot, index, name_hash, file_name)] += 1
         if ours.data is None or not ours.data.endswith(DURABLE) or order_of(ours.data) < base or spot.here is None:
             return counts
         at = stamp_of(ours.data)
         has = [name for name in (*theirs.fragments, *theirs.pending) if index_of(name) == index and stamp_of(name) == at]
         if not has and index in spot.partners():
-            counts[await self._rebuild(spot, index, replica, name_hash, ours.data)] += 1
+            counts[await self._rebuild(spot, index, name_hash, ours.data)] += 1
         elif has and not any(name.endswith(DURABLE) for name in has):
             record = await in_thread(lambda: load(f"{spot.directory(name_hash)}/{ours.data}"))
             await self.carrier.fragments(spot.nodes[index], spot.shelf.policy).settle(spot.partition, record.name, at, index)
             counts["settled"] += 1
         return counts
 
-    async def _rebuild(self, spot: Spot, index: int, replica: Replica, name_hash: str, file_name: str) -> str:
+    async def _rebuild(self, spot: Spot, index: int, name_hash: str, file_name: str) -> str:
         """Make a fragment out of others, and bring it to where it belongs."""
         at = stamp_of(file_name)
         try:
@@ -234,13 +232,13 @@ class Reconstructor:
         archive = replace(record.archive, index=index, size_bytes=coding.archive_bytes(record.size_bytes), etag="")
         name = fragment_name(at, index, durable=True)
         made = replace(record, archive=archive)
-        head = FileHead(_device_of(replica), spot.shelf.policy, spot.partition, name_hash, name, made)
+        head = FileHead(spot.nodes[index].device, spot.shelf.policy, spot.partition, name_hash, name, made)
         shop = erasure.Shop(self.carrier, spot.place.ring, spot.partition, spot.shelf.policy, record.name)
         found = await erasure.find(shop)
         if at not in found.codings:
             return "gone"
         try:
-            written = await replica.receive(head, _fragments(erasure.Weave(shop, at, found), record, index))
+            written = await self.reach(spot.nodes[index]).receive(head, _fragments(erasure.Weave(shop, at, found), record, index))
         except (Unreachable, Refused):
             return "failed"
         return "rebuilt" if written.ok else "there" if written.status == 409 else "refused"
@@ -253,11 +251,6 @@ async def _fragments(weave: erasure.Weave, record: Record, index: int) -> AsyncI
             yield weave.coding.encode(await weave.segment(number, count - 1))[index]
     finally:
         await weave.close()
-
-
-def _device_of(replica: Replica) -> str:
-    node = getattr(replica, "node", None)
-    return str(node.device if node else getattr(replica, "device_name", ""))
 
 
 def _is_young(path: str, seconds: float) -> bool:
