@@ -73,13 +73,20 @@ class RealCloud:
 
     def guests(self) -> list[int]:
         """The pids of this cloud's QEMU processes."""
+        return self._processes(b"qemu-system")
+
+    def storage_daemons(self) -> list[int]:
+        """The pids of the processes that serve this cloud's volumes."""
+        return self._processes(b"qemu-storage-daemon")
+
+    def _processes(self, program: bytes) -> list[int]:
         found = []
         for entry in Path("/proc").iterdir():
             try:
                 command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
             except OSError:
                 continue
-            if b"qemu-system" in command.split(b"\0")[0] and str(self.state_dir).encode() in command:
+            if program in command.split(b"\0")[0] and str(self.state_dir).encode() in command:
                 found.append(int(entry.name))
         return found
 

@@ -39,10 +39,14 @@ def boot(cloud: Any, key: Path, name: str, **changes: Any) -> Booted:
         cloud.compute.create_keypair(name="journey", public_key=Path(f"{key}.pub").read_text().strip())
     open_ssh(cloud)
     network = cloud.network.find_network("private")
+    changes = {"image_id": cloud.image.find_image(IMAGE).id, **changes}
     server = cloud.compute.create_server(
-        name=name, image_id=cloud.image.find_image(IMAGE).id, flavor_id=cloud.compute.find_flavor("m1.nano").id,
-        networks=[{"uuid": network.id}], key_name="journey", **changes,
-    )  # fmt: skip
+        name=name,
+        flavor_id=cloud.compute.find_flavor("m1.nano").id,
+        networks=[{"uuid": network.id}],
+        key_name="journey",
+        **changes,
+    )
     server = cloud.compute.wait_for_server(server, interval=0.2, wait=60)
     port = next(iter(cloud.network.ports(device_id=server.id)))
     address = cloud.network.create_ip(floating_network_id=cloud.network.find_network("public").id, port_id=port.id)
