@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pileus.compute.scheduler import HostState, Request, Room, select, select_many
+from pileus.compute.scheduler import HostState, Request, Room, select
 from pileus.compute.spec_match import matches, version_matches
 
 HOST = HostState("host1", Room(8, 0, 0, 4.0), Room(4096), Room(100))
@@ -94,19 +94,6 @@ def test_soft_policies_prefer_but_do_not_insist():
     assert select(hosts, together).hosts[0].name == "host2"
     assert select(hosts, apart).hosts[0].name == "host2"
     assert len(select(hosts, apart).hosts) == 2
-
-
-def test_many_servers_are_spread_until_nothing_is_left():
-    hosts = [replace(HOST, name=name, memory_mib=Room(1024)) for name in ("a", "b")]
-    choices = select_many(hosts, SMALL, 6)
-    assert [choice.hosts[0].name for choice in choices[:4]] == ["a", "b", "a", "b"]
-    assert len(choices) == 5
-    assert "not enough memory" in choices[4].explain()
-
-
-def test_members_of_an_anti_affinity_group_go_to_hosts_of_their_own():
-    choices = select_many([HOST, replace(HOST, name="host2")], replace(SMALL, policy="anti-affinity"), 3)
-    assert [bool(choice.hosts) for choice in choices] == [True, True, False]
 
 
 def test_five_hundred_hosts_take_little_time():

@@ -9,7 +9,7 @@ Not here: where the facts come from (store.hosts), and the claim, which is a wri
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pileus.compute import spec_match
 
@@ -117,36 +117,6 @@ def select(hosts: Iterable[HostState], request: Request) -> Choice:
         else:
             fit.append(host)
     return Choice(tuple(_weigh(fit, request)), rejected)
-
-
-def select_many(hosts: Iterable[HostState], request: Request, count: int) -> list[Choice]:
-    """Return a choice for each of several equal servers, each made as if those before were placed."""
-    now = {host.name: host for host in hosts}
-    choices = []
-    for _ in range(count):
-        choice = select(now.values(), request)
-        choices.append(choice)
-        if not choice.hosts:
-            break
-        name = choice.hosts[0].name
-        now[name] = consume(now[name], request)
-        if request.policy:
-            request = replace(request, group_hosts={**request.group_hosts, name: request.group_hosts.get(name, 0) + 1})
-    return choices
-
-
-def consume(host: HostState, request: Request) -> HostState:
-    """Return a host as it is once it has one more server."""
-    needs = wanted(request)
-    return replace(
-        host,
-        vcpus=replace(host.vcpus, used=host.vcpus.used + needs["VCPU"]),
-        memory_mib=replace(host.memory_mib, used=host.memory_mib.used + needs["MEMORY_MB"]),
-        disk_gib=replace(host.disk_gib, used=host.disk_gib.used + needs["DISK_GB"]),
-        servers=host.servers + 1,
-        busy=host.busy + 1,
-        others={name: replace(room, used=room.used + needs.get(name, 0)) for name, room in host.others.items()},
-    )
 
 
 def wanted(request: Request) -> dict[str, int]:
