@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pileus.image.files import FileStore
+from pileus.image import stores
+from pileus.image.files import Workspace
 from pileus.image.service import data
 from pileus.image.tasks.sweep import sweep
 from pileus.kernel import ids
@@ -23,14 +24,12 @@ sys.path[:0] = [{root!r}]
 from pathlib import Path
 from tests.conftest import make_lab
 from pileus.image.service import data
-from pileus.image.files import FileStore
 lab = make_lab(Path({state!r}))
 upload = data.begin_upload(lab.ctx("demo"), {image!r}, None, stage={stage!r})
 upload.sink.take([b"x" * 100000])
 if {late!r}:
     upload.sink.finish()
-    files = lab.cloud.part(FileStore)
-    upload.sink.publish(files.staged_path({image!r}) if {stage!r} else files.path({image!r}))
+    data._put(upload)
 print("writing", flush=True)
 sys.stdin.read()
 """
@@ -83,18 +82,23 @@ def test_what_is_staged_or_alive_is_left_alone(lab, make, files):
 
 def test_files_without_an_image_go(lab, make, files):
     image = make()
-    store = lab.cloud.part(FileStore)
-    store.path(ids.uuid()).write_bytes(b"left by a delete that died")
-    store.staged_path(ids.uuid()).write_bytes(b"too")
-    store.scratch_path(ids.uuid()).write_bytes(b"too")
-    store.upload_path(ids.uuid(), ids.uuid()).write_bytes(b"too")
-    (Path(lab.cloud.settings.state_dir) / "images" / "README").write_text("not ours")
+    workspace, folder = lab.cloud.part(Workspace), Path(lab.cloud.settings.state_dir) / "images"
+    (folder / ids.uuid()).write_bytes(b"left by a delete that died")
+    (folder / "filling" / ids.uuid()).write_bytes(b"too")
+    workspace.staged_path(ids.uuid()).write_bytes(b"too")
+    workspace.cached_path(ids.uuid()).write_bytes(b"too")
+    workspace.upload_path(ids.uuid(), ids.uuid()).write_bytes(b"too")
+    (folder / "README").write_text("not ours")
     sweep(lab.cloud)
     assert files() == sorted([image["id"], "README"])
 
 
 def test_names_that_are_no_ids_are_no_paths(lab):
-    store = lab.cloud.part(FileStore)
+    workspace, backend = lab.cloud.part(Workspace), stores.default(lab.cloud).backend
     for name in ("../x", "", "a" * 36 + "\n", ".", "/etc/passwd"):
         with pytest.raises(ValueError, match="is no id"):
-            store.path(name)
+            workspace.staged_path(name)
+        with pytest.raises(ValueError, match="is no id"):
+            backend.url(name, ids.uuid())
+        with pytest.raises(ValueError, match="is no id"):
+            backend.local_path(f"file:///images/{name}\n")

@@ -16,7 +16,7 @@ def test_a_new_image_has_the_defaults_of_glance(lab):
     image = answer.json()
     assert answer.status_code == 201
     assert answer.headers["location"].endswith(f"/v2/images/{image['id']}")
-    assert answer.headers["openstack-image-import-methods"] == "glance-direct,web-download"
+    assert answer.headers["openstack-image-import-methods"] == "glance-direct,web-download,glance-download,copy-image"
     nothing = ("name", "size", "virtual_size", "checksum", "os_hash_algo", "os_hash_value", "disk_format", "container_format")
     assert all(image[key] is None for key in nothing)
     assert (image["status"], image["visibility"], image["min_disk"], image["min_ram"]) == ("queued", "shared", 0, 0)

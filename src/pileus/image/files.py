@@ -1,9 +1,8 @@
-"""The file store: one file an image, under names made of ids only.
+"""The files of images on this machine that are on their way, under names made of ids only; `backends` keep what has arrived.
 
-    images/<image id>                          content, whole
-    images/staging/<image id>                  content, staged for an import
-    images/filling/<image id>                  content, on its way to its name
     images/uploads/<image id>.<upload id>      being written; whoever writes holds a lock on it
+    images/staging/<image id>                  content, staged for an import
+    images/cache/<image id>                    content whose store is elsewhere, kept here because it is used here
 
 A file appears under its name only when all of it is on the disk.  The kernel drops the lock with the process that held it, so
 that a lock tells an upload that lives from one that died, whatever the clock says.
@@ -16,16 +15,14 @@ import queue
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pileus.image.formats import Inspection, Verdict
 from pileus.kernel.errors import TooLarge, Unavailable
-
-STORE = "file"
-"""The id of this store."""
 
 READ_BYTES = 1 << 20
 QUEUE_BLOCKS = 8
@@ -46,35 +43,31 @@ class Digest:
     verdict: Verdict
 
 
-class FileStore:
-    """Where the files of images lie."""
+class Workspace:
+    """Where the files of images lie that are on their way."""
 
     def __init__(self, folder: Path) -> None:
-        self._images, self._uploads = folder, folder / "uploads"
-        self._staging, self._filling = folder / "staging", folder / "filling"
+        self.folder, self._uploads = folder, folder / "uploads"
+        self._staging, self._cache = folder / "staging", folder / "cache"
         self.threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="image")
         """For the blocking halves of streams, so that a slow disk takes no thread from other requests."""
 
     def prepare(self) -> None:
         """Make the folders."""
-        for folder in (self._images, self._staging, self._filling, self._uploads):
+        for folder in (self.folder, self._staging, self._cache, self._uploads):
             folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-
-    def path(self, image_id: str) -> Path:
-        """Return where an image's content is, or will be."""
-        return self._images / _safe(image_id)
 
     def staged_path(self, image_id: str) -> Path:
         """Return where an image's staged content is, or will be."""
-        return self._staging / _safe(image_id)
+        return self._staging / safe(image_id)
 
-    def scratch_path(self, image_id: str) -> Path:
-        """Return where content is put before it gets its name in one step."""
-        return self._filling / _safe(image_id)
+    def cached_path(self, image_id: str) -> Path:
+        """Return where an image's content is cached, or will be."""
+        return self._cache / safe(image_id)
 
     def upload_path(self, image_id: str, upload_id: str) -> Path:
         """Return where an upload is written."""
-        return self._uploads / f"{_safe(image_id)}.{_safe(upload_id)}"
+        return self._uploads / f"{safe(image_id)}.{safe(upload_id)}"
 
     def work_folder(self, name: str) -> Path:
         """Return a folder on the same file system, for what becomes an image."""
@@ -82,15 +75,26 @@ class FileStore:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Let one at a time, in any process of this machine, bring an image here."""
+        with open(self._cache / f".{safe(name)}", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+            Path(lock.name).unlink(missing_ok=True)
+
     def remove(self, image_id: str) -> None:
-        """Remove an image's content, staged or not; those who read it go on reading."""
-        for path in (self.path(image_id), self.staged_path(image_id), self.scratch_path(image_id)):
+        """Remove what is staged and cached of an image; those who read it go on reading."""
+        for path in (self.staged_path(image_id), self.cached_path(image_id)):
             path.unlink(missing_ok=True)
 
     def list_content(self) -> list[str]:
-        """Return the ids for which there is content, staged or not."""
-        folders = [folder for folder in (self._images, self._staging, self._filling) if folder.exists()]
-        return sorted({entry.name for folder in folders for entry in os.scandir(folder) if SAFE.fullmatch(entry.name)})
+        """Return the ids of the images of which something is staged or cached."""
+        return sorted({*_ids_in(self._staging), *_ids_in(self._cache)})
+
+    def list_cached(self) -> list[str]:
+        """Return the ids of the images that are cached."""
+        return sorted(_ids_in(self._cache))
 
     def remove_dead_uploads(self) -> None:
         """Remove the files of uploads whose process is gone."""
@@ -105,6 +109,10 @@ class FileStore:
         return _held(path)
 
 
+def _ids_in(folder: Path) -> set[str]:
+    return {entry.name for entry in os.scandir(folder) if SAFE.fullmatch(entry.name)} if folder.exists() else set()
+
+
 class Sink:
     """Takes a stream of bytes: writes, hashes and inspects it, each in a thread of its own, a few blocks apart at most.
 
@@ -112,7 +120,7 @@ class Sink:
     """
 
     def __init__(self, path: Path, inspection: Inspection, bytes_max: int) -> None:
-        self._path, self._inspection, self._bytes_max = path, inspection, bytes_max
+        self.path, self._inspection, self._bytes_max = path, inspection, bytes_max
         self._fd = _open_locked(path)
         self._size = self._unsynced = 0
         self._md5, self._sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
@@ -148,16 +156,16 @@ class Sink:
         return Digest(self._size, self._md5.hexdigest(), self._sha512.hexdigest(), self._inspection.finish())
 
     def publish(self, target: Path) -> None:
-        """Give the file its second name; the first and the lock stay until it is discarded."""
+        """Give the file a second name; the first and the lock stay until it is discarded."""
         target.unlink(missing_ok=True)
-        os.link(self._path, target)
+        os.link(self.path, target)
         sync_folder(target.parent)
 
     def discard(self) -> None:
         """Let go of the file, of which nothing is left unless it was published; may be called at any time, and twice."""
         self._join()
         if self._fd >= 0:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             self._close()
 
     def _close(self) -> None:
@@ -249,7 +257,8 @@ def _each(update: Callable[[bytes], None]) -> Callable[[Block], None]:
     return work
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
+    """Return a name that is an id, and so no path.  :raises ValueError: when it is none."""
     if not SAFE.fullmatch(name):
         raise ValueError(f"{name!r} is no id")
     return name

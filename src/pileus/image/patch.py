@@ -6,7 +6,7 @@ application/openstack-images-v2.0-json-patch   [{"replace": "/name", "value": "x
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,14 +25,39 @@ RESERVED_PREFIX = "os_glance"
 NAME_MAX = 255
 
 
+class Validation(msgspec.Struct, forbid_unknown_fields=True):
+    """What the content at a location is said to be, in hexadecimal."""
+
+    checksum: Annotated[str, msgspec.Meta(max_length=32)] | msgspec.UnsetType = msgspec.UNSET
+    os_hash_algo: Annotated[str, msgspec.Meta(max_length=64)] | msgspec.UnsetType = msgspec.UNSET
+    os_hash_value: Annotated[str, msgspec.Meta(max_length=128)] | msgspec.UnsetType = msgspec.UNSET
+
+    def given(self) -> dict[str, str]:
+        """Return what is told."""
+        return {name: str(value) for name in self.__struct_fields__ if (value := getattr(self, name)) is not msgspec.UNSET}
+
+
+class GivenLocation(msgspec.Struct):
+    """A place where an image's content is, as a caller gives it."""
+
+    url: Annotated[str, msgspec.Meta(max_length=2048)]
+    metadata: dict[str, str]
+    validation_data: Validation | None = None
+
+
 @dataclass(frozen=True)
 class Change:
-    """One operation on one attribute or property; only_new: adding what is there is refused (the older dialect)."""
+    """One operation on one attribute or property.
+
+    :param only_new: adding what is there is refused (the older dialect).
+    :param position: of one location among several: a number, or "-" for the end.
+    """
 
     op: str
     name: str
     value: Any = None
     only_new: bool = False
+    position: str = ""
 
 
 def read(content_type: str, body: Any) -> list[Change]:
@@ -80,7 +105,7 @@ def _read_one(raw: Any, old: bool) -> Change:
     if not isinstance(raw, dict):
         raise BadRequest("Operations must be JSON objects.")
     op, pointer = _old_operation(raw) if old else _new_operation(raw)
-    name = _read_pointer(pointer, op)
+    name, position = _read_pointer(pointer, op)
     if op != "remove" and "value" not in raw:
         raise BadRequest(f'Operation "{op}" requires a member named "value".')
     if name != "locations":
@@ -88,9 +113,18 @@ def _read_one(raw: Any, old: bool) -> Change:
     value = raw.get("value")
     if op != "remove" and name in BASE:
         value = _convert(name, value)
-    elif op != "remove" and name != "locations":
+    elif op != "remove" and name == "locations":
+        value = _read_locations(value if op == "replace" else [value])
+    elif op != "remove":
         require_property(name, value)
-    return Change(op, name, value, only_new=old)
+    return Change(op, name, value, only_new=old, position=position)
+
+
+def _read_locations(value: Any) -> list[GivenLocation]:
+    try:
+        return msgspec.convert(value, list[GivenLocation])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Provided object does not match schema 'image': {error} (locations)") from error
 
 
 def _new_operation(raw: dict[str, Any]) -> tuple[str, Any]:
@@ -113,7 +147,7 @@ def _old_operation(raw: dict[str, Any]) -> tuple[str, Any]:
     return named[0], raw[named[0]]
 
 
-def _read_pointer(pointer: Any, op: str) -> str:
+def _read_pointer(pointer: Any, op: str) -> tuple[str, str]:
     if not isinstance(pointer, str) or not pointer.startswith("/"):
         raise BadRequest(f'Pointer `{pointer}` does not start with "/".')
     if re.search(r"/\s*?/", pointer[1:]):
@@ -126,7 +160,7 @@ def _read_pointer(pointer: Any, op: str) -> str:
     depth = 2 if parts[0] == "locations" and op != "replace" else 1
     if len(parts) != depth or not parts[0]:
         raise BadRequest(f"Invalid JSON pointer for this resource: '/{'/'.join(parts)}'")
-    return parts[0]
+    return parts[0], parts[1] if depth == 2 else ""
 
 
 def _convert(name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from pileus.kernel.policy import Rule
 ADMIN = "rule:context_is_admin"
 SEEN = "or 'community':%(visibility)s or 'public':%(visibility)s or 'shared':%(visibility)s"
 MEMBER = f"{ADMIN} or (role:member and project_id:%(project_id)s)"
+SERVICE_OR_MEMBER = "role:service or (role:member and project_id:%(project_id)s)"
 READER = f"{ADMIN} or (role:reader and project_id:%(project_id)s)"
 READER_WHO_SEES = f"{ADMIN} or (role:reader and (project_id:%(project_id)s or project_id:%(member_id)s {SEEN}))"
 MEMBER_WHO_SEES = f"{ADMIN} or (role:member and (project_id:%(project_id)s or project_id:%(member_id)s {SEEN}))"
@@ -42,6 +43,19 @@ RULES = (
     Rule("get_members", READER_WHO_SHARES, (f"GET {IMAGE}/members",)),
     Rule("modify_member", f"{ADMIN} or (role:member and project_id:%(member_id)s)", (f"PUT {IMAGE}/members/{{member_id}}",)),
     Rule("delete_member", MEMBER, (f"DELETE {IMAGE}/members/{{member_id}}",)),
+    Rule("copy_image", ADMIN, (f"POST {IMAGE}/import",), help="copy an image to other stores"),
+    Rule("download_from_store", MEMBER_WHO_SEES, (f"GET {IMAGE}/file",), help="say out of which store content is read"),
+    Rule("get_image_location", READER, (f"GET {IMAGE}", "DELETE /v2/stores/{store_id}/{image_id}")),
+    Rule("set_image_location", MEMBER, (f"PATCH {IMAGE}",)),
+    Rule("delete_image_location", ADMIN, (f"PATCH {IMAGE}", "DELETE /v2/stores/{store_id}/{image_id}")),
+    Rule("add_image_location", SERVICE_OR_MEMBER, (f"POST {IMAGE}/locations",)),
+    Rule("fetch_image_location", "role:service", (f"GET {IMAGE}/locations",)),
+    Rule("cache_image", ADMIN, ("PUT /v2/cache/{image_id}",)),
+    Rule("cache_list", ADMIN, ("GET /v2/cache",)),
+    Rule("cache_delete", ADMIN, ("DELETE /v2/cache", "DELETE /v2/cache/{image_id}")),
+    Rule("cache_clean", ADMIN, ("POST /v2/cache/clean",)),
+    Rule("cache_prune", ADMIN, ("POST /v2/cache/prune",)),
+    Rule("list_cached_nodes", ADMIN, ("GET /v2/cache/nodes/{image_id}",)),
     Rule("tasks_api_access", ADMIN, ("GET /v2/tasks", "GET /v2/tasks/{task_id}", "DELETE /v2/tasks/{task_id}")),
     Rule("stores_info_detail", ADMIN, ("GET /v2/info/stores/detail",)),
     *(Rule(name, NAMESPACE_READER) for name in METADEF_READ),

@@ -1,20 +1,20 @@
 """What becomes of an image's record: a new one, one whose content came, one whose upload died."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pileus.image import store
-from pileus.image.files import Digest, FileStore, digest, place
-from pileus.image.formats import Inspection, WrongFormat
+from pileus.image.files import Digest
 from pileus.image.store import Image
 from pileus.kernel.context import Cloud
-from pileus.kernel.errors import BadRequest, NotFound, TooLarge, UnsupportedMedia
+from pileus.kernel.errors import BadRequest, TooLarge
 
 PROPERTIES_MAX = TAGS_MAX = 128
 HASH_ALGORITHM = "sha512"
+IMPORT_SECONDS_KEPT = 48 * 3600.0
+"""How long it is told of an import that it is over."""
 
 
 def new_record(cloud: Cloud, image_id: str, owner: str | None, base: Mapping[str, Any], properties: dict[str, str]) -> Image:
@@ -76,32 +76,3 @@ def facts_of(digest: Digest) -> dict[str, object]:
         "os_hash_value": digest.sha512,
         "upload_id": "",
     }
-
-
-def fill_from_file(cloud: Cloud, image_id: str, source: Path) -> None:
-    """Make a file the content of a reserved image and the image active.  May be repeated.
-
-    The file stays and may be removed afterwards; it must not be written to any more, since on the same file system the image is
-    a second name of it.
-
-    :raises NotFound: when the image was deleted.
-    :raises UnsupportedMedia: when the file is not of the image's format or refers to others.
-    """
-    with cloud.db.read() as tx:
-        image = store.get(tx, image_id)
-    if image is None:
-        raise NotFound(f"Failed to find image {image_id}", kind="ImageNotFound")
-    if image.has_data:
-        return
-    files = cloud.part(FileStore)
-    try:
-        found = digest(source, Inspection(image.disk_format or "", image.container_format or ""))
-    except WrongFormat as error:
-        raise UnsupportedMedia(str(error), kind="InvalidImageData") from error
-    place(source, files.scratch_path(image_id), files.path(image_id))
-    with cloud.db.begin() as tx:
-        done = store.change(tx, image_id, {"status": "queued"}, status="active", updated_at=cloud.clock.now(), **facts_of(found))
-        gone = not done and store.get(tx, image_id) is None
-    if gone:
-        files.remove(image_id)
-        raise NotFound(f"Failed to find image {image_id}", kind="ImageNotFound")

@@ -31,9 +31,9 @@ images = Table(
 facts = Table(
     "image_facts", metadata,
     Column("image_id", String(36), primary_key=True),
-    Column("kind", String(8), primary_key=True, doc="property or tag"),
-    Column("name", String(255), primary_key=True),
-    Column("value", Text, nullable=False, default="", doc="of a property"),
+    Column("kind", String(8), primary_key=True, doc="property, tag or location"),
+    Column("name", String(255), primary_key=True, doc="of a location its number, from 0000 on"),
+    Column("value", Text, nullable=False, default="", doc="of a property; of a location its store, URL and metadata as JSON"),
     Index("ix_image_facts_kind_name", "kind", "name"),
 )  # fmt: skip
 
@@ -58,6 +58,17 @@ imports = Table(
     Column("message", Text, nullable=False, default=""),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+)  # fmt: skip
+
+cached = Table(
+    "image_cached", metadata,
+    Column("host", String(255), primary_key=True, doc="on whose disk"),
+    Column("image_id", String(36), primary_key=True, index=True),
+    Column("status", String(16), nullable=False, doc="queued or cached"),
+    Column("size", BigInteger, nullable=False, default=0, doc="bytes"),
+    Column("hits", Integer, nullable=False, default=0, doc="how often it was read"),
+    Column("last_modified", Double, nullable=False),
+    Column("last_accessed", Double, nullable=False),
 )  # fmt: skip
 
 namespaces = Table(

@@ -8,7 +8,10 @@ followed, proxies not asked.
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +20,7 @@ SCHEMES = {"http": 80, "https": 443}
 PORTS = (80, 443)
 TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
+DURATION_SECONDS_MAX = 4 * 3600.0
 
 
 class NotFetched(Exception):
@@ -45,38 +49,76 @@ def check(uri: str, listed: str) -> SplitResult:
     return parts
 
 
-def fetch(uri: str, target: Path, bytes_max: int, listed: str) -> None:
-    """Write what a URI holds to a file.
+@dataclass(frozen=True)
+class Opened:
+    """An answer whose content has not been read yet; size_bytes None: it does not say."""
 
-    :raises NotFetched: when it cannot be had, or is larger than bytes_max.
+    uri: str
+    size_bytes: int | None
+    read: Callable[[int], bytes]
+    left_bytes: Callable[[], int | None]
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content.
+
+        :raises NotFetched: when it breaks off, or takes too long.
+        """
+        until = time.monotonic() + DURATION_SECONDS_MAX
+        try:
+            while block := self.read(CHUNK_BYTES):
+                if time.monotonic() > until:
+                    raise NotFetched(f"{self.uri} takes too long.")
+                yield block
+        except (OSError, http.client.HTTPException) as error:
+            raise NotFetched(f"{self.uri} broke off: {error}") from error
+        if self.left_bytes():
+            raise NotFetched(f"{self.uri} broke off.")
+
+
+@contextmanager
+def opened(uri: str, listed: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Iterator[Opened]:
+    """Ask for a URI.
+
+    :param headers: further ones of the request.
+    :raises NotFetched: when it cannot be had.
     """
     parts = check(uri, listed)
     host, port = parts.hostname or "", parts.port or SCHEMES[parts.scheme]
     try:
         connection = _connect(parts.scheme, host, port, _look_up(host, port, listed))
-        try:
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("GET", path, headers={"Host": parts.netloc, "Accept-Encoding": "identity"})
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise NotFetched(f"{uri} answers {answer.status} {answer.reason}.")
-            _copy(answer.read, target, bytes_max)
-            if answer.length:
-                raise NotFetched(f"{uri} broke off.")
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise NotFetched(f"{uri} cannot be fetched: {error}") from error
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            connection.request(method, path, headers={"Host": parts.netloc, "Accept-Encoding": "identity", **(headers or {})})
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NotFetched(f"{uri} cannot be fetched: {error}") from error
+        if answer.status != 200:
+            raise NotFetched(f"{uri} answers {answer.status} {answer.reason}.")
+        told = answer.getheader("Content-Length", "")
+        size_bytes = int(told) if told.isascii() and told.isdecimal() else None
+        yield Opened(uri, size_bytes, answer.read, lambda: answer.length)
+    finally:
+        connection.close()
 
 
-def _copy(read: Callable[[int], bytes], target: Path, bytes_max: int) -> None:
+def fetch(uri: str, target: Path, bytes_max: int, listed: str) -> None:
+    """Write what a URI holds to a file.
+
+    :raises NotFetched: when it cannot be had, or is larger than bytes_max.
+    """
     taken = 0
-    with open(target, "wb") as file:
-        while chunk := read(CHUNK_BYTES):
-            taken += len(chunk)
+    with opened(uri, listed) as answer, open(target, "wb") as file:
+        for block in answer.blocks():
+            taken += len(block)
             if taken > bytes_max:
                 raise NotFetched(f"The image is larger than {bytes_max} bytes.")
-            file.write(chunk)
+            try:
+                file.write(block)
+            except OSError as error:
+                raise NotFetched(f"The image could not be kept: {error.strerror or error}") from error
 
 
 def _connect(scheme: str, host: str, port: int, address: str) -> http.client.HTTPConnection:

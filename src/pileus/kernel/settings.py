@@ -58,6 +58,17 @@ class Settings:
     image_import_hosts: str = _setting(
         "", "hosts, addresses and networks that images may be imported from although they are not public, with commas"
     )
+    image_stores: str = _setting(
+        "file",
+        "stores for images, with commas, the default first: NAME, NAME=KIND or NAME=KIND:WHERE; kinds: file (WHERE a folder), "
+        "swift (this cloud's own objects, or WHERE https://USER:KEY@HOST/auth/v1.0 or "
+        "https://USER:PASSWORD@HOST/identity/v3?project=P), s3 (WHERE https://KEY:SECRET@HOST/BUCKET), http (what others serve "
+        "on the web, read only)",
+    )
+    image_show_locations: bool = _setting(False, "show where images' content is, and let owners add places on the web")
+    image_cache_bytes_max: int = _setting(
+        10_737_418_240, "how large the cache of images whose stores are elsewhere grows", "bytes"
+    )
     # object store
     object_bytes_max: int = _setting(5_368_709_122, "largest object taken in one piece", "bytes")
     object_tempauth_users: str = _setting(

@@ -148,12 +148,15 @@ def filtered(tx: Connection, project_id: str) -> set[str] | None:
     return {*given, *(endpoint.id for group in groups for endpoint in rows.find(tx, Endpoint, **group.filters))}
 
 
-def url_for(cloud: Cloud, type: str, project_id: str = "", interface: str = "public") -> str | None:
-    """Return the URL of a service; None when it is not in the catalog.  For other services: checks no rule."""
+def url_for(cloud: Cloud, type: str, project_id: str = "", interface: str = "public", region: str = "") -> str | None:
+    """Return the URL of a service; None when it is not in the catalog.  For other services: checks no rule.
+
+    :param region: the region that it is to be in; empty: any.
+    """
     for entry in for_token(cloud, project_id):
         if entry["type"] == type:
             for endpoint in entry["endpoints"]:
-                if endpoint["interface"] == interface:
+                if endpoint["interface"] == interface and region in ("", endpoint["region"]):
                     return str(endpoint["url"])
     return None
 

@@ -1,6 +1,7 @@
 """Unified limits: how much of a resource a project may use, registered by service, with exceptions for projects and domains.
 
-They are kept for services that ask for them (oslo.limit); this cloud's own services have their quotas.
+They are kept for services that ask for them: oslo.limit over the API, this cloud's images by `effective`.  Compute, network and
+volumes have quotas of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -154,6 +155,22 @@ def delete(ctx: Context, limit_id: str) -> None:
     with ctx.cloud.db.begin() as tx:
         _full(tx, limit_id)
         rows.drop(tx, Limit, id=limit_id)
+
+
+def effective(tx: Connection, service_type: str, region_id: str, project_id: str) -> dict[str, int]:
+    """Return the limits that hold for a project in a service, by resource; those not registered are not limited.
+
+    Limits of the region come before those of every region, the project's own before the registered.  For other services: checks
+    no rule.
+    """
+    services = [service.id for service in rows.find(tx, Service, type=service_type)]
+    registered = rows.find(tx, RegisteredLimit, service_id=services, region_id=["", region_id]) if services else []
+    if not registered:
+        return {}
+    own = {limit.registered_limit_id: limit.resource_limit for limit in rows.find(tx, Limit, project_id=project_id)}
+    every_region_first = sorted(registered, key=lambda limit: limit.region_id != "")
+    found = {limit.resource_name: limit.default_limit for limit in every_region_first}
+    return found | {limit.resource_name: own[limit.id] for limit in every_region_first if limit.id in own}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 
-from pileus.image.files import Block, FileStore
+from pileus.image.api.imports import STORE_HEADER
+from pileus.image.backend import BackendError
+from pileus.image.files import Block, Workspace
 from pileus.image.service import data
 from pileus.image.store import Image
-from pileus.kernel.errors import BadRequest, RangeNotSatisfiable, UnsupportedMedia
-from pileus.kernel.http import Answer, Call, FileAnswer, Route
+from pileus.kernel.errors import BadRequest, RangeNotSatisfiable, Unavailable, UnsupportedMedia
+from pileus.kernel.http import Answer, Call, FileAnswer, Route, StreamAnswer
 
 OCTETS = "application/octet-stream"
 BLOCK_BYTES, BLOCK_PARTS = 1 << 20, 512
@@ -28,9 +31,10 @@ async def stage(call: Call) -> None:
 async def _receive(call: Call, stage: bool) -> None:
     _require_octets(call)
     size_told = _size_told(call)
-    loop, threads = asyncio.get_running_loop(), call.cloud.part(FileStore).threads
+    loop, threads = asyncio.get_running_loop(), call.cloud.part(Workspace).threads
+    store_id = "" if stage else call.headers.get(STORE_HEADER, "")
     begun = await loop.run_in_executor(
-        threads, lambda: data.begin_upload(call.ctx, call.path["image_id"], size_told, stage=stage)
+        threads, lambda: data.begin_upload(call.ctx, call.path["image_id"], size_told, stage=stage, store_id=store_id)
     )
     done = False
     try:
@@ -67,19 +71,49 @@ def _size_told(call: Call) -> int | None:
     return int(text)
 
 
-def download(call: Call) -> Answer | FileAnswer:
-    """Download an image's content, or a range of it."""
-    image, path = data.open_download(call.ctx, call.path["image_id"])
-    if not path:
+def download(call: Call) -> Answer | FileAnswer | StreamAnswer:
+    """Download an image's content, or a range of it; prefer names the stores to be tried first."""
+    preferred = [name.strip() for name in (call.query.get("prefer") or "").split(",") if name.strip()]
+    found = data.open_download(call.ctx, call.path["image_id"], preferred)
+    image, size = found.image, found.image.size or 0
+    if not found.path and found.read is None:
         return Answer(None, status=204)
-    size = image.size or 0
     headers = {"Accept-Ranges": "bytes"} | ({"Content-MD5": image.checksum} if image.checksum else {})
     wanted = _range(call, image)
-    if wanted is None:
-        return FileAnswer(path, size, headers=headers)
-    start, end = wanted
-    headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return FileAnswer(path, size, start, end - start, 206, headers)
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {wanted[0]}-{wanted[1] - 1}/{size}"
+    start, end = wanted or (0, size)
+    if found.path:
+        length = None if wanted is None else end - start
+        return FileAnswer(found.path, size, start, length, 200 if wanted is None else 206, headers)
+    return _stream(call, found, headers, start, None if wanted is None else end - start)
+
+
+def _stream(call: Call, found: data.Download, headers: dict[str, str], start: int, length: int | None) -> StreamAnswer:
+    """Answer with content that is read from elsewhere while it is sent; the first bytes are there before the status is."""
+    assert found.read is not None
+    blocks = found.read(start, length)
+    try:
+        first = next(blocks, b"")
+    except BackendError as error:
+        raise Unavailable(f"The content of image {found.image.id} cannot be had now: {error}") from error
+    threads = call.cloud.part(Workspace).threads
+
+    async def chunks() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        block: bytes | None = first
+        try:
+            while block is not None:
+                if block:
+                    yield block
+                block = await loop.run_in_executor(threads, next, blocks, None)
+            if length is None:
+                await loop.run_in_executor(threads, data.cache_soon, found, call.ctx)
+        finally:
+            await loop.run_in_executor(threads, getattr(blocks, "close", lambda: None))
+
+    told = found.image.size if length is None else length
+    return StreamAnswer(chunks(), told, 200 if length is None else 206, headers)
 
 
 def _range(call: Call, image: Image) -> tuple[int, int] | None:

@@ -2,16 +2,34 @@
 
 from typing import Any
 
-from pileus.image.files import STORE
+from pileus.image import stores
 from pileus.image.schemas.documents import SCHEMAS
 from pileus.image.schemas.metadefs import METADEF_SCHEMAS
-from pileus.image.service import images, imports
+from pileus.image.service import imports, quotas
 from pileus.kernel.errors import NotFound
 from pileus.kernel.http import Answer, Call, Route
 
-CURRENT = "2.15"
-SUPPORTED = ("2.13", "2.12", "2.11", "2.10", "2.9", "2.8", "2.7", "2.6", "2.5", "2.4", "2.3", "2.2", "2.1", "2.0")
-"""2.14 and 2.16 are Glance's cache, 2.17 its locations: not served."""
+CURRENT = "2.18"
+SUPPORTED = (
+    "2.17",
+    "2.16",
+    "2.15",
+    "2.14",
+    "2.13",
+    "2.12",
+    "2.11",
+    "2.10",
+    "2.9",
+    "2.8",
+    "2.7",
+    "2.6",
+    "2.5",
+    "2.4",
+    "2.3",
+    "2.2",
+    "2.1",
+    "2.0",
+)
 
 
 def _versions(call: Call) -> dict[str, Any]:
@@ -48,25 +66,34 @@ def import_methods(call: Call) -> dict[str, Any]:
     return {"import-methods": methods}
 
 
-def stores(call: Call) -> dict[str, Any]:
+def list_stores(call: Call) -> dict[str, Any]:
     """List the stores."""
-    return {"stores": [_store()]}
+    return {"stores": [_show(call, store) for store in stores.all_of(call.cloud)]}
 
 
-def stores_detail(call: Call) -> dict[str, Any]:
+def list_stores_detail(call: Call) -> dict[str, Any]:
     """List the stores as their operator sees them."""
     call.ctx.require("stores_info_detail")
-    properties = {"data_dir": f"{call.cloud.settings.state_dir}/images", "chunk_size": 1 << 20, "thin_provisioning": False}
-    return {"stores": [{**_store(), "type": "file", "properties": properties, "weight": 0}]}
+    shown = [
+        {**_show(call, store), "type": store.kind, "properties": store.backend.properties(), "weight": 0}
+        for store in stores.all_of(call.cloud)
+    ]
+    return {"stores": shown}
 
 
-def _store() -> dict[str, str]:
-    return {"id": STORE, "description": "Files on this machine", "default": "true"}
+def _show(call: Call, store: stores.Store) -> dict[str, str]:
+    shown = {"id": store.id, "description": store.description}
+    if store is stores.default(call.cloud):
+        shown["default"] = "true"
+    if store.backend.read_only:
+        shown["read-only"] = "true"
+    return shown
 
 
 def usage(call: Call) -> dict[str, Any]:
-    """Tell what the caller's project uses; there are no limits."""
-    return {"usage": {name: {"usage": value, "limit": -1} for name, value in images.usage(call.ctx).items()}}
+    """Tell what the caller's project uses, and may use."""
+    found = quotas.usage(call.ctx)
+    return {"usage": {name: {"usage": used, "limit": most} for name, (used, most) in found.items()}}
 
 
 def metadef_schema(call: Call) -> dict[str, Any]:
@@ -83,7 +110,7 @@ ROUTES = (
     Route("GET", "/v2/schemas/{name}", schema, errors=(401, 404)),
     Route("GET", "/v2/schemas/metadefs/{name}", metadef_schema, errors=(401, 404)),
     Route("GET", "/v2/info/import", import_methods, errors=(401,)),
-    Route("GET", "/v2/info/stores", stores, errors=(401,)),
-    Route("GET", "/v2/info/stores/detail", stores_detail, rule="stores_info_detail", errors=(401, 403)),
+    Route("GET", "/v2/info/stores", list_stores, errors=(401,)),
+    Route("GET", "/v2/info/stores/detail", list_stores_detail, rule="stores_info_detail", errors=(401, 403)),
     Route("GET", "/v2/info/usage", usage, rule="get_images", errors=(401, 403)),
 )

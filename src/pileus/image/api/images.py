@@ -1,23 +1,16 @@
-"""Images, their tags, members and imports."""
+"""Images, their tags and members."""
 
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
-from pileus.image import filters, patch
+from pileus.image import filters, patch, stores
 from pileus.image.fields import ImageCreate
-from pileus.image.files import STORE
-from pileus.image.schemas.images import (
-    ImportRequest,
-    MemberCreate,
-    MemberUpdate,
-    TaskCreate,
-    show_image,
-    show_member,
-    show_task,
-)
-from pileus.image.service import images, imports, members
+from pileus.image.schemas.images import MemberCreate, MemberUpdate, show_image, show_member
+from pileus.image.service import images, imports, locations, members
+from pileus.image.store import Image
+from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Forbidden
 from pileus.kernel.http import Answer, Call, Route
 
@@ -31,7 +24,7 @@ def index(call: Call) -> dict[str, Any]:
     kept = [(key, value) for key, value in call.query.pairs if key != "marker"]
     here = "/v2/images"
     shown: dict[str, Any] = {
-        "images": [show_image(image) for image in found],
+        "images": [_show(call.ctx, image) for image in found],
         "first": f"{here}?{urlencode(kept)}" if kept else here,
         "schema": "/v2/schemas/images",
     }
@@ -48,25 +41,31 @@ def create(call: Call) -> Answer:
             raise Forbidden(f"Attribute '{name}' is read-only.")
     properties = {name: value for name, value in plain.items() if name not in patch.BASE and name != "id"}
     if "locations" in properties:
-        raise Forbidden("It's not allowed to add locations if locations are invisible.")
+        raise Forbidden("It's not allowed to add locations while an image is made.")
     image = images.create(call.ctx, call.body, properties)
     headers = {
         "Location": f"{call.base_url}/v2/images/{image.id}",
         "OpenStack-image-import-methods": ",".join(imports.METHODS),
-        "OpenStack-image-store-ids": STORE,
+        "OpenStack-image-store-ids": ",".join(store.id for store in stores.all_of(call.cloud)),
     }
-    return Answer(show_image(image), headers=headers)
+    return Answer(_show(call.ctx, image), headers=headers)
+
+
+def _show(ctx: Context, image: Image) -> dict[str, Any]:
+    if not ctx.cloud.settings.image_show_locations:
+        return show_image(image)
+    return show_image(image, with_locations=locations.seen(ctx, image))
 
 
 def show(call: Call) -> dict[str, Any]:
     """Show an image."""
-    return show_image(images.get(call.ctx, call.path["image_id"]))
+    return _show(call.ctx, images.get(call.ctx, call.path["image_id"]))
 
 
 def update(call: Call) -> dict[str, Any]:
     """Change an image by a JSON patch."""
     changes = patch.read(call.headers.get("content-type", ""), call.body)
-    return show_image(images.update(call.ctx, call.path["image_id"], changes))
+    return _show(call.ctx, images.update(call.ctx, call.path["image_id"], changes))
 
 
 def delete(call: Call) -> None:
@@ -122,42 +121,6 @@ def remove_member(call: Call) -> None:
     members.remove(call.ctx, call.path["image_id"], call.path["member_id"])
 
 
-def begin_import(call: Call) -> Answer:
-    """Import what is staged."""
-    request = msgspec.json.decode(call.raw)
-    named = call.headers.get("x-image-meta-store", "")
-    stores = call.body.stores or ([named] if named else [])
-    imports.begin(call.ctx, call.path["image_id"], call.body.method.name, stores, request)
-    return Answer(None, status=202)
-
-
-def list_image_tasks(call: Call) -> dict[str, Any]:
-    """List the imports of an image."""
-    return {"tasks": [show_task(record, full=True) for record in imports.list_of_image(call.ctx, call.path["image_id"])]}
-
-
-def list_tasks(call: Call) -> dict[str, Any]:
-    """List every import as a task."""
-    shown = [show_task(record, full=False) for record in imports.list_all(call.ctx)]
-    return {"tasks": shown, "first": "/v2/tasks", "schema": "/v2/schemas/tasks"}
-
-
-def create_task(call: Call) -> dict[str, Any]:
-    """Make an image of what the web has, as a task."""
-    given = call.body.input
-    try:
-        wanted = msgspec.convert(given.image_properties, ImageCreate)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid image_properties: {error}") from error
-    properties = {name: value for name, value in given.image_properties.items() if name not in patch.BASE and name != "id"}
-    return show_task(imports.create_task(call.ctx, wanted, properties, given.import_from), full=True)
-
-
-def show_one_task(call: Call) -> dict[str, Any]:
-    """Show an import as a task."""
-    return show_task(imports.get(call.ctx, call.path["task_id"]), full=True)
-
-
 AT = "/v2/images/{image_id}"
 
 ROUTES = (
@@ -175,17 +138,4 @@ ROUTES = (
     Route("GET", AT + "/members/{member_id}", show_one_member, rule="get_member"),
     Route("PUT", AT + "/members/{member_id}", answer_member, body=MemberUpdate, rule="modify_member"),
     Route("DELETE", AT + "/members/{member_id}", remove_member, status=204, rule="delete_member"),
-    Route(
-        "POST",
-        AT + "/import",
-        begin_import,
-        body=ImportRequest,
-        status=202,
-        rule="modify_image",
-        errors=(400, 401, 403, 404, 409),
-    ),
-    Route("GET", AT + "/tasks", list_image_tasks, rule="get_image"),
-    Route("GET", "/v2/tasks", list_tasks, rule="tasks_api_access"),
-    Route("POST", "/v2/tasks", create_task, body=TaskCreate, status=201, rule="tasks_api_access"),
-    Route("GET", "/v2/tasks/{task_id}", show_one_task, rule="tasks_api_access"),
 )

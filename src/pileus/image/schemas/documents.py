@@ -40,7 +40,16 @@ IMAGE_PROPERTIES: dict[str, Any] = {
     "min_disk": _given("integer", "Amount of disk space (in GB) required to boot image."),
     "self": _read_only("string", "An image self url"),
     "file": _read_only("string", "An image file url"),
-    "stores": _read_only("string", "Store in which image data resides."),
+    "stores": _read_only("string", "Stores in which image data resides, with commas."),
+    "locations": _given(
+        "array",
+        "URLs and metadata of the places where the image's content is; there where the settings say so",
+        items={
+            "type": "object",
+            "properties": {"url": {"type": "string", "maxLength": 2048}, "metadata": {"type": "object"}},
+            "required": ["url", "metadata"],
+        },
+    ),
     "schema": _read_only("string", "An image schema url"),
 }
 
@@ -55,7 +64,7 @@ MEMBER_PROPERTIES: dict[str, Any] = {
 
 TASK_PROPERTIES: dict[str, Any] = {
     "id": _given("string", "An identifier for the task", pattern=IMAGE_ID),
-    "type": _given("string", "The type of task represented by this content", enum=["api_image_import"]),
+    "type": _given("string", "The type of task represented by this content", enum=["api_image_import", "location_import"]),
     "status": _given("string", "The current status of this task", enum=["pending", "processing", "success", "failure"]),
     "input": _given(["null", "object"], "The parameters required by task, JSON blob"),
     "result": _given(["null", "object"], "The result of current task, JSON blob"),

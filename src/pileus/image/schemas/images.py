@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from pileus.image.files import STORE
-from pileus.image.store import Image, Import, Member
+from pileus.image.records import IMPORT_SECONDS_KEPT
+from pileus.image.store import Image, Import, Location, Member
 from pileus.kernel.clock import to_iso
 
 
@@ -20,7 +20,7 @@ class ImportRequest(Struct):
     """The body of POST /v2/images/{image_id}/import."""
 
     method: ImportMethod
-    stores: list[str] = []
+    stores: list[str] | UnsetType = UNSET
     all_stores: bool = False
     all_stores_must_succeed: bool = True
 
@@ -52,8 +52,16 @@ class MemberUpdate(Struct):
     status: str
 
 
-def show_image(image: Image) -> dict[str, Any]:
-    """Return an image as the API shows it."""
+def show_location(location: Location) -> dict[str, Any]:
+    """Return a place of an image's content as the API shows it."""
+    return {"url": location.url, "metadata": {**location.metadata, "store": location.store}}
+
+
+def show_image(image: Image, with_locations: bool | None = None) -> dict[str, Any]:
+    """Return an image as the API shows it.
+
+    :param with_locations: whether the caller sees where its content is; None: nobody does in this cloud.
+    """
     at = f"/v2/images/{image.id}"
     shown: dict[str, Any] = {
         **image.properties,
@@ -80,8 +88,10 @@ def show_image(image: Image) -> dict[str, Any]:
         "file": at + "/file",
         "schema": "/v2/schemas/image",
     }
-    if image.has_data:
-        shown["stores"] = STORE
+    if image.locations:
+        shown["stores"] = ",".join(image.stores)
+    if with_locations is not None:
+        shown["locations"] = [show_location(location) for location in image.locations] if with_locations else []
     return shown
 
 
@@ -97,17 +107,18 @@ def show_member(member: Member) -> dict[str, Any]:
     }
 
 
-def show_task(record: Import, full: bool) -> dict[str, Any]:
+def show_task(record: Import, kind: str, full: bool) -> dict[str, Any]:
     """Return an import as a task; a list shows less of each than the task itself."""
+    over = record.status in ("success", "failure")
     shown: dict[str, Any] = {
         "id": record.id,
-        "type": "api_image_import",
+        "type": kind,
         "status": record.status,
         "owner": record.owner,
         "image_id": record.image_id,
         "user_id": record.user_id,
         "request_id": record.request_id,
-        "expires_at": None,
+        "expires_at": to_iso(record.updated_at + IMPORT_SECONDS_KEPT) if over else None,
         "created_at": to_iso(record.created_at),
         "updated_at": to_iso(record.updated_at),
         "self": f"/v2/tasks/{record.id}",

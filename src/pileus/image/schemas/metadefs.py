@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from pileus.image.store import Definition, Namespace
+from pileus.image.store.metadefs import Definition, Namespace
 from pileus.kernel.clock import to_iso
 
 Short = Annotated[str, Meta(min_length=1, max_length=80)]

@@ -1,7 +1,7 @@
 """Use cases on image records, and what compute and volume ask of images.
 
 To others this module is the way in: `get` (any image the caller sees), `get_active` (one that can be booted) and `path` (the
-file, on this machine).  `snapshots` has what makes an image out of a server's disk.
+file, on this machine, fetched where its stores are elsewhere).  `snapshots` has what makes an image out of a server's disk.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
-from sqlalchemy import Connection
 
-from pileus.image import filters, patch, store
+from pileus.image import content, filters, patch, store
 from pileus.image.fields import ImageCreate
-from pileus.image.files import FileStore
 from pileus.image.formats import PLAIN_CONTAINERS
 from pileus.image.records import import_task_id, new_record, require_sound
-from pileus.image.store import Image
+from pileus.image.service import finding, locations, quotas
+from pileus.image.store import Image, cache
+from pileus.image.tasks import purge
 from pileus.kernel import ids, tasks
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -36,36 +36,7 @@ class ImageFile:
     virtual_size_bytes: int
 
 
-def target_of(image: Image, member_id: str | None = None) -> dict[str, Any]:
-    """Return an image as the policy's checks see it."""
-    facts = {
-        "id": image.id,
-        "project_id": image.owner,
-        "owner": image.owner,
-        "visibility": image.visibility,
-        "status": image.status,
-    }
-    return facts | {"member_id": member_id}
-
-
-def find(ctx: Context, tx: Connection, image_id: str, *, lock: bool = False) -> tuple[Image, dict[str, Any]]:
-    """Return an image that the caller may know of, and the target for further checks.
-
-    :raises NotFound: when there is none, or the caller does not see it.
-    """
-    hidden = NotFound(f"Failed to find image {image_id}", kind="ImageNotFound")
-    image = store.get(tx, image_id, lock=lock)
-    if image is None:
-        raise hidden
-    sharing = None
-    if image.owner != ctx.project_id and not ctx.is_admin and image.visibility not in ("public", "community"):
-        sharing = store.get_member(tx, image_id, ctx.project_id) if image.visibility == "shared" else None
-        if sharing is None:
-            raise hidden
-    target = target_of(image, sharing.member_id if sharing else None)
-    if not ctx.can("get_image", target):
-        raise hidden
-    return image, target
+find = finding.find
 
 
 def get(ctx: Context, image_id: str) -> Image:
@@ -92,19 +63,30 @@ def get_active(ctx: Context, image_id: str) -> Image:
 def path(cloud: Cloud, image_id: str) -> ImageFile:
     """Return the file of an active image and what it is.  Asks for no rights: the caller has checked them.
 
+    Content that is in a store elsewhere is fetched first, which may take long: not for handlers.
+
     :raises NotFound: when there is no such image.
-    :raises Conflict: when it has no content, or its content is in a container, so that it is no disk.
+    :raises Conflict: when it has no content, its content is in a container, so that it is no disk, or not what it should be.
+    :raises Unavailable: when its stores cannot give it now.
     """
-    with cloud.db.read() as tx:
-        image = store.get(tx, image_id)
-    if image is None:
-        raise NotFound(f"Failed to find image {image_id}", kind="ImageNotFound")
+    image = _record(cloud, image_id)
     if not image.has_data or image.disk_format is None:
         raise Conflict(f"Image {image_id} is not active.", kind="ImageNotActive")
     if image.container_format not in PLAIN_CONTAINERS:
         raise Conflict(f"Image {image_id} is a {image.container_format} container and no disk.", kind="ImageUnacceptable")
-    size = image.size or 0
-    return ImageFile(str(cloud.part(FileStore).path(image_id)), image.disk_format, size, image.virtual_size or size)
+    file = content.bring(cloud, image)
+    if image.virtual_size is None:
+        image = _record(cloud, image_id)  # what was fetched has been looked at
+    size = image.size or file.stat().st_size
+    return ImageFile(str(file), image.disk_format or "raw", size, image.virtual_size or size)
+
+
+def _record(cloud: Cloud, image_id: str) -> Image:
+    with cloud.db.read() as tx:
+        image = store.get(tx, image_id)
+    if image is None:
+        raise NotFound(f"Failed to find image {image_id}", kind="ImageNotFound")
+    return image
 
 
 def list_images(ctx: Context, listing: filters.Listing) -> list[Image]:
@@ -126,6 +108,7 @@ def create(ctx: Context, wanted: ImageCreate, properties: Mapping[str, Any]) -> 
     """Write a new image down; it has no content yet.
 
     :raises Conflict: when there is one of its id.
+    :raises OverQuota: when the project has used its share.
     """
     base = {f: v for f in patch.BASE if (v := getattr(wanted, f)) is not UNSET}
     owner = base.get("owner", ctx.project_id or None)
@@ -140,6 +123,7 @@ def create(ctx: Context, wanted: ImageCreate, properties: Mapping[str, Any]) -> 
     image_id = ids.uuid() if wanted.id is UNSET else str(wanted.id)
     image = new_record(ctx.cloud, image_id, owner, base, dict(properties))
     with ctx.cloud.db.begin() as tx:
+        quotas.require_image(ctx, tx, owner or "")
         store.add(tx, image)
     return image
 
@@ -161,6 +145,7 @@ def update(ctx: Context, image_id: str, changes: list[patch.Change]) -> Image:
     :raises Forbidden: when a change is not the caller's to make, or not of this attribute.
     :raises Conflict: when what is to be replaced or removed is not there.
     """
+    measured = locations.measure(ctx, image_id, changes)
     with ctx.cloud.db.begin() as tx:
         image, target = find(ctx, tx, image_id, lock=True)
         if not changes:
@@ -170,17 +155,20 @@ def update(ctx: Context, image_id: str, changes: list[patch.Change]) -> Image:
             if change.name == "visibility" and change.op != "remove":
                 require_visibility(ctx, change.value, target)
             ctx.require("modify_image", target)
-            changed = _apply(ctx, changed, change)
+            if change.name == "locations":
+                changed = locations.apply(ctx, changed, target, change, measured)
+            else:
+                changed = _apply(ctx, changed, change)
+        purge.start(tx, ctx.cloud, image_id, [place for place in image.locations if place not in changed.locations])
         require_sound(changed)
         changed = replace(changed, updated_at=ctx.cloud.clock.now())
         store.replace(tx, changed)
+    locations.remove_dropped(ctx.cloud, image, changed)
     return changed
 
 
 def _apply(ctx: Context, image: Image, change: patch.Change) -> Image:
     name = change.name
-    if name == "locations":
-        raise Forbidden("It's not allowed to update locations if locations are invisible.")
     if name in patch.BASE:
         if change.op == "remove":
             raise Forbidden(f"Property {name} may not be removed.")
@@ -213,9 +201,11 @@ def delete(ctx: Context, image_id: str) -> None:
         if image.protected:
             raise Forbidden(f"Image {image_id} is protected and cannot be deleted.", kind="ProtectedImageDelete")
         tasks.cancel(tx, import_task_id(image_id))
+        purge.start(tx, cloud, image_id, image.locations)
+        cache.remove_image(tx, image_id)
         store.remove(tx, image_id)
         cloud.events.publish(tx, cloud, "image.image.deleted", {"image_id": image_id, "project_id": image.owner})
-    cloud.part(FileStore).remove(image_id)
+    content.remove_local(cloud, image_id)
 
 
 def set_tag(ctx: Context, image_id: str, tag: str, present: bool) -> None:
@@ -258,17 +248,3 @@ def _switch(ctx: Context, image_id: str, rule: str, before: str, after: str) -> 
             raise Forbidden(f"Not allowed to {rule} image in status '{image.status}'")
         if image.status == before:
             store.change(tx, image_id, {"status": before}, status=after, updated_at=ctx.cloud.clock.now())
-
-
-def usage(ctx: Context) -> dict[str, int]:
-    """Return what the caller's project uses, under the names of Glance's limits; sizes in MiB."""
-    ctx.require("get_images")
-    with ctx.cloud.db.read() as tx:
-        found = store.usage(tx, ctx.project_id)
-    stored = sum(size for status, (_, size) in found.items() if status in ("active", "deactivated"))
-    return {
-        "image_size_total": stored >> 20,
-        "image_stage_total": sum(size for status, (_, size) in found.items() if status in ("uploading", "importing")) >> 20,
-        "image_count_total": sum(count for count, _ in found.values()),
-        "image_count_uploading": sum(found.get(status, (0, 0))[0] for status in ("saving", "uploading")),
-    }

@@ -5,7 +5,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from pileus.image import store
-from pileus.image.service import images
+from pileus.image.service import finding
 from pileus.image.store import Image, Member
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Forbidden, NotFound, TooLarge
@@ -15,7 +15,7 @@ STATUSES = ("pending", "accepted", "rejected")
 
 
 def _find(ctx: Context, tx: Connection, image_id: str) -> tuple[Image, dict[str, object]]:
-    image, target = images.find(ctx, tx, image_id)
+    image, target = finding.find(ctx, tx, image_id)
     if image.visibility != "shared":
         raise Forbidden("Only shared images have members.")
     return image, target
@@ -46,7 +46,7 @@ def get(ctx: Context, image_id: str, member_id: str) -> Member:
     :raises NotFound: when there is none, or the image has none.
     """
     with ctx.cloud.db.read() as tx:
-        image, target = images.find(ctx, tx, image_id)
+        image, target = finding.find(ctx, tx, image_id)
         if image.visibility != "shared":
             raise NotFound("Only shared images have members.")
         ctx.require("get_member", target, hidden=NotFound(f"Image {image_id} not found."))

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.image import store
-from pileus.image.store import Definition, Namespace
+from pileus.image.store import metadefs as store
+from pileus.image.store.metadefs import Definition, Namespace
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, Forbidden, NotFound

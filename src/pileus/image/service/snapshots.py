@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.image import store
-from pileus.image.files import FileStore
-from pileus.image.records import fill_from_file, new_record
+from pileus.image import content, store
+from pileus.image.records import new_record
 from pileus.image.store import Image
+from pileus.image.tasks.filling import fill_from_file
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 
@@ -49,7 +49,7 @@ def fail(cloud: Cloud, image_id: str) -> None:
         if image is None or image.has_data:
             return
         store.remove(tx, image_id)
-    cloud.part(FileStore).remove(image_id)
+    content.remove_local(cloud, image_id)
 
 
 __all__ = ["Wanted", "fail", "fill_from_file", "reserve"]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pileus import guest
 from pileus.image import store
-from pileus.image.files import FileStore
-from pileus.image.records import fill_from_file, new_record
+from pileus.image.files import Workspace
+from pileus.image.records import new_record
+from pileus.image.tasks.filling import fill_from_file
 from pileus.kernel import ids, tasks
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import NotFound
@@ -45,7 +46,7 @@ def start(cloud: Cloud, owner: str | None) -> None:
 
 
 def _file(run: Run) -> Path:
-    return run.cloud.part(FileStore).work_folder(WORK) / f"{run.memo['image']}.qcow2"
+    return run.cloud.part(Workspace).work_folder(WORK) / f"{run.memo['image']}.qcow2"
 
 
 def _say(run: Run, message: str | None) -> None:

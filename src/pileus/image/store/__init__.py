@@ -2,16 +2,26 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.image.filters import Listing
-from pileus.image.tables import definitions, facts, imports, members, namespaces
+from pileus.image.tables import facts, imports, members
 from pileus.image.tables import images as t
 from pileus.kernel.errors import Conflict
+
+
+class Location(Struct, frozen=True):
+    """One place where an image's content is.  metadata is whatever those who added it say of it."""
+
+    store: str
+    url: str
+    metadata: dict[str, str] = {}
 
 
 class Image(Struct, frozen=True):
@@ -41,11 +51,17 @@ class Image(Struct, frozen=True):
     upload_id: str = ""
     properties: dict[str, str] = {}
     tags: list[str] = []
+    locations: list[Location] = []
 
     @property
     def has_data(self) -> bool:
         """Whether there is content to give out."""
         return self.status in ("active", "deactivated")
+
+    @property
+    def stores(self) -> list[str]:
+        """The stores in which its content is, in the order of its locations."""
+        return list(dict.fromkeys(location.store for location in self.locations))
 
 
 @dataclass(frozen=True)
@@ -75,33 +91,8 @@ class Import:
     updated_at: float
 
 
-@dataclass(frozen=True)
-class Namespace:
-    """A namespace of the metadata catalog."""
-
-    id: str
-    namespace: str
-    display_name: str | None
-    description: str | None
-    visibility: str
-    protected: bool
-    owner: str
-    created_at: float
-    updated_at: float
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a namespace defines: an object, a property, a tag, or that it is meant for a type of resource."""
-
-    namespace_id: str
-    kind: str
-    name: str
-    body: dict[str, Any]
-    created_at: float
-    updated_at: float
-
-
+FACT_NAME = itemgetter(-2)
+_DECODER = msgspec.json.Decoder(Location)
 COLUMNS = tuple(t.c)
 ONE = (  # built once: it is asked more often than any other
     select(*COLUMNS, facts.c.kind, facts.c.name, facts.c.value)
@@ -124,7 +115,7 @@ def get(tx: Connection, image_id: str, *, lock: bool = False) -> Image | None:
     if not rows:
         return None
     image = Image(*rows[0][: len(COLUMNS)])
-    for *_, kind, name, value in rows:
+    for *_, kind, name, value in sorted(rows, key=FACT_NAME) if len(rows) > 1 else rows:
         _add_fact(image, kind, name, value)
     return image
 
@@ -134,6 +125,8 @@ def _add_fact(image: Image, kind: str | None, name: str, value: str) -> None:
         image.properties[name] = value
     elif kind == "tag":
         image.tags.append(name)
+    elif kind == "location":
+        image.locations.append(_DECODER.decode(value))
 
 
 def list_images(tx: Connection, listing: Listing, project_id: str, everything: bool) -> list[Image]:
@@ -207,8 +200,29 @@ def add(tx: Connection, image: Image) -> None:
 def _add_facts(tx: Connection, image: Image) -> None:
     rows = [{"image_id": image.id, "kind": "property", "name": n, "value": v} for n, v in image.properties.items()]
     rows += [{"image_id": image.id, "kind": "tag", "name": name, "value": ""} for name in image.tags]
+    rows += _location_rows(image.id, image.locations)
     if rows:
         tx.execute(insert(facts), rows)
+
+
+def _location_rows(image_id: str, locations: Iterable[Location]) -> list[dict[str, str]]:
+    return [
+        {"image_id": image_id, "kind": "location", "name": f"{at:04}", "value": msgspec.json.encode(location).decode()}
+        for at, location in enumerate(locations)
+    ]
+
+
+def set_locations(tx: Connection, image_id: str, locations: Iterable[Location]) -> None:
+    """Say where an image's content is.  Whoever calls this holds the image (`get` with lock, or `change`)."""
+    tx.execute(delete(facts).where(facts.c.image_id == image_id, facts.c.kind == "location"))
+    if rows := _location_rows(image_id, locations):
+        tx.execute(insert(facts), rows)
+
+
+def list_unplaced(tx: Connection) -> list[str]:
+    """Return the images that have content and no location, as it was before there were several stores."""
+    placed = select(facts.c.image_id).where(facts.c.kind == "location")
+    return list(tx.execute(select(t.c.id).where(t.c.status.in_(("active", "deactivated")), t.c.id.not_in(placed))).scalars())
 
 
 def change(tx: Connection, image_id: str, where: Mapping[str, Any], **values: Any) -> bool:
@@ -231,6 +245,12 @@ def set_property(tx: Connection, image_id: str, name: str, value: str | None) ->
     tx.execute(delete(facts).where(*where))
     if value is not None:
         tx.execute(insert(facts).values(image_id=image_id, kind="property", name=name, value=value))
+
+
+def set_properties(tx: Connection, image_id: str, values: Mapping[str, str | None]) -> None:
+    """Set several properties; None takes one away."""
+    for name, value in values.items():
+        set_property(tx, image_id, name, value)
 
 
 def remove(tx: Connection, image_id: str) -> None:
@@ -318,65 +338,15 @@ def list_imports(tx: Connection, image_id: str = "") -> list[Import]:
     return [Import(*row) for row in tx.execute(query.where(imports.c.image_id == image_id) if image_id else query)]
 
 
+def prune_imports(tx: Connection, before: float) -> None:
+    """Forget the imports that were over before a time."""
+    tx.execute(delete(imports).where(imports.c.updated_at < before, imports.c.status.in_(("success", "failure"))))
+
+
 def get_import(tx: Connection, import_id: str) -> Import | None:
     """Return one import, or None."""
     row = tx.execute(select(*imports.c).where(imports.c.id == import_id)).first()
     return Import(*row) if row else None
-
-
-def list_namespaces(tx: Connection) -> list[Namespace]:
-    """Return every namespace, the newest first."""
-    query = select(*namespaces.c).order_by(namespaces.c.created_at.desc(), namespaces.c.namespace)
-    return [Namespace(*row) for row in tx.execute(query)]
-
-
-def get_namespace(tx: Connection, name: str) -> Namespace | None:
-    """Return a namespace by its name, or None."""
-    row = tx.execute(select(*namespaces.c).where(namespaces.c.namespace == name)).first()
-    return Namespace(*row) if row else None
-
-
-def put_namespace(tx: Connection, record: Namespace) -> None:
-    """Write a namespace over one of its id, or anew.
-
-    :raises Conflict: when there is another one of its name.
-    """
-    try:
-        if not tx.execute(update(namespaces).where(namespaces.c.id == record.id).values(**record.__dict__)).rowcount:
-            tx.execute(insert(namespaces).values(**record.__dict__))
-    except IntegrityError as error:
-        raise Conflict(f"The metadata definition namespace={record.namespace} already exists.") from error
-
-
-def remove_namespace(tx: Connection, namespace_id: str) -> None:
-    """Forget a namespace and all it defines."""
-    tx.execute(delete(definitions).where(definitions.c.namespace_id == namespace_id))
-    tx.execute(delete(namespaces).where(namespaces.c.id == namespace_id))
-
-
-def list_definitions(tx: Connection, namespace_ids: Collection[str] | None = None, kind: str = "") -> list[Definition]:
-    """Return what namespaces (None: all of them) define, in the order of their names; of one kind when it is named."""
-    query = select(*definitions.c).order_by(definitions.c.name)
-    if namespace_ids is not None:
-        query = query.where(definitions.c.namespace_id.in_(list(namespace_ids)))
-    return [Definition(*row) for row in tx.execute(query.where(definitions.c.kind == kind) if kind else query)]
-
-
-def add_definition(tx: Connection, record: Definition) -> None:
-    """Define something.
-
-    :raises Conflict: when the namespace defines it.
-    """
-    try:
-        tx.execute(insert(definitions).values(**record.__dict__))
-    except IntegrityError as error:
-        raise Conflict(f"A metadata definition {record.kind} with name={record.name} already exists in the namespace.") from error
-
-
-def remove_definitions(tx: Connection, namespace_id: str, kind: str, name: str | None = None) -> int:
-    """Define something no longer, or (name None) nothing of its kind; return how many there were."""
-    where = [definitions.c.namespace_id == namespace_id, definitions.c.kind == kind]
-    return tx.execute(delete(definitions).where(*where, *([] if name is None else [definitions.c.name == name]))).rowcount
 
 
 def census(tx: Connection) -> dict[str, int]:
