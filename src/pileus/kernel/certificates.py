@@ -1,0 +1,156 @@
+"""The cloud's own certificate authority, and the certificates by which its processes and hosts know one another.
+
+ca/    ca-key.pem, ca-cert.pem      where the authority is: with the first process of the control plane
+tls/   key.pem, cert.pem, ca.pem    what a process or host is known by, for both ends of a connection
+"""
+
+import datetime
+import os
+import shutil
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+YEARS = 10
+NAME_MAX = 64
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a process or host is known by: a directory with its key, its certificate and that of the authority."""
+
+    directory: Path
+
+    def exists(self) -> bool:
+        """Tell whether it has been issued."""
+        return self.directory.is_dir()
+
+    def context(self, *, server: bool) -> ssl.SSLContext:
+        """Return the terms of a connection: TLS 1.3, and both ends hold a certificate of the authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False  # who holds a certificate of this authority is one of us, wherever it is
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.directory / "ca.pem")
+        context.load_cert_chain(self.directory / "cert.pem", self.directory / "key.pem")
+        return context
+
+    def keep(self, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes, authority_pem: bytes) -> None:
+        """Write it down, whole or not at all."""
+        new = self.directory.with_name(f".{self.directory.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700, parents=True)
+        _write(new / "key.pem", _private(key))
+        _write(new / "cert.pem", certificate_pem)
+        _write(new / "ca.pem", authority_pem)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.rename(new, self.directory)
+
+
+class Authority:
+    """Signs certificates.
+
+    :param directory: where its key is; made at first use.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def ensure(self) -> None:
+        """Make the authority's key and certificate, unless they are there."""
+        if self._directory.exists():
+            return
+        key = new_key()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pileus")])
+        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+        builder = _builder(name, name, key.public_key())
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        certificate = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
+        new = self._directory.with_name(f".{self._directory.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700, parents=True)
+        _write(new / "ca-key.pem", _private(key))
+        _write(new / "ca-cert.pem", certificate.public_bytes(serialization.Encoding.PEM))
+        os.rename(new, self._directory)
+
+    @property
+    def pem(self) -> bytes:
+        """The authority's certificate."""
+        return (self._directory / "ca-cert.pem").read_bytes()
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the authority's certificate, as hexadecimal digits: how a host that joins knows the cloud."""
+        return fingerprint(self.pem)
+
+    def sign(self, public_key: ec.EllipticCurvePublicKey, name: str) -> bytes:
+        """Return a certificate (PEM) for a key, under a name, for both ends of a connection."""
+        key = serialization.load_pem_private_key((self._directory / "ca-key.pem").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_MAX])])
+        purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = _builder(subject, x509.load_pem_x509_certificate(self.pem).subject, public_key)
+        builder = builder.add_extension(purposes, critical=False)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, identity: Identity, name: str) -> None:
+        """Make an identity right here."""
+        key = new_key()
+        identity.keep(key, self.sign(key.public_key(), name), self.pem)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Return a new private key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
+    """Return a request (PEM) for a certificate."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_MAX])])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def requested_key(pem: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the key of a request, whose sender holds the private one.  :raises ValueError: when it is none."""
+    found = x509.load_pem_x509_csr(pem)
+    key = found.public_key()
+    if not found.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("This is no request for a certificate.")
+    return key
+
+
+def fingerprint(pem: bytes) -> str:
+    """Return the SHA-256 of a certificate as hexadecimal digits."""
+    return x509.load_pem_x509_certificate(pem).fingerprint(hashes.SHA256()).hex()
+
+
+def serial(pem: bytes) -> str:
+    """Return the number of a certificate as hexadecimal digits, as Python's ssl gives it."""
+    return f"{x509.load_pem_x509_certificate(pem).serial_number:X}"
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=365 * YEARS))
+    return builder.serial_number(x509.random_serial_number())
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
