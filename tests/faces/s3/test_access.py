@@ -1,8 +1,5 @@
 """Who is let in: signatures, access control lists, policies, CORS, forms."""
 
-import base64
-import hashlib
-import hmac
 import json
 from urllib.parse import urlsplit
 
@@ -66,68 +63,6 @@ def test_a_reader_of_the_project_reads_and_does_not_write(s3lab, bucket):
     assert refused(reader.delete_object, Bucket=bucket, Key="x") == (403, "AccessDenied")
     assert refused(reader.delete_bucket, Bucket=bucket) == (403, "AccessDenied")
     assert refused(reader.create_bucket, Bucket="two") == (403, "AccessDenied")
-
-
-def chunked(s3lab, chunks, trailer="", signed=True, tamper=False):
-    """Upload by aws-chunked, as SDKs sign it."""
-    key, url = s3lab.keys["ann"], f"{HOST}/s3/one/chunked"
-    kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" if signed else "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-    headers = {
-        "X-Amz-Content-SHA256": kind + ("-TRAILER" if signed and trailer else ""),
-        "X-Amz-Decoded-Content-Length": str(sum(len(one) for one in chunks)),
-        "Content-Encoding": "aws-chunked",
-    }
-    if trailer:
-        headers["X-Amz-Trailer"] = trailer.partition(":")[0]
-    request = AWSRequest("PUT", url, headers=headers)
-    auth = S3SigV4Auth(Credentials(key.access, key.secret), "s3", "RegionOne")
-    auth.payload = lambda request: headers["X-Amz-Content-SHA256"]
-    auth.add_auth(request)
-    sent = dict(request.headers.items())
-    stamp, last = request.context["timestamp"], sent["Authorization"].rpartition("=")[2]
-    scope = f"{stamp[:8]}/RegionOne/s3/aws4_request"
-    secret = f"AWS4{key.secret}".encode()
-    for text in (stamp[:8], "RegionOne", "s3", "aws4_request"):
-        secret = hmac.new(secret, text.encode(), hashlib.sha256).digest()
-    body, empty = b"", hashlib.sha256(b"").hexdigest()
-    for chunk in [*chunks, b""]:
-        text = f"AWS4-HMAC-SHA256-PAYLOAD\n{stamp}\n{scope}\n{last}\n{empty}\n{hashlib.sha256(chunk).hexdigest()}"
-        last = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
-        note = f";chunk-signature={last}" if signed else ""
-        shown = chunk.swapcase() if tamper else chunk
-        body += f"{len(chunk):x}{note}\r\n".encode() + shown + (b"\r\n" if chunk else b"")
-    if trailer:
-        body += f"{trailer}\r\n".encode()
-        if signed:
-            digest = hashlib.sha256(f"{trailer}\n".encode()).hexdigest()
-            text = f"AWS4-HMAC-SHA256-TRAILER\n{stamp}\n{scope}\n{last}\n{digest}"
-            made = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
-            body += f"x-amz-trailer-signature:{made}\r\n".encode()
-    return s3lab.http.put(url, content=body + b"\r\n", headers=sent)
-
-
-GOOD, BAD = "x-amz-checksum-crc32c:RIXkYQ==", "x-amz-checksum-crc32c:AAAAAA=="
-
-
-@pytest.mark.parametrize(("trailer", "signed"), [("", True), (GOOD, True), (GOOD, False)])
-def test_bodies_in_chunks_arrive_whole(s3lab, s3, bucket, trailer, signed):
-    answer = chunked(s3lab, [b"first ", b"second"], trailer and checksum(b"first second"), signed)
-    assert answer.status_code == 200, answer.text
-    found = s3.get_object(Bucket=bucket, Key="chunked")
-    assert (found["Body"].read(), "ContentEncoding" in found) == (b"first second", False)
-
-
-def checksum(data: bytes) -> str:
-    from awscrt import checksums
-
-    return "x-amz-checksum-crc32c:" + base64.b64encode(checksums.crc32c(data).to_bytes(4, "big")).decode()
-
-
-def test_chunks_that_were_changed_are_refused(s3lab, s3, bucket):
-    answer = chunked(s3lab, [b"first"], tamper=True)
-    assert (answer.status_code, "SignatureDoesNotMatch" in answer.text) == (403, True)
-    assert "BadDigest" in chunked(s3lab, [b"first"], BAD, signed=False).text
-    assert refused(s3.head_object, Bucket=bucket, Key="chunked")[0] == 404
 
 
 def test_a_body_other_than_the_signed_one_is_refused(s3lab, s3, bucket):

@@ -83,7 +83,7 @@ def test_the_examples_of_version_4(name):
     headers = headers_of(example)
     claim = sigv4.from_header(headers, None)
     path, query = sigv4.canonical_path(example.path), sigv4.canonical_query(example.query)
-    text = sigv4.string_to_sign(claim, example.method, path, query, headers, example.payload)
+    text = sigv4.string_to_sign(claim, sigv4.canonical_request(claim, example.method, path, query, headers, example.payload))
     assert sigv4.sign(claim.key(SECRET), text) == example.signature == claim.signature
 
 
@@ -100,7 +100,8 @@ PRESIGNED = {
 def test_the_example_of_a_presigned_url():
     claim = sigv4.from_query(PRESIGNED)
     query = sigv4.canonical_query(PRESIGNED.items())
-    text = sigv4.string_to_sign(claim, "GET", "/test.txt", query, {"host": EXAMPLE_HOST}, sigv4.UNSIGNED)
+    request = sigv4.canonical_request(claim, "GET", "/test.txt", query, {"host": EXAMPLE_HOST}, sigv4.UNSIGNED)
+    text = sigv4.string_to_sign(claim, request)
     assert sigv4.sign(claim.key(SECRET), text) == claim.signature
     assert claim.expires_seconds == 86400
 

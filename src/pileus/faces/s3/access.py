@@ -153,7 +153,7 @@ def _facts(s3: S3Request) -> dict[str, tuple[str, ...]]:
         "aws:securetransport": (str(s3.call.root_url.startswith("https:")).lower(),),
         "aws:currenttime": (to_iso(s3.now),),
         "aws:epochtime": (str(int(s3.now)),),
-        "s3:signatureversion": ("AWS4-HMAC-SHA256" if s3.who.signed.payload else "AWS",),
+        "s3:signatureversion": ("AWS4-HMAC-SHA256" if s3.who.signed.key else "AWS",),
         "s3:authtype": ("REST-QUERY-STRING" if "X-Amz-Signature" in s3.query else "REST-HEADER",),
     }
     given: Mapping[str, str | None] = {

@@ -3,10 +3,11 @@
 import asyncio
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pileus.faces.s3 import sigv2, sigv4
 from pileus.faces.s3.errors import S3Error
+from pileus.faces.s3.sigv4 import Signed
 from pileus.identity.service import credentials, tokens
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import Fault
@@ -18,23 +19,12 @@ SKEW_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Signed:
-    """A request that was signed well: what the chunks of its body are signed with (version 4)."""
-
-    payload: str = ""
-    key: bytes = b""
-    scope: str = ""
-    stamp: str = ""
-    signature: str = ""
-
-
-@dataclass(frozen=True)
 class Who:
     """Who asks."""
 
     ctx: Context | None = None
     access: str = ""
-    signed: Signed = Signed()
+    signed: Signed = field(default_factory=Signed)
 
     @property
     def project_id(self) -> str:
@@ -89,17 +79,20 @@ async def _check_v4(call: Call, claim: sigv4.Claim) -> Who:
         payload = payload if "x-amz-content-sha256" in claim.signed else sigv4.UNSIGNED
     elif not payload:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    if not sigv4.is_payload(payload):
+    if claim.expires_seconds is None and not sigv4.is_payload(payload):
         reason = f"x-amz-content-sha256 must be {sigv4.UNSIGNED}, {', '.join(sigv4.CHUNKED)}, or a valid sha256 value."
         raise S3Error("InvalidArgument", reason, ArgumentName="x-amz-content-sha256", ArgumentValue=payload)
     query, key = sigv4.canonical_query(call.query.pairs), claim.key(secret)
-    text = ""
+    text = canonical = ""
     paths = _paths(call)
     for path in dict.fromkeys((*map(sigv4.canonical_path, paths), *paths)):  # some sign it encoded in ways of their own
-        text = sigv4.string_to_sign(claim, call.method, path, query, call.headers, payload)
+        canonical = sigv4.canonical_request(claim, call.method, path, query, call.headers, payload)
+        text = sigv4.string_to_sign(claim, canonical)
         if hmac.compare_digest(sigv4.sign(key, text).encode(), claim.signature.encode()):
-            return Who(ctx, claim.access, Signed(payload, key, claim.scope, claim.stamp, claim.signature))
-    raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access, StringToSign=text)
+            payload = payload if claim.expires_seconds is None else ""
+            signed = Signed(claim.access, payload, key, claim.scope, claim.stamp, claim.signature, canonical)
+            return Who(ctx, claim.access, signed)
+    raise sigv4.mismatch(claim.access, text, claim.signature, canonical)
 
 
 def _paths(call: Call) -> tuple[str, ...]:
@@ -124,7 +117,7 @@ async def _check_v2(call: Call, claim: sigv2.Claim, bucket_of_host: str) -> Who:
     for resource in dict.fromkeys(candidates):
         text = sigv2.string_to_sign(claim, call.method, resource, call.query.pairs, call.headers, presigned)
         if hmac.compare_digest(sigv2.sign(secret, text).encode(), claim.signature.encode()):
-            return Who(ctx, claim.access)
+            return Who(ctx, claim.access, Signed(claim.access))
     raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=claim.access)
 
 

@@ -65,7 +65,7 @@ def decode(algorithm: str, text: str) -> bytes | None:
         found = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return found if len(found) == LENGTHS[algorithm] else None
+    return found if len(found) == LENGTHS[algorithm] and encode(found) == text else None
 
 
 def composite(algorithm: str, parts: Iterable[str]) -> str:

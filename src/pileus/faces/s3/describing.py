@@ -35,8 +35,11 @@ def refuse_encryption(headers: Mapping[str, str]) -> None:
         raise S3Error("NotImplemented", "Server side encryption is not implemented.")
 
 
-def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what is kept of a request's headers.  :raises S3Error: when metadata are too large, or no text."""
+def stored_headers(headers: Mapping[str, str], frame: str = "") -> dict[str, str]:
+    """Return what is kept of a request's headers.  :raises S3Error: when metadata are too large, or no text.
+
+    :param frame: the content encoding that is the body's on its way only.
+    """
     found: dict[str, str] = {}
     size = 0
     for name, value in headers.items():
@@ -50,7 +53,7 @@ def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if size > META_BYTES_MAX:
         raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(META_BYTES_MAX))
     if encoding := found.pop("Content-Encoding", ""):
-        rest = [part.strip() for part in encoding.split(",") if part.strip() not in ("", "aws-chunked")]
+        rest = [part.strip() for part in encoding.split(",") if part.strip() not in ("", frame)]
         found |= {"Content-Encoding": ", ".join(rest)} if rest else {}
     if where := headers.get(REDIRECT):
         if not where.startswith(("/", "http://", "https://")):
@@ -95,7 +98,8 @@ def new_object(s3: S3Request, bucket: Bucket) -> NewObject:
     headers = s3.headers
     refuse_encryption(headers)
     check_class(headers)
-    stored = stored_headers(headers) | rights(s3, bucket) | lock.of_headers(s3, bucket)
+    frame = "aws-chunked" if s3.body.is_chunked else ""
+    stored = stored_headers(headers, frame) | rights(s3, bucket) | lock.of_headers(s3, bucket)
     if "x-amz-tagging" in headers and (text := tags.encode(tags.from_header(headers["x-amz-tagging"]))):
         stored[tags.STORED] = text
     return NewObject(content_type(headers), stored)

@@ -8,12 +8,21 @@ from pileus.kernel.faults import Form
 from pileus.object_store.request import Refused
 from pileus.object_store.service.direct import Superseded
 
+SIGNATURE_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+)
+INVALID_PART = (
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag"
+    " may not match the part's entity tag."
+)
+MALFORMED_XML = "The XML you provided was not well-formed or did not validate against our published schema"
+MALFORMED_TRAILER = "The request contained trailing data that was not well-formed or did not conform to our published schema."
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
     "AuthorizationHeaderMalformed": (400, "The authorization header that you provided is not valid."),
     "AuthorizationQueryParametersError": (400, "The parameters of the presigned URL are not valid."),
-    "BadDigest": (400, "The Content-MD5 or checksum value that you specified did not match what the server received."),
+    "BadDigest": (400, "The Content-MD5 you specified did not match what we received."),
     "BucketAlreadyExists": (409, "The requested bucket name is not available. Select a different name and try again."),
     "BucketAlreadyOwnedByYou": (409, "Your previous request to create the named bucket succeeded and you already own it."),
     "BucketNotEmpty": (409, "The bucket that you tried to delete is not empty."),
@@ -21,7 +30,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed object size."),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed object size."),
     "IllegalLocationConstraintException": (400, "The specified location-constraint is not valid."),
-    "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header."),
+    "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header"),
     "InternalError": (500, "An internal error occurred. Try again."),
     "InvalidAccessKeyId": (403, "The AWS access key ID that you provided does not exist in our records."),
     "InvalidArgument": (400, "Invalid Argument"),
@@ -31,9 +40,11 @@ CODES: Mapping[str, tuple[int, str]] = {
     ),
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidBucketState": (409, "The request is not valid for the current state of the bucket."),
-    "InvalidDigest": (400, "The Content-MD5 or checksum value that you specified is not valid."),
+    "InvalidChunkSizeError": (403, "Only the last chunk is allowed to have a size less than 8192 bytes"),
+    "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
     "InvalidLocationConstraint": (400, "The specified location constraint is not valid."),
-    "InvalidPart": (400, "One or more of the specified parts could not be found, or its entity tag does not match."),
+    "InvalidPart": (400, INVALID_PART),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable"),
     "InvalidPartOrder": (400, "The list of parts was not in ascending order."),
     "InvalidPolicyDocument": (400, "The content of the form does not meet the conditions specified in the policy document."),
     "InvalidRange": (416, "The requested range cannot be satisfied."),
@@ -43,10 +54,11 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidTag": (400, "Your request contains tag input that is not valid."),
     "InvalidURI": (400, "The specified URI could not be parsed."),
     "KeyTooLongError": (400, "Your key is too long."),
-    "MalformedACLError": (400, "The XML that you provided was not well formed or did not validate against our schema."),
+    "MalformedACLError": (400, MALFORMED_XML),
     "MalformedPOSTRequest": (400, "The body of your POST request is not well-formed multipart/form-data."),
     "MalformedPolicy": (400, "Your policy contains a principal, an action or a condition that is not valid."),
-    "MalformedXML": (400, "The XML that you provided was not well formed or did not validate against our schema."),
+    "MalformedTrailerError": (400, MALFORMED_TRAILER),
+    "MalformedXML": (400, MALFORMED_XML),
     "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
@@ -64,7 +76,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "NoSuchVersion": (404, "The specified version does not exist."),
     "NoSuchWebsiteConfiguration": (404, "The specified bucket does not have a website configuration."),
     "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
-    "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket."),
+    "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket"),
     "OperationAborted": (409, "A conflicting conditional operation is in progress against this resource. Try again."),
     "OwnershipControlsNotFoundError": (404, "The bucket ownership controls were not found."),
     "PreconditionFailed": (412, "At least one of the preconditions that you specified did not hold."),
@@ -74,10 +86,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "RequestTimeout": (400, "Your socket connection to the server was not read from or written to within the timeout period."),
     "ServerSideEncryptionConfigurationNotFoundError": (404, "The server side encryption configuration was not found."),
     "ServiceUnavailable": (503, "Service is unable to handle the request. Try again."),
-    "SignatureDoesNotMatch": (403, "The request signature that the server calculated does not match the one you provided."),
+    "SignatureDoesNotMatch": (403, SIGNATURE_MISMATCH),
     "UnexpectedContent": (400, "This request contains unsupported content."),
     "UnresolvableGrantByEmailAddress": (400, "The email address that you provided does not match any account on record."),
-    "XAmzContentSHA256Mismatch": (400, "The provided x-amz-content-sha256 header does not match what was computed."),
+    "XAmzContentSHA256Mismatch": (400, "The provided 'x-amz-content-sha256' header does not match what was computed."),
 }
 
 

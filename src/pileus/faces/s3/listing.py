@@ -170,7 +170,9 @@ async def list_versions(s3: S3Request, bucket: Bucket) -> Answer:
     prefix, delimiter, key_marker = query.get("prefix", ""), query.get("delimiter", ""), query.get("key-marker", "")
     id_marker = query.get("version-id-marker", "")
     if "version-id-marker" in query and (not key_marker or not id_marker):
-        raise S3Error("InvalidArgument", "A version-id marker cannot be specified without a key marker.")
+        invalid = "key-marker" in query and bool(id_marker)
+        reason = "Invalid version id specified" if invalid else "A version-id marker cannot be specified without a key marker."
+        raise S3Error("InvalidArgument", reason)
     most = number_of(s3, "max-keys", KEYS_MAX)
     page = Listing(limit=most + 1, prefix=prefix, delimiter=delimiter, marker=key_marker)
     asked = {"version_marker": id_marker} if id_marker else {}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from pileus.faces.s3 import acl, body, checksums, conditions, lock
+from pileus.faces.s3.announced import Wanted, md5_of
 from pileus.faces.s3.buckets import Bucket, directory
 from pileus.faces.s3.describing import new_object
 from pileus.faces.s3.errors import S3Error
@@ -19,6 +20,7 @@ from pileus.object_store.conditions import etags
 from pileus.object_store.request import Bytes
 from pileus.object_store.service import direct, parts, quotas, reading, versions, writing
 from pileus.object_store.service.parts import Chosen, Part, Upload
+from pileus.object_store.timestamps import ZERO
 
 COMPLETE_BYTES_MAX = 4_194_304
 ALGORITHM, KIND = "X-Object-Sysmeta-S3Api-Upload-Checksum", "X-Object-Sysmeta-S3Api-Upload-Checksum-Type"
@@ -74,8 +76,8 @@ def _asked_checksum(s3: S3Request) -> tuple[str, str]:
 def _number(s3: S3Request) -> int:
     found = natural(s3.query.get("partNumber")) or 0
     if not 1 <= found <= parts.PART_NUMBER_MAX:
-        text = "Part number must be an integer between 1 and 10000, inclusive"
-        raise S3Error("InvalidArgument", text, ArgumentName="partNumber")
+        text, given = "Part number must be an integer between 1 and 10000, inclusive", s3.query.get("partNumber", "")
+        raise S3Error("InvalidArgument", text, ArgumentName="partNumber", ArgumentValue=given)
     return found
 
 
@@ -97,7 +99,7 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
     upload = await _find(s3, bucket)
     given, wanted = s3.body, _headers(upload).get(ALGORITHM, "")
     if not given.wanted.algorithm:
-        given.wanted = body.Wanted(wanted)
+        given.wanted = Wanted(wanted)
     elif wanted and wanted != given.wanted.algorithm:
         text = f"Checksum Type mismatch occurred, expected checksum Type: {wanted.lower()}, actual checksum Type: "
         raise S3Error("InvalidRequest", text + given.wanted.algorithm.lower())
@@ -106,7 +108,7 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
         facts = f"; {given.wanted.algorithm}={given.checksum}" if given.checksum else ""
         return dict(given.footer()) | ({writing.INDEX_ETAG: facts} if facts else {})
 
-    new = writing.NewObject(writing.OCTETS, {}, given.length, body.md5_of(s3.headers), footer=footer)
+    new = writing.NewObject(writing.OCTETS, {}, given.length, md5_of(s3.headers), footer=footer)
     written = await parts.put(bucket.request(s3), bucket.info, upload, number, new, given)
     headers = {"ETag": f'"{written.etag}"'}
     if given.checksum:
@@ -163,7 +165,7 @@ async def complete(s3: S3Request, bucket: Bucket) -> Answer:
         upload = await _find(s3, bucket)
     except parts.Unfit:
         etag, sums = await _completed_before(s3, bucket, upload_id)
-        if not etag:
+        if not etag or etag != _etag_of(chosen):
             raise
         return xml_answer(_result(s3, etag, sums))
     try:
@@ -180,6 +182,14 @@ async def complete(s3: S3Request, bucket: Bucket) -> Answer:
     stored = await direct.store(req, bucket.info, replace(new, headers=headers), Bytes(manifest), check)
     await parts.finish(bucket.request(s3, at=s3.store.next_timestamp(s3.cloud.clock)), bucket.info, upload, found)
     return xml_answer(_result(s3, parts.etag_of(found), sums), 200, made_header(bucket, stored))
+
+
+def _etag_of(chosen: list[Chosen]) -> str:
+    """Return the ETag of an object of these parts; "" when one of them is none."""
+    try:
+        return parts.etag_of([Part(one.number, one.etag, 0, ZERO) for one in chosen])
+    except ValueError:
+        return ""
 
 
 async def _completed_before(s3: S3Request, bucket: Bucket, upload_id: str) -> tuple[str, dict[str, str]]:

@@ -119,17 +119,17 @@ async def _answered(s3: S3Request, bucket: Bucket, content: Content, headers: di
 
 
 def _range_of_part(s3: S3Request, content: Content, text: str) -> str:
-    number = natural(text) or 0
-    if not 1 <= number <= parts.PART_NUMBER_MAX:
-        raise S3Error(
-            "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive", ArgumentName="partNumber"
-        )
     if "range" in s3.headers:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
+    number = natural(text) or 0
+    if not 1 <= number <= parts.PART_NUMBER_MAX:
+        reason = "Part number must be an integer between 1 and 10000, inclusive"
+        raise S3Error("InvalidArgument", reason, ArgumentName="partNumber", ArgumentValue=text)
     lengths = _lengths(content)
     if number > len(lengths):
         if lengths or number > 1:
-            raise S3Error("InvalidPart", headers={})
+            counted = {"PartNumberRequested": str(number), "ActualPartCount": str(max(len(lengths), 1))}
+            raise S3Error("InvalidPartNumber", headers={}, **counted)
         return f"bytes=0-{content.size_bytes - 1}"
     start = sum(lengths[: number - 1])
     return f"bytes={start}-{start + lengths[number - 1] - 1}"

@@ -1,5 +1,6 @@
 """A request to S3: which bucket and key it means, who asks, and the requests to the object store that it becomes."""
 
+import base64
 import ipaddress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,8 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from pileus.faces.s3 import xml
+from pileus.faces.s3.announced import md5_of
 from pileus.faces.s3.auth import Who
-from pileus.faces.s3.body import Upload, md5_of, read
+from pileus.faces.s3.body import Upload, read
 from pileus.faces.s3.errors import S3Error
 from pileus.kernel.context import Cloud
 from pileus.kernel.http import Call
@@ -103,7 +105,7 @@ def check_md5(raw: bytes, md5: str) -> None:
     import hashlib  # noqa: PLC0415
 
     if hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
-        raise S3Error("BadDigest")
+        raise S3Error("BadDigest", ExpectedDigest=base64.b64encode(bytes.fromhex(md5)).decode())
 
 
 def domains(settings: Settings) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pileus.faces.s3.buckets import Bucket, find
 from pileus.faces.s3.errors import S3Error, body_of, of_refused
 from pileus.faces.s3.request import S3Request, read_request
 from pileus.faces.s3.sending import XML, nothing
+from pileus.faces.s3.unread import Incoming
 from pileus.kernel.errors import Fault
 from pileus.kernel.http import Answer, Call, FileAnswer, Route, StreamAnswer
 from pileus.object_store.backend import Unreachable
@@ -140,7 +141,7 @@ async def _serve(s3: S3Request) -> Any:
         return await _preflight(s3)
     s3.who = await identify(s3.call, s3.facts["host_bucket"])
     if not s3.bucket:
-        if s3.method not in ("GET", "HEAD"):
+        if s3.method != "GET":
             raise S3Error("MethodNotAllowed", Method=s3.method, ResourceType="SERVICE")
         return await listing.list_buckets(s3)
     if s3.method == "PUT" and not s3.key and not any(name in s3.query for name in KNOWN):
@@ -175,6 +176,7 @@ async def _preflight(s3: S3Request) -> Answer:
 async def serve(call: Call) -> Any:
     """Serve one request."""
     s3: S3Request | None = None
+    incoming = Incoming(call)
     try:
         s3 = read_request(call)
         found = await _serve(s3)
@@ -184,7 +186,10 @@ async def serve(call: Call) -> Any:
         fields = {"HostId": "pileus", **error.fields}
         body = body_of(error.kind, error.message, resource, call.ctx.request_id, fields)
         found = Answer(body, error.status, error.headers, XML)
-    return _with_cors(s3, found)
+    found = _with_cors(s3, found)
+    if more := await incoming.settle():
+        found = replace(found, headers={**found.headers, **more})
+    return found
 
 
 def _error(fault: Exception, s3: S3Request | None) -> S3Error:

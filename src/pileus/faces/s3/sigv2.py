@@ -38,8 +38,8 @@ def from_header(headers: Mapping[str, str]) -> Claim:
     access, colon, signature = headers["authorization"].removeprefix("AWS ").strip().rpartition(":")
     if not colon or not access or not signature:
         raise S3Error("InvalidArgument", "Unsupported Authorization Type")
-    parsed = parsedate_tz(headers.get("x-amz-date") or headers.get("date", ""))
-    if parsed is None:
+    parsed = parsedate_tz(headers["x-amz-date"] if "x-amz-date" in headers else headers.get("date", ""))
+    if parsed is None or mktime_tz(parsed) < 0:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     date = "" if "x-amz-date" in headers else headers.get("date", "")
     return Claim(access, signature, date, float(mktime_tz(parsed)))

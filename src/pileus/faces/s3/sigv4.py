@@ -22,7 +22,7 @@ SPACES = re.compile(r"\s+")
 UNSIGNED = "UNSIGNED-PAYLOAD"
 CHUNKED_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNKED = (CHUNKED_UNSIGNED, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
-SHA256 = re.compile("[0-9a-f]{64}")
+SHA256 = re.compile("[0-9a-fA-F]{64}")
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 EXPIRES_SECONDS_MAX = 604_800
 MALFORMED = "The authorization header is malformed; "
@@ -113,6 +113,41 @@ def from_query(query: Mapping[str, str]) -> Claim:
     return Claim(access, date, region, service, signed, query["X-Amz-Signature"], stamp, at, expires_seconds)
 
 
+@dataclass(frozen=True)
+class Signed:
+    """A request that was signed well; in version 4: what the chunks of its body are signed with.
+
+    :param access: the access key; "" when nobody signed.
+    :param payload: what stands for the body in the header of version 4.
+    :param canonical: the request in its canonical form.
+    """
+
+    access: str = ""
+    payload: str = ""
+    key: bytes = b""
+    scope: str = ""
+    stamp: str = ""
+    signature: str = ""
+    canonical: str = ""
+
+
+def mismatch(access: str, text: str, given: str, canonical: str) -> S3Error:
+    """Return the error for a signature that is another one, with what it ought to be of."""
+
+    def shown(found: str) -> str:
+        return found.encode("utf-8", "replace").hex(" ")
+
+    return S3Error(
+        "SignatureDoesNotMatch",
+        AWSAccessKeyId=access,
+        StringToSign=text,
+        SignatureProvided=given,
+        StringToSignBytes=shown(text),
+        CanonicalRequest=canonical,
+        CanonicalRequestBytes=shown(canonical),
+    )
+
+
 def canonical_path(raw: str) -> str:
     """Return a path as it is signed."""
     return quote(unquote(raw, errors="surrogateescape"), safe=SAFE + "/", errors="surrogateescape") or "/"
@@ -124,14 +159,18 @@ def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
     return "&".join(f"{key}={value}" for key, value in encoded)
 
 
-def string_to_sign(claim: Claim, method: str, path: str, query: str, headers: Mapping[str, str], payload: str) -> str:
-    """Return what is signed.
+def canonical_request(claim: Claim, method: str, path: str, query: str, headers: Mapping[str, str], payload: str) -> str:
+    """Return a request in the form in which it is digested.
 
     :param headers: as they came (Latin-1 text).
     :param payload: the digest of the body, or what stands for it.
     """
     lines = "".join(f"{name}:{SPACES.sub(' ', headers.get(name, '').strip())}\n" for name in claim.signed)
-    request = f"{method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed)}\n{payload}"
+    return f"{method}\n{path}\n{query}\n{lines}\n{';'.join(claim.signed)}\n{payload}"
+
+
+def string_to_sign(claim: Claim, request: str) -> str:
+    """Return what is signed of a request in its canonical form."""
     digest = hashlib.sha256(request.encode("latin-1", "replace")).hexdigest()
     return f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{digest}"
 

@@ -6,6 +6,7 @@ from urllib.parse import unquote, unquote_plus
 
 from pileus.faces.s3 import body, checksums, conditions, lock, tags
 from pileus.faces.s3.access import Need, admit
+from pileus.faces.s3.announced import md5_of
 from pileus.faces.s3.buckets import Bucket, find
 from pileus.faces.s3.describing import content_type, new_object, refuse_encryption, stored_headers
 from pileus.faces.s3.errors import S3Error, of_refused
@@ -44,18 +45,26 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
     check_key(s3.key)
     check_upload(s3)
     upload = s3.body
-    new = replace(new_object(s3, bucket), size_bytes=upload.length, etag=body.md5_of(s3.headers), footer=upload.footer)
+    new = replace(new_object(s3, bucket), size_bytes=upload.length, etag=md5_of(s3.headers), footer=upload.footer)
     if bucket.is_locked and locks.RETENTION in new.headers and not (new.etag or upload.wanted.algorithm):
         raise S3Error(
             "InvalidRequest",
             "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
         )
-    stored = await direct.store(bucket.request(s3), bucket.info, new, upload, conditions.of_upload(s3.headers))
+    try:
+        stored = await direct.store(bucket.request(s3), bucket.info, new, upload, conditions.of_upload(s3.headers))
+    except Refused as refused:
+        raise bad_md5(refused, new) from refused
     headers = {"ETag": f'"{stored.etag}"'} | made_header(bucket, stored)
     if upload.checksum:
         headers[checksums.HEADER + upload.wanted.algorithm.lower()] = upload.checksum
         headers["x-amz-checksum-type"] = checksums.WHOLE
     return nothing(200, headers)
+
+
+def bad_md5(refused: Refused, new: NewObject) -> S3Error | Refused:
+    """Return the refusal of an upload, where its MD5 was another one in S3's words."""
+    return S3Error("BadDigest", ExpectedDigest=new.etag) if refused.status == 422 and new.etag else refused
 
 
 def version_header(stored: direct.Stored) -> dict[str, str]:
@@ -139,6 +148,9 @@ def algorithm_of(s3: S3Request) -> str:
 async def copy(s3: S3Request, bucket: Bucket) -> Answer:
     """Make an object out of another one."""
     check_key(s3.key)
+    if "range" in s3.headers:
+        asked = s3.headers["range"]
+        raise S3Error("InvalidArgument", "RANGE is not supported in Copy!", ArgumentName="Range", ArgumentValue=asked)
     for name in ("x-amz-metadata-directive", "x-amz-tagging-directive"):
         if s3.headers.get(name, "COPY") not in ("COPY", "REPLACE"):
             raise S3Error("InvalidArgument", "Unknown directive.", ArgumentName=name, ArgumentValue=s3.headers[name])
@@ -205,7 +217,8 @@ async def delete(s3: S3Request, bucket: Bucket) -> Answer:
     version_id = s3.query.get("versionId", "")
     modified, size = s3.headers.get("x-amz-if-match-last-modified-time"), s3.headers.get("x-amz-if-match-size")
     moment = lock.parse_http_date(modified) if modified is not None else None
-    check = conditions.of_deletion(s3.headers.get("if-match"), moment, _integer(size), bucket.keeps_versions)
+    strict = bucket.keeps_versions and not version_id
+    check = conditions.of_deletion(s3.headers.get("if-match"), moment, _integer(size), strict)
     try:
         stored = await _delete_one(s3, bucket, s3.key, version_id, check)
     except Refused as refused:
@@ -233,6 +246,8 @@ def _integer(text: str | None) -> int | None:
 
 async def delete_many(s3: S3Request, bucket: Bucket) -> Answer:
     """Delete what a document lists, up to 1,000 objects or versions."""
+    if "content-md5" not in s3.headers and not s3.body.wanted.algorithm:
+        raise S3Error("InvalidRequest", "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
     root = await s3.document("Delete", 2_097_152)
     listed = list(root.all("Object"))
     if not listed or len(listed) > DELETES_MAX:
@@ -269,7 +284,7 @@ async def _delete_listed(s3: S3Request, bucket: Bucket, one: Element, key: str, 
         etag.text if etag is not None else None,
         lock.parse_http_date(modified.text) if modified is not None else None,
         _integer(size.text) if size is not None else None,
-        bucket.keeps_versions,
+        bucket.keeps_versions and not version_id,
     )
     try:
         return await _delete_one(s3, bucket, key, version_id, check)
