@@ -64,9 +64,9 @@ def test_versions_and_extensions(lab, demo):
     assert lab.anonymous.get("/network/v2.0/").json()["resources"]
     aliases = {each["alias"] for each in demo.call("GET", "extensions")["extensions"]}
     assert {"router", "security-group", "external-net", "standard-attr-tag"} <= aliases
-    assert "qos" not in aliases
+    assert "segment" not in aliases
     assert demo.call("GET", "extensions/router")["extension"]["alias"] == "router"
-    demo.call("GET", "extensions/qos", status=404)
+    demo.call("GET", "extensions/segment", status=404)
     assert lab.anonymous.get("/network/v2.0/networks").status_code == 401
 
 

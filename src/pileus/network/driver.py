@@ -27,7 +27,7 @@ Direction = Literal["ingress", "egress"]
 Ethertype = Literal["IPv4", "IPv6"]
 Kind = Literal["network", "port", "router", "group"]
 
-FORMAT = b"1"  # part of every fingerprint: raise it when a driver makes something else out of the same spec
+FORMAT = b"2"  # part of every fingerprint: raise it when a driver makes something else out of the same spec
 
 
 class NetworkDriverError(Exception):
@@ -88,6 +88,7 @@ class DhcpHost:
     ips: tuple[str, ...]
     hostname: str = ""
     options: tuple[DhcpOption, ...] = ()
+    domain: str = ""  # a further one in which its name is known
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,25 @@ class AddressPair:
 
 
 @dataclass(frozen=True)
+class Qos:
+    """Limits of traffic as a guest sees it (egress leaves it; 0: none; no burst: a default), and the mark of what leaves it."""
+
+    egress_kbps: int = 0
+    egress_burst_kbit: int = 0
+    ingress_kbps: int = 0
+    ingress_burst_kbit: int = 0
+    dscp: int | None = None
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The trunk through which a port's frames reach the guest: the tap of the port that carries, and the VLAN on it."""
+
+    tap: str
+    vlan: int
+
+
+@dataclass(frozen=True)
 class PortSpec:
     """A guest's port: the tap that the hypervisor opens in the host namespace, its network and its protection."""
 
@@ -128,6 +148,8 @@ class PortSpec:
     allowed_address_pairs: tuple[AddressPair, ...] = ()
     admin_up: bool = True
     device_owner: str = ""
+    qos: Qos | None = None
+    carrier: Carrier | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +164,7 @@ class GroupRule:
     port_max: int | None = None
     remote_cidr: str | None = None
     remote_group_id: str | None = None
+    remote_cidrs: tuple[str, ...] | None = None  # of an address group: those of the rule's IP version
 
 
 @dataclass(frozen=True)
@@ -151,6 +174,7 @@ class GroupSpec:
     id: str
     rules: tuple[GroupRule, ...] = ()
     members: frozenset[str] = frozenset()
+    stateful: bool = True  # else what answers needs a rule of its own
 
 
 @dataclass(frozen=True)
@@ -190,6 +214,39 @@ class FloatingIp:
 
     floating_ip: str
     fixed_ip: str
+    qos: Qos | None = None
+
+
+@dataclass(frozen=True)
+class PortForward:
+    """Ports of a floating address that lead to ports of a fixed one: as many, or all to one."""
+
+    floating_ip: str
+    protocol: Literal["tcp", "udp"]
+    first: int
+    last: int
+    fixed_ip: str
+    fixed_first: int
+    fixed_last: int
+
+
+@dataclass(frozen=True)
+class MeterRule:
+    """Traffic through a router's gateway that a meter counts, or leaves out. `inside`: a prefix behind the router."""
+
+    direction: Direction
+    inside: str | None = None
+    source: str | None = None
+    destination: str | None = None
+    excluded: bool = False
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A count of traffic."""
+
+    id: str
+    rules: tuple[MeterRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +260,9 @@ class RouterSpec:
     routes: tuple[HostRoute, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
     admin_up: bool = True
+    forwards: tuple[PortForward, ...] = ()
+    meters: tuple[Meter, ...] = ()
+    gateway_qos: Qos | None = None
 
     @property
     def legs(self) -> tuple[RouterInterface | RouterGateway, ...]:
@@ -220,12 +280,13 @@ def fingerprint(spec: Spec) -> str:
 
 @dataclass(frozen=True)
 class Observed:
-    """What is on the host. The four maps hold what is whole, by id with its fingerprint; `damaged` what exists only in part."""
+    """What is on the host. The first four maps hold what is whole, by id with its fingerprint; `damaged` what is so in part."""
 
     networks: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, str] = field(default_factory=dict)
     routers: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    meters: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # packets and bytes, by router and meter
     damaged: frozenset[tuple[Kind, str]] = frozenset()
 
     def everything(self, kind: Kind) -> set[str]:

@@ -114,7 +114,7 @@ FLOATINGIP = _rules(
 
 GROUP = _rules(
     "security_group", "security-groups",
-    {"create": MEMBER, "get": READER, "update": MEMBER, "delete": MEMBER},
+    {"create": MEMBER, "get": f"{READER} or {SHARED}", "update": MEMBER, "delete": MEMBER},
 )  # fmt: skip
 
 GROUP_RULE = _rules(
@@ -122,7 +122,77 @@ GROUP_RULE = _rules(
     {"create": GROUP_MEMBER, "get": GROUP_READER, "delete": f"{MEMBER} or {GROUP_MEMBER}"},
 )  # fmt: skip
 
+MANAGER = "rule:project_manager_or_admin"
+
+RBAC = _rules(
+    "rbac_policy", "rbac-policies", {"create": MEMBER, "get": READER, "update": MEMBER, "delete": MEMBER},
+    _each("create update", "target_project", f"{ADMIN} or not True:%(wildcard)s"),
+)  # fmt: skip
+
+QOS = [
+    *_rules(
+        "policy", "qos/policies", {"create": MANAGER, "get": f"{READER} or {SHARED}", "update": MANAGER, "delete": MANAGER},
+        _each("create update", "shared", ADMIN),
+    ),
+    Rule("get_rule_type", ANYONE, ("GET /v2.0/qos/rule-types",)),
+    *(
+        Rule(f"{verb}_policy_{kind}_rule", f"{READER} or {SHARED}" if verb == "get" else MANAGER,
+             (f"{VERBS[verb]} /v2.0/qos/policies/{{policy_id}}/{kind}_rules",))
+        for kind in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth")
+        for verb in VERBS
+    ),
+]  # fmt: skip
+
+ADDRESS_GROUP = _rules(
+    "address_group", "address-groups", {"create": MEMBER, "get": f"{READER} or {SHARED}", "update": MEMBER, "delete": MEMBER},
+    _each("create update", "shared", ADMIN),
+)  # fmt: skip
+
+DEFAULT_RULES = _rules(
+    "default_security_group_rule", "default-security-group-rules", {"create": ADMIN, "get": ANYONE, "delete": ADMIN}
+)
+
+METERING = [
+    *_rules("metering_label", "metering-labels", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
+    *_rules("metering_label_rule", "metering-label-rules", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
+]
+
+FORWARDING = [
+    Rule(f"{verb}_floatingip_port_forwarding", READER if verb == "get" else MEMBER,
+         (f"{VERBS[verb]} /v2.0/floatingips/{{floatingip_id}}/port_forwardings",))
+    for verb in VERBS
+]  # fmt: skip
+
+FLAVOR = [
+    *_rules("flavor", "flavors", {"create": ADMIN, "get": ANYONE, "update": ADMIN, "delete": ADMIN}),
+    *_rules("service_profile", "service_profiles", {"create": ADMIN, "get": ADMIN, "update": ADMIN, "delete": ADMIN}),
+    Rule("create_flavor_service_profile", ADMIN, ("POST /v2.0/flavors/{id}/service_profiles",)),
+    Rule("delete_flavor_service_profile", ADMIN, ("DELETE /v2.0/flavors/{id}/service_profiles/{profile_id}",)),
+]
+
+TRUNK = [
+    *_rules("trunk", "trunks", {"create": MEMBER, "get": READER, "update": MEMBER, "delete": MEMBER}),
+    Rule("get_subports", READER, ("GET /v2.0/trunks/{id}/get_subports",)),
+    Rule("add_subports", MEMBER, ("PUT /v2.0/trunks/{id}/add_subports",)),
+    Rule("remove_subports", MEMBER, ("PUT /v2.0/trunks/{id}/remove_subports",)),
+]
+
+SCHEDULERS = [
+    Rule("get_dhcp-networks", ADMIN, ("GET /v2.0/agents/{id}/dhcp-networks",)),
+    Rule("create_dhcp-network", ADMIN, ("POST /v2.0/agents/{id}/dhcp-networks",)),
+    Rule("delete_dhcp-network", ADMIN, ("DELETE /v2.0/agents/{id}/dhcp-networks/{network_id}",)),
+    Rule("get_dhcp-agents", ADMIN, ("GET /v2.0/networks/{id}/dhcp-agents",)),
+    Rule("get_l3-routers", ADMIN, ("GET /v2.0/agents/{id}/l3-routers",)),
+    Rule("create_l3-router", ADMIN, ("POST /v2.0/agents/{id}/l3-routers",)),
+    Rule("delete_l3-router", ADMIN, ("DELETE /v2.0/agents/{id}/l3-routers/{router_id}",)),
+    Rule("get_l3-agents", ADMIN, ("GET /v2.0/routers/{id}/l3-agents",)),
+]
+
 OTHERS = [
+    Rule("get_network_ip_availability", ADMIN, ("GET /v2.0/network-ip-availabilities",)),
+    Rule("get_auto_allocated_topology", READER, ("GET /v2.0/auto-allocated-topology/{project_id}",)),
+    Rule("delete_auto_allocated_topology", MEMBER, ("DELETE /v2.0/auto-allocated-topology/{project_id}",)),
+    Rule("onboard_network_subnets", MEMBER, ("PUT /v2.0/subnetpools/{id}/onboard_network_subnets",)),
     Rule("get_quota", ADMIN, ("GET /v2.0/quotas", "GET /v2.0/quotas/{project_id}")),
     Rule("update_quota", ADMIN, ("PUT /v2.0/quotas/{project_id}",)),
     Rule("delete_quota", ADMIN, ("DELETE /v2.0/quotas/{project_id}",)),
@@ -144,5 +214,14 @@ RULES = (
     *FLOATINGIP,
     *GROUP,
     *GROUP_RULE,
+    *RBAC,
+    *QOS,
+    *ADDRESS_GROUP,
+    *DEFAULT_RULES,
+    *METERING,
+    *FORWARDING,
+    *FLAVOR,
+    *TRUNK,
+    *SCHEDULERS,
     *OTHERS,
 )

@@ -3,7 +3,7 @@
 from pileus.kernel import faults
 from pileus.kernel.errors import BadRequest, Fault, OverQuota
 from pileus.kernel.http import Service
-from pileus.network.api import collections, others
+from pileus.network.api import built, collections, others
 
 
 def _malformed(reason: str) -> Fault:
@@ -13,7 +13,7 @@ def _malformed(reason: str) -> Fault:
 SERVICE = Service(
     name="network",
     title="Network",
-    routes=(*others.ROUTES, *collections.ROUTES),
+    routes=(*others.ROUTES, *built.ROUTES, *collections.ROUTES),
     fault_form=faults.neutron,
     statuses={OverQuota: 409},
     classic_ports=(9696,),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -10,10 +11,28 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Answer, Call, Route
 from pileus.network.api import listing
-from pileus.network.schemas import answers
+from pileus.network.schemas import answers, shown
+from pileus.network.schemas import further as f
 from pileus.network.schemas import requests as r
 from pileus.network.schemas.clean import attributes_of
-from pileus.network.service import address_scopes, floating_ips, groups, networks, ports, routers, subnet_pools, subnets
+from pileus.network.service import (
+    address_groups,
+    address_scopes,
+    default_rules,
+    flavors,
+    floating_ips,
+    groups,
+    metering,
+    networks,
+    plain,
+    ports,
+    qos,
+    rbac,
+    routers,
+    subnet_pools,
+    subnets,
+    trunks,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,6 +40,7 @@ class Collection:
     """A resource: its nouns, bodies, use cases, and how it is shown.
 
     :param bulk: many may be made in one call.
+    :param path: where it is, if not under its plural.
     """
 
     noun: str
@@ -34,6 +54,7 @@ class Collection:
     remove: Callable[..., None]
     change: Callable[..., Any] | None = None
     bulk: bool = True
+    path: str = ""
 
     @property
     def key(self) -> str:
@@ -62,6 +83,25 @@ COLLECTIONS = (
                groups.show, groups.create, groups.remove, groups.change),
     Collection("security_group_rule", "security-group-rules", r.RuleCreate, None, answers.rules, groups.list_rules,
                groups.show_rule, groups.create_rules, groups.remove_rule),
+    Collection("default_security_group_rule", "default-security-group-rules", f.DefaultRuleCreate, None, shown.default_rules,
+               default_rules.list_rules, default_rules.show, default_rules.create, default_rules.remove),
+    Collection("address_group", "address-groups", f.AddressGroupCreate, f.AddressGroupUpdate, shown.address_groups,
+               address_groups.list_groups, address_groups.show, address_groups.create, address_groups.remove,
+               address_groups.change),
+    Collection("rbac_policy", "rbac-policies", f.RbacCreate, f.RbacUpdate, shown.rbac, rbac.list_policies, rbac.show,
+               rbac.create, rbac.remove, rbac.change),
+    Collection("policy", "policies", f.PolicyCreate, f.PolicyUpdate, shown.qos_policies, partial(plain.list_all, qos.POLICY),
+               partial(plain.show, qos.POLICY), qos.create, qos.remove, qos.change, path="qos/policies"),
+    Collection("metering_label", "metering-labels", f.LabelCreate, None, shown.labels, metering.list_labels,
+               metering.show_label, metering.create_labels, metering.remove_label),
+    Collection("metering_label_rule", "metering-label-rules", f.LabelRuleCreate, None, shown.label_rules, metering.list_rules,
+               metering.show_rule, metering.create_rules, metering.remove_rule),
+    Collection("flavor", "flavors", f.FlavorCreate, f.FlavorUpdate, shown.flavors, flavors.list_flavors, flavors.show,
+               flavors.create, flavors.remove, flavors.change),
+    Collection("service_profile", "service_profiles", f.ProfileCreate, f.ProfileUpdate, shown.profiles, flavors.list_profiles,
+               flavors.show_profile, flavors.create_profiles, flavors.remove_profile, flavors.change_profile),
+    Collection("trunk", "trunks", f.TrunkCreate, f.TrunkUpdate, shown.trunks, trunks.list_trunks, trunks.show, trunks.create,
+               trunks.remove, trunks.change),
 )  # fmt: skip
 
 
@@ -99,7 +139,7 @@ def routes_of(c: Collection) -> list[Route]:
         c.remove(call.ctx, call.path["id"], listing.revision(call))
         return Answer()
 
-    base = f"/v2.0/{c.plural}"
+    base = f"/v2.0/{c.path or c.plural}"
     found = [
         Route("GET", base, index, rule=f"get_{c.noun}", summary=f"List {c.plural}"),
         Route("POST", base, create, body=r.envelope(c.noun, c.create, c.key if c.bulk else ""), status=201,
@@ -119,8 +159,7 @@ def routes_of(c: Collection) -> list[Route]:
 def _complete(attributes: tuple[dict[str, Any], frozenset[str]]) -> tuple[dict[str, Any], frozenset[str]]:
     """Give a rule the defaults that no single field has."""
     found, given = attributes
-    if "direction" in found:
-        found.pop("remote_address_group_id", None)
+    if "direction" in found and "ethertype" in found:
         found["ethertype"] = found["ethertype"] or "IPv4"
     return found, given
 

@@ -12,6 +12,37 @@ from pileus.network.service import interfaces, operations, routers, subnet_pools
 from pileus.network.service.interfaces import Interface
 
 EXTENSIONS = {
+    "address-group": "Address group", "agent-resources-synced": "Agent's Resource View Synced to Placement",
+    "agent_sort_key": "Agent sort keys", "auto-allocated-topology": "Auto Allocated Topology Services",
+    "availability_zone_filter": "Availability Zone Filter Extension", "dhcp_agent_scheduler": "DHCP Agent Scheduler",
+    "dns-domain-ports": "dns_domain for ports", "dvr": "Distributed Virtual Router",
+    "empty-string-filtering": "Empty String Filtering Extension",
+    "expose-port-forwarding-in-fip": "Expose Port Forwarding in FIP", "flavors": "Neutron Service Flavors",
+    "floating-ip-port-forwarding": "Floating IP Port Forwarding",
+    "floating-ip-port-forwarding-description": "Floating IP Port Forwarding new attribute description",
+    "floating-ip-port-forwarding-detail": "Floating IP Port Forwarding new attribute internal_ip_address",
+    "floating-ip-port-forwarding-port-ranges": "Floating IP Port Forwarding support port ranges",
+    "ip_allocation": "IP Allocation", "l3-flavors": "Router Flavor Extension", "l3-ha": "HA Router extension",
+    "l3_agent_scheduler": "L3 Agent Scheduler", "metering": "Neutron Metering",
+    "metering_source_and_destination_fields": "Adds source and destination IP prefixes to the Neutron Metering API",
+    "network-ip-availability": "Network IP Availability", "port-mac-address-regenerate": "Neutron Port MAC address regenerate",
+    "port-security-groups-filtering": "Port filtering on security groups", "qos": "Quality of Service",
+    "qos-bw-limit-direction": "Direction for QoS bandwidth limit rule", "qos-default": "QoS default policy",
+    "qos-bw-minimum-ingress": "Ingress direction for QoS minimum bandwidth rule", "qos-fip": "Floating IP QoS",
+    "qos-gateway-ip": "Gateway IP QoS", "qos-port-network-policy": "QoS Port Network Policy",
+    "qos-rule-type-details": "Details of QoS rule types", "qos-rules-alias": "Alias for QoS rules API",
+    "rbac-address-group": "RBAC support for address groups", "rbac-address-scope": "Address scope RBAC",
+    "rbac-policies": "RBAC Policies", "rbac-security-groups": "RBAC support for security groups",
+    "rbac-subnetpool": "RBAC support for subnet pools",
+    "router-admin-state-down-before-update": "Enforce Router's Admin State Down Before Update Extension",
+    "security-groups-default-rules": "Default rules for security groups",
+    "security-groups-remote-address-group": "Remote address group id field for security group rules",
+    "security-groups-rules-belongs-to-default-sg": "Security group rule belongs to default security group",
+    "security-groups-shared-filtering": "Security group filtering on the shared field",
+    "sort-key-validation": "Sort keys validation", "subnet-service-types": "Subnet service types",
+    "subnet_onboard": "Subnet Onboard", "tag-ports-during-bulk-creation": "Tag Ports During Bulk Creation",
+    "tag-creation": "Tag creation", "trunk": "Trunk Extension", "trunk-details": "Trunk port details",
+    "uplink-status-propagation": "Port Uplink Status Propagation",
     "address-scope": "Address scope", "agent": "agent", "allowed-address-pairs": "Allowed Address Pairs",
     "availability_zone": "Availability Zone", "binding": "Port Binding",
     "dns-integration": "DNS Integration", "ext-gw-mode": "Neutron L3 Configurable external gateway mode",
@@ -37,7 +68,9 @@ EXTENSIONS = {
 PLURALS = (
     "networks", "subnets", "subnetpools", "address-scopes",
     "ports", "routers", "floatingips", "security-groups", "security-group-rules", "quotas", "agents",
-    "availability_zones", "extensions", "service-providers",
+    "availability_zones", "extensions", "service-providers", "address-groups", "rbac-policies", "qos", "metering-labels",
+    "metering-label-rules", "flavors", "service_profiles", "trunks", "default-security-group-rules",
+    "network-ip-availabilities", "auto-allocated-topologies",
 )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class FakeNetworkHost:
     ports: dict[str, PortSpec] = field(default_factory=dict)
     routers: dict[str, RouterSpec] = field(default_factory=dict)
     groups: dict[str, GroupSpec] = field(default_factory=dict)
+    meters: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     metadata_sink: MetadataSink | None = None
     _damaged: set[tuple[Kind, str]] = field(default_factory=set)
     _failures: dict[tuple[str, str | None], _Failure] = field(default_factory=dict)
@@ -87,6 +88,8 @@ class FakeNetworkHost:
         self._misbehave("ensure_port", spec.id)
         with self._lock:
             self._require(spec.network_id)
+            if spec.carrier and all(port.tap != spec.carrier.tap for port in self.ports.values()):
+                raise NotOnHostError(f"the port that carries {spec.id} is not on this host")
             self.ports[spec.id] = spec
             self._damaged.discard(("port", spec.id))
 
@@ -146,7 +149,11 @@ class FakeNetworkHost:
             kind: {id: fingerprint(spec) for id, spec in specs.items() if (kind, id) not in damaged}
             for kind, specs in there.items()
         }
-        return Observed(whole["network"], whole["port"], whole["router"], whole["group"], damaged)
+        meters = {
+            (router.id, meter.id): self.meters.get((router.id, meter.id), (0, 0))
+            for router in self.routers.values() for meter in router.meters
+        }  # fmt: skip
+        return Observed(whole["network"], whole["port"], whole["router"], whole["group"], meters, damaged)
 
     def serve_metadata(self, sink: MetadataSink | None) -> None:
         """Remembers the sink only: there is nothing to listen on."""

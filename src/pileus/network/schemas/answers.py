@@ -3,19 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from pileus.kernel.clock import to_iso
 from pileus.kernel.context import Context
 from pileus.network import addressing
 from pileus.network.service.floating_ips import Shown
 from pileus.network.store import agents as agents_store
-from pileus.network.store.records import AddressScope, Agent, FloatingIp, Group, Network, Port, Router, Rule, Subnet, SubnetPool
+from pileus.network.store.forwardings import Forwarding
+from pileus.network.store.records import AddressScope, Agent, Group, Network, Port, Router, Rule, Subnet, SubnetPool
 from pileus.network.tasks.specs import host_name
 
 Json = dict[str, Any]
-Dated = Network | Subnet | SubnetPool | Port | Router | FloatingIp | Group | Rule
+Dated = Any
 
 
-def _end(record: Dated) -> Json:
+def end(record: Dated) -> Json:
     created = to_iso(record.created_at)
     updated = created if record.updated_at == record.created_at else to_iso(record.updated_at)
     return {"revision_number": record.revision_number, "created_at": created, "updated_at": updated}
@@ -28,12 +31,14 @@ def networks(ctx: Context) -> Callable[[Network], Json]:
     def show(n: Network) -> Json:
         found: Json = {
             "id": n.id, "name": n.name, "description": n.description, "tenant_id": n.project_id, "project_id": n.project_id,
-            "status": "ACTIVE", "admin_state_up": n.admin_state_up, "shared": n.shared, "router:external": n.external,
+            "status": "ACTIVE", "admin_state_up": n.admin_state_up,
+            "shared": n.is_open_to(ctx.project_id, "access_as_shared"), "router:external": n.external,
+            "qos_policy_id": n.qos_policy_id,
             "mtu": n.mtu, "port_security_enabled": n.port_security_enabled, "dns_domain": n.dns_domain,
             "availability_zone_hints": n.availability_zone_hints, "availability_zones": ["nova"],
             "subnets": [id for id, _ in n.subnets], "tags": n.tags,
             "ipv4_address_scope": dict(n.scopes).get(4), "ipv6_address_scope": dict(n.scopes).get(6),
-            **_end(n),
+            **end(n),
         }  # fmt: skip
         if n.external:
             found["is_default"] = n.is_default
@@ -57,8 +62,8 @@ def subnets(ctx: Context) -> Callable[[Subnet], Json]:
             "enable_dhcp": s.enable_dhcp, "allocation_pools": [{"start": start, "end": end} for start, end in s.allocation_pools],
             "dns_nameservers": s.dns_nameservers, "host_routes": s.host_routes, "ipv6_ra_mode": s.ipv6_ra_mode,
             "ipv6_address_mode": s.ipv6_address_mode,
-            "subnetpool_id": s.subnetpool_id, "service_types": [], "router:external": s.external,
-            "tags": s.tags, **_end(s),
+            "subnetpool_id": s.subnetpool_id, "service_types": s.service_types, "router:external": s.external,
+            "tags": s.tags, **end(s),
         }  # fmt: skip
 
     return show
@@ -72,7 +77,7 @@ def subnet_pools(ctx: Context) -> Callable[[SubnetPool], Json]:
             "id": p.id, "name": p.name, "description": p.description, "tenant_id": p.project_id, "project_id": p.project_id,
             "ip_version": p.ip_version, "prefixes": p.prefixes, "default_prefixlen": str(p.default_prefixlen),
             "min_prefixlen": str(p.min_prefixlen), "max_prefixlen": str(p.max_prefixlen), "default_quota": p.default_quota,
-            "shared": p.shared, "is_default": p.is_default, "address_scope_id": p.address_scope_id, "tags": p.tags, **_end(p),
+            "shared": p.shared, "is_default": p.is_default, "address_scope_id": p.address_scope_id, "tags": p.tags, **end(p),
         }  # fmt: skip
 
     return show
@@ -106,8 +111,12 @@ def ports(ctx: Context) -> Callable[[Port], Json]:
             "security_groups": p.security_groups, "port_security_enabled": p.port_security_enabled,
             "allowed_address_pairs": p.allowed_address_pairs, "extra_dhcp_opts": p.extra_dhcp_opts, "dns_name": p.dns_name,
             "dns_assignment": [_name(p.dns_name, f.ip_address, domain) for f in p.fixed_ips],
-            "binding:vnic_type": p.vnic_type, "tags": p.tags, **_end(p),
+            "binding:vnic_type": p.vnic_type, "dns_domain": p.dns_domain, "qos_policy_id": p.qos_policy_id,
+            "qos_network_policy_id": p.network_policy_id, "propagate_uplink_status": p.propagate_uplink_status,
+            "ip_allocation": "immediate", "tags": p.tags, **end(p),
         }  # fmt: skip
+        if p.trunk:
+            found["trunk_details"] = {"trunk_id": p.trunk[0], "sub_ports": [msgspec.to_builtins(each) for each in p.trunk[1]]}
         for name in binding:
             found[name] = _bound(p, name)
         return found
@@ -140,11 +149,12 @@ def routers(ctx: Context) -> Callable[[Router], Json]:
             "admin_state_up": r.admin_state_up, "status": r.status, "routes": r.routes,
             "external_gateway_info": {
                 "network_id": r.gateway.network_id, "enable_snat": r.enable_snat, "external_fixed_ips": r.gateway.fixed_ips,
+                "qos_policy_id": r.qos_policy_id,
             } if r.gateway else None,
-            "availability_zone_hints": r.availability_zone_hints, "availability_zones": ["nova"], "flavor_id": None,
-            "tags": r.tags, **_end(r),
+            "availability_zone_hints": r.availability_zone_hints, "availability_zones": ["nova"], "flavor_id": r.flavor_id,
+            "tags": r.tags, **end(r),
         }  # fmt: skip
-        return found | dict.fromkeys(flags, False)
+        return found | {name: getattr(r, name) for name in flags}
 
     return show
 
@@ -158,8 +168,27 @@ def floating_ips(ctx: Context) -> Callable[[Shown], Json]:
             "id": f.id, "description": f.description, "tenant_id": f.project_id, "project_id": f.project_id,
             "floating_network_id": f.floating_network_id, "floating_ip_address": f.floating_ip_address, "port_id": f.port_id,
             "fixed_ip_address": f.fixed_ip_address, "router_id": f.router_id, "status": f.status, "dns_name": f.dns_name,
-            "dns_domain": f.dns_domain, "port_details": shown.port_details, "tags": f.tags, **_end(f),
+            "dns_domain": f.dns_domain, "port_details": shown.port_details, "qos_policy_id": f.qos_policy_id,
+            "port_forwardings": [_forwarded(each) for each in shown.forwardings], "tags": f.tags, **end(f),
         }  # fmt: skip
+
+    return show
+
+
+def _forwarded(f: Forwarding) -> Json:
+    """Show the ends of a forwarded port, or of a range of them."""
+    found: Json = {"protocol": f.protocol, "internal_ip_address": f.internal_ip_address}
+    for name, first, last in (("external", f.external_first, f.external_last), ("internal", f.internal_first, f.internal_last)):
+        found |= {f"{name}_port": first if first == last else None, f"{name}_port_range": f"{first}:{last}"}
+    return found
+
+
+def forwardings(ctx: Context) -> Callable[[Forwarding], Json]:
+    """Show forwarded ports."""
+
+    def show(f: Forwarding) -> Json:
+        more = {"id": f.id, "internal_port_id": f.internal_port_id, "description": f.description}
+        return more | _forwarded(f) | {"revision_number": f.revision_number}
 
     return show
 
@@ -171,8 +200,8 @@ def groups(ctx: Context) -> Callable[[Group], Json]:
     def show(g: Group) -> Json:
         return {
             "id": g.id, "name": g.name, "description": g.description, "tenant_id": g.project_id, "project_id": g.project_id,
-            "stateful": g.stateful, "shared": False, "security_group_rules": [rule(r) for r in g.rules], "tags": g.tags,
-            **_end(g),
+            "stateful": g.stateful, "shared": g.shared, "security_group_rules": [rule(r) for r in g.rules], "tags": g.tags,
+            **end(g),
         }  # fmt: skip
 
     return show
@@ -188,8 +217,9 @@ def rules(ctx: Context) -> Callable[[Rule], Json]:
             "id": r.id, "tenant_id": r.project_id, "project_id": r.project_id, "security_group_id": r.security_group_id,
             "direction": r.direction, "ethertype": r.ethertype, "protocol": r.protocol, "port_range_min": low,
             "port_range_max": r.port_range_max, "remote_ip_prefix": prefix, "remote_group_id": r.remote_group_id,
-            "remote_address_group_id": None, "normalized_cidr": str(addressing.network(prefix)) if prefix else None,
-            "description": r.description, **_end(r),
+            "remote_address_group_id": r.remote_address_group_id,
+            "normalized_cidr": str(addressing.network(prefix)) if prefix else None,
+            "description": r.description, "belongs_to_default_sg": r.in_default, **end(r),
         }  # fmt: skip
 
     return show

@@ -14,7 +14,7 @@ from pileus.network.service.access import Attributes
 FLAGS = {
     "admin_state_up", "shared", "router:external", "is_default", "port_security_enabled",
     "enable_dhcp", "use_default_subnetpool", "stateful", "enable_snat",
-    "distributed", "ha",
+    "distributed", "ha", "excluded", "enabled", "used_in_default_sg", "used_in_non_default_sg", "propagate_uplink_status",
 }  # fmt: skip
 NUMBERS = {
     "default_prefixlen",
@@ -27,6 +27,13 @@ NUMBERS = {
     "ip_version",
     "port_range_min",
     "port_range_max",
+    "max_kbps",
+    "max_burst_kbps",
+    "min_kbps",
+    "dscp_mark",
+    "external_port",
+    "internal_port",
+    "segmentation_id",
 }
 INT_MAX = 2**31 - 1
 
@@ -96,7 +103,8 @@ CLEANERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("gateway_ip", "floating_ip_address", "fixed_ip_address", "ip_address"), _ip),
     "mac_address": _mac,
     "cidr": _cidr,
-    "remote_ip_prefix": _cidr,
+    **dict.fromkeys(("remote_ip_prefix", "source_ip_prefix", "destination_ip_prefix"), _cidr),
+    "internal_ip_address": _ip,
     "protocol": lambda name, value: str(value),
     "ethertype": _ethertype,
     "prefixes": lambda name, values: [_cidr(name, value) for value in values],

@@ -13,6 +13,7 @@ Project = Annotated[str, Meta(max_length=255)]
 Flag = bool | Literal["true", "True", "TRUE", "false", "False", "FALSE", 0, 1]
 Number = int | Annotated[str, Meta(pattern=r"^-?[0-9]{1,10}$")]
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
+ServiceTypes = list[Annotated[str, Meta(min_length=1, max_length=255)]]
 Zones = list[Annotated[str, Meta(max_length=255)]]
 Tags = Annotated[list[Annotated[str, Meta(min_length=1, max_length=255)]], Meta(max_length=50)]
 
@@ -47,6 +48,7 @@ class GatewayInfo(Struct, forbid_unknown_fields=True, omit_defaults=True):
     network_id: Id | UnsetType | None = UNSET
     enable_snat: Flag | UnsetType = UNSET
     external_fixed_ips: list[FixedIp] | UnsetType = UNSET
+    qos_policy_id: Id | UnsetType | None = UNSET
 
 
 class NetworkCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -65,6 +67,7 @@ class NetworkCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     network_type: str | None = field(default=None, name="provider:network_type")
     physical_network: str | None = field(default=None, name="provider:physical_network")
     segmentation_id: Number | None = field(default=None, name="provider:segmentation_id")
+    qos_policy_id: Id | None = None
     tags: Tags = []
 
 
@@ -78,6 +81,7 @@ class NetworkUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defau
     mtu: Number | UnsetType = UNSET
     port_security_enabled: Flag | UnsetType = UNSET
     dns_domain: Text | UnsetType = UNSET
+    qos_policy_id: Id | UnsetType | None = UNSET
 
 
 class SubnetCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +102,7 @@ class SubnetCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     subnetpool_id: Id | None = None
     use_default_subnetpool: Flag = False
     prefixlen: Number | None = None
+    service_types: ServiceTypes = []
     tags: Tags = []
 
 
@@ -109,6 +114,7 @@ class SubnetUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaul
     allocation_pools: list[AllocationPool] | UnsetType = UNSET
     dns_nameservers: list[str] | UnsetType | None = UNSET
     host_routes: list[Route] | UnsetType | None = UNSET
+    service_types: ServiceTypes | UnsetType = UNSET
 
 
 class SubnetPoolCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -180,6 +186,9 @@ class PortCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     host_id: Text | None = field(default=None, name="binding:host_id")
     vnic_type: Literal["normal"] = field(default="normal", name="binding:vnic_type")
     profile: dict[str, Any] | None = field(default=None, name="binding:profile")
+    qos_policy_id: Id | None = None
+    dns_domain: Text = ""
+    propagate_uplink_status: Flag = True
     tags: Tags = []
 
 
@@ -187,7 +196,7 @@ class PortUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults
     name: Name | UnsetType = UNSET
     description: Text | UnsetType = UNSET
     admin_state_up: Flag | UnsetType = UNSET
-    mac_address: str | UnsetType = UNSET
+    mac_address: str | UnsetType | None = UNSET
     fixed_ips: list[FixedIp] | UnsetType | None = UNSET
     device_id: Name | UnsetType = UNSET
     device_owner: Name | UnsetType = UNSET
@@ -199,6 +208,9 @@ class PortUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults
     host_id: Text | UnsetType | None = field(default=UNSET, name="binding:host_id")
     vnic_type: Literal["normal"] | UnsetType = field(default=UNSET, name="binding:vnic_type")
     profile: dict[str, Any] | UnsetType | None = field(default=UNSET, name="binding:profile")
+    qos_policy_id: Id | UnsetType | None = UNSET
+    dns_domain: Text | UnsetType = UNSET
+    propagate_uplink_status: Flag | UnsetType = UNSET
 
 
 class RouterCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -210,6 +222,7 @@ class RouterCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     external_gateway_info: GatewayInfo | None = None
     distributed: Flag | None = None
     ha: Flag | None = None
+    flavor_id: Id | None = None
     availability_zone_hints: Zones = []
     tags: Tags = []
 
@@ -248,6 +261,7 @@ class FloatingIpCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     subnet_id: Id | None = None
     dns_name: Text = ""
     dns_domain: Text = ""
+    qos_policy_id: Id | None = None
     tags: Tags = []
 
 
@@ -255,6 +269,7 @@ class FloatingIpUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_de
     description: Text | UnsetType = UNSET
     port_id: Id | UnsetType | None = UNSET
     fixed_ip_address: str | UnsetType | None = UNSET
+    qos_policy_id: Id | UnsetType | None = UNSET
 
 
 class GroupCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -281,7 +296,7 @@ class RuleCreate(Struct, forbid_unknown_fields=True, kw_only=True):
     port_range_max: Number | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: GroupId | None = None
-    remote_address_group_id: None = None
+    remote_address_group_id: GroupId | None = None
     description: Text = ""
     project_id: Project | None = None
     tenant_id: Project | None = None

@@ -12,9 +12,11 @@ from pileus.kernel.errors import BadRequest, Conflict, OverQuota, PreconditionFa
 from pileus.network import tables
 from pileus.network.errors import missing
 from pileus.network.store import networks as networks_store
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import Network
 from pileus.network.store.rows import Clause
+from pileus.network.tables.sharing import rbac_policies
+from pileus.network.tables.trunks import trunks
 
 Attributes = dict[str, Any]
 Result = TypeVar("Result")
@@ -25,13 +27,14 @@ ATTEMPTS = 12
 
 DEFAULTS = {
     "network": 100, "subnet": 100, "subnetpool": -1, "port": 500, "router": 10, "floatingip": 50,
-    "security_group": 10, "security_group_rule": 100, "rbac_policy": 10,
+    "security_group": 10, "security_group_rule": 100, "rbac_policy": 10, "trunk": -1,
 }  # fmt: skip
 
 COUNTED: Mapping[str, Table] = {
     "network": tables.networks, "subnet": tables.subnets, "subnetpool": tables.subnet_pools,
     "port": tables.ports, "router": tables.routers,
     "floatingip": tables.floating_ips, "security_group": tables.groups, "security_group_rule": tables.rules,
+    "rbac_policy": rbac_policies, "trunk": trunks,
 }  # fmt: skip
 
 
@@ -59,12 +62,23 @@ def project_for(ctx: Context, attributes: Attributes) -> str:
     return str(found)
 
 
-def target_of(project_id: str, network: Network | None = None) -> dict[str, Any]:
-    """Return what policy checks look at: whose a thing is, and whose its network."""
-    target: dict[str, Any] = {"project_id": project_id, "tenant_id": project_id}
-    if network is not None:
-        target |= {"shared": network.shared, "external": network.external, "network:project_id": network.project_id}
-    return target
+def target_of(project_id: str) -> dict[str, Any]:
+    """Return what policy checks look at: whose a thing is."""
+    return {"project_id": project_id, "tenant_id": project_id}
+
+
+def target_in(ctx: Context, project_id: str, network: Network) -> dict[str, Any]:
+    """Return the same for a thing in a network: whose that is, and whether it is open to the caller."""
+    return target_of(project_id) | {
+        "shared": network.is_open_to(ctx.project_id, sharing.SHARED),
+        "external": network.is_open_to(ctx.project_id, sharing.EXTERNAL), "network:project_id": network.project_id,
+    }  # fmt: skip
+
+
+def target_shared(ctx: Context, tx: Connection, noun: str, id: str, project_id: str) -> dict[str, Any]:
+    """Return the same for a thing that may be open to the caller by a policy of its own."""
+    mine = project_id == ctx.project_id
+    return target_of(project_id) | {"shared": not mine and sharing.is_open(tx, noun, id, ctx.project_id)}
 
 
 def guard(ctx: Context, action: str, names: Iterable[str], target: Mapping[str, Any]) -> None:
@@ -106,7 +120,7 @@ def require(ctx: Context, noun: str, action: str, id: str, target: Mapping[str, 
 def find_network(ctx: Context, tx: Connection, id: str) -> Network:
     """Return a network that the caller sees.  :raises NotFound: otherwise."""
     network = networks_store.find_network(tx, id)
-    if network is None or not ctx.can("get_network", target_of(network.project_id, network)):
+    if network is None or not ctx.can("get_network", target_in(ctx, network.project_id, network)):
         raise missing("network", id)
     return network
 

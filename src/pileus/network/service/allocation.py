@@ -28,20 +28,22 @@ def by_itself(subnet: Subnet) -> bool:
     return addressing.by_itself(subnet.ipv6_ra_mode, subnet.ipv6_address_mode)
 
 
-def free_address(tx: Connection, subnet: Subnet, taken: Sequence[str] = ()) -> str | None:
+def free_address(tx: Connection, subnet: Subnet, taken: Sequence[str] = (), *, first: bool = False) -> str | None:
     """Choose a free address out of a subnet's pools, or None when all are taken.
 
     Small pools are looked at whole; of large ones a few at random, and only when all of those are taken, the whole.
+
+    :param first: choose the first one that is free.
     """
     pools = [(int(addressing.address(pool[0])), int(addressing.address(pool[1]))) for pool in subnet.allocation_pools]
     version = subnet.ip_version
-    if addressing.size(pools) > addressing.SMALL:
+    if addressing.size(pools) > addressing.SMALL and not first:
         some = [addressing.show(number, version) for number in addressing.sample(pools, 12)]
         used = store.used_addresses(tx, subnet.id, some) | set(taken)
         if found := next((ip for ip in some if ip not in used), None):
             return found
     every = {int(addressing.address(ip)) for ip in store.used_addresses(tx, subnet.id) | set(taken)}
-    number = addressing.free(pools, every)
+    number = addressing.free(pools, every, 1 if first else 10)
     return None if number is None else addressing.show(number, version)
 
 
@@ -56,6 +58,7 @@ def choose(tx: Connection, network: Network, subnets: Sequence[Subnet], mac: str
     chosen: list[Fixed] = []
     for version in (4, 6):
         given = [s for s in subnets if s.ip_version == version and (not by_itself(s) or owner in (GATEWAY, INTERFACE))]
+        given = [s for s in given if owner in s.service_types] or [s for s in given if not s.service_types]
         for subnet in given:
             if ip := free_address(tx, subnet):
                 chosen.append(Fixed(subnet.id, ip))
@@ -159,7 +162,8 @@ def write_port(
         "id": ids.uuid(), "project_id": project_id, "name": "", "description": "", "network_id": network.id,
         "mac_address": mac, "admin_state_up": True, "status": "DOWN", "device_id": "", "device_owner": "",
         "port_security_enabled": network.port_security_enabled, "allowed_address_pairs": [], "extra_dhcp_opts": [],
-        "dns_name": "", "host_id": "", "vnic_type": "normal", "profile": {}, **values,
+        "dns_name": "", "host_id": "", "vnic_type": "normal", "profile": {}, "qos_policy_id": None, "dns_domain": "",
+        "propagate_uplink_status": True, **values,
     }  # fmt: skip
     row = rows.insert_row(tx, ports, cloud.clock.now(), row)
     store.set_addresses(tx, row["id"], fixed, fresh=True)

@@ -6,7 +6,7 @@ from pileus.identity.service import projects
 from pileus.kernel.context import Cloud, Context, cloud_itself
 from pileus.kernel.errors import Unavailable
 from pileus.network import addressing
-from pileus.network.service import access, guests, interfaces, networks, routers, subnets
+from pileus.network.service import access, default_rules, defaults, interfaces, networks, routers, subnets
 from pileus.network.store import networks as store
 from pileus.network.store import routers as routers_store
 from pileus.network.store.records import Network
@@ -18,6 +18,7 @@ PRIVATE_CIDR = "10.0.0.0/26"
 
 def bootstrap(cloud: Cloud) -> None:
     """Make the first networks, those that are missing; nothing when the settings want no demo."""
+    access.transact(cloud, lambda tx: default_rules.bootstrap(tx, cloud))
     if not cloud.settings.demo:
         return
     admin, demo = (_context(cloud, name) for name in ("admin", "demo"))
@@ -43,16 +44,16 @@ def _make(tx: Connection, admin: Context, demo: Context) -> None:
         facts = {
             "router:external": True, "is_default": True, "provider:network_type": "flat", "provider:physical_network": PUBLIC,
         }  # fmt: skip
-        public = networks.make(tx, cloud, admin.project_id, guests.plain_network(PUBLIC) | facts)
+        public = networks.make(tx, cloud, admin.project_id, defaults.plain_network(PUBLIC) | facts)
         cidr = str(addressing.network(cloud.settings.public_cidr))
-        plain = guests.plain_subnet("public-subnet", public.id, cidr) | {"enable_dhcp": False}
+        plain = defaults.plain_subnet("public-subnet", public.id, cidr) | {"enable_dhcp": False}
         subnets.make(tx, cloud, admin.project_id, public, plain)
     if _find(tx, PRIVATE, demo.project_id) is not None:
         return
-    private = networks.make(tx, cloud, demo.project_id, guests.plain_network(PRIVATE))
-    plain = guests.plain_subnet("private-subnet", private.id, PRIVATE_CIDR)
+    private = networks.make(tx, cloud, demo.project_id, defaults.plain_network(PRIVATE))
+    plain = defaults.plain_subnet("private-subnet", private.id, PRIVATE_CIDR)
     subnet = subnets.make(tx, cloud, demo.project_id, private, plain)
     own = Wanted((("name", [ROUTER]), ("project_id", [demo.project_id])))
     if not routers_store.list_routers(tx, None, own):
-        router = routers.make(tx, demo, demo.project_id, guests.plain_router(ROUTER, {"network_id": public.id}))
+        router = routers.make(tx, demo, demo.project_id, defaults.plain_router(ROUTER, {"network_id": public.id}))
         interfaces.attach(tx, demo, router, subnet.id)

@@ -9,13 +9,14 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access, allocation
+from pileus.network.service import access, allocation, qos
 from pileus.network.service import ports as ports_service
 from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import forwardings, rows
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as store
-from pileus.network.store import rows
+from pileus.network.store.forwardings import Forwarding
 from pileus.network.store.records import FloatingIp, Port
 from pileus.network.store.rows import Wanted
 from pileus.network.tasks import sync
@@ -29,6 +30,7 @@ class Shown:
 
     fip: FloatingIp
     port_details: dict[str, Any] | None
+    forwardings: tuple[Forwarding, ...] = ()
 
 
 def list_floating_ips(ctx: Context, wanted: Wanted) -> list[Shown]:
@@ -36,20 +38,23 @@ def list_floating_ips(ctx: Context, wanted: Wanted) -> list[Shown]:
     with ctx.cloud.db.read() as tx:
         found = store.list_floating_ips(tx, access.visible(ctx, "floatingip", access.own(tables.floating_ips)), wanted)
         details = store.port_details(tx, {fip.port_id for fip in found if fip.port_id})
-    return [Shown(fip, details.get(fip.port_id or "")) for fip in found]
+        forwarded = forwardings.by_floating_ip(tx, [fip.id for fip in found])
+    return [Shown(fip, details.get(fip.port_id or ""), forwarded.get(fip.id, ())) for fip in found]
 
 
 def show(ctx: Context, id: str) -> Shown:
     """Return one floating IP.  :raises NotFound: when the caller does not see it."""
     with ctx.cloud.db.read() as tx:
-        return _shown(tx, _find(ctx, tx, id, "get"))
+        return _shown(tx, find(ctx, tx, id, "get"))
 
 
 def _shown(tx: Connection, fip: FloatingIp) -> Shown:
-    return Shown(fip, store.port_details(tx, [fip.port_id]).get(fip.port_id) if fip.port_id else None)
+    details = store.port_details(tx, [fip.port_id]).get(fip.port_id) if fip.port_id else None
+    return Shown(fip, details, forwardings.by_floating_ip(tx, [fip.id]).get(fip.id, ()))
 
 
-def _find(ctx: Context, tx: Connection, id: str, action: str) -> FloatingIp:
+def find(ctx: Context, tx: Connection, id: str, action: str) -> FloatingIp:
+    """Return a floating IP, if the caller may do something to it."""
     fip = store.find_floating_ip(tx, id)
     if fip is None:
         raise missing("floatingip", id)
@@ -76,6 +81,7 @@ def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes)
         text = f"Bad floatingip request: Network {network.id} is not a valid external network."
         raise invalid(text, "BadRequest")
     access.take(tx, project_id, floatingip=1)
+    qos.check_use(tx, ctx, attributes["qos_policy_id"])
     subnets = [s for s in networks_store.subnets_of(tx, [network.id]) if s.ip_version == 4]
     wanted: dict[str, str] = {}
     if ip := attributes["floating_ip_address"]:
@@ -88,14 +94,14 @@ def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes)
     row = {
         "id": id, "project_id": project_id, "description": attributes["description"], "floating_network_id": network.id,
         "floating_ip_address": address, "floating_port_id": port.id, **NOWHERE, "dns_name": attributes["dns_name"],
-        "dns_domain": attributes["dns_domain"],
+        "dns_domain": attributes["dns_domain"], "qos_policy_id": attributes["qos_policy_id"],
     }  # fmt: skip
     fip = FloatingIp(**rows.insert_row(tx, tables.floating_ips, ctx.cloud.clock.now(), row))
     if named := attributes.get("tags"):
         rows.set_tags(tx, id, named)
     if attributes["port_id"]:
         _lead_to(tx, ctx, fip, attributes["port_id"], attributes["fixed_ip_address"])
-        fip = _find(ctx, tx, id, "get")
+        fip = find(ctx, tx, id, "get")
     elif attributes["fixed_ip_address"]:
         raise invalid("Bad floatingip request: fixed_ip_address cannot be specified without a port_id.", "BadRequest")
     return _shown(tx, fip)
@@ -107,6 +113,9 @@ def _lead_to(tx: Connection, ctx: Context, fip: FloatingIp, port_id: str, wanted
     :raises Conflict: when that address has a floating IP of the same network.
     :raises NotFound: when no router leads from there to the floating IP's network.
     """
+    if forwardings.by_floating_ip(tx, [fip.id]):
+        text = f"Floating IP {fip.id} has forwarded ports: it cannot lead to a port as a whole."
+        raise conflict("FloatingIPInUseByPortForwarding", text)
     port, _ = ports_service.find(ctx, tx, port_id, "get")
     if port.project_id != fip.project_id and not ctx.is_admin:
         text = (
@@ -173,18 +182,20 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
     """Let a floating IP lead to another port, or nowhere; or describe it anew."""
 
     def work(tx: Connection) -> Shown:
-        fip = _find(ctx, tx, id, "update")
+        fip = find(ctx, tx, id, "update")
         access.check_revision(revision, fip.revision_number)
-        plain = {name: value for name, value in attributes.items() if name == "description"}
+        plain = {name: value for name, value in attributes.items() if name in ("description", "qos_policy_id")}
+        qos.check_use(tx, ctx, plain.get("qos_policy_id"))
         if plain:
             rows.update_row(tx, tables.floating_ips, ctx.cloud.clock.now(), id, plain)
+            sync.touch_floating(tx, ctx.cloud, id)
         if attributes.get("port_id"):
             _lead_to(tx, ctx, fip, attributes["port_id"], attributes.get("fixed_ip_address"))
         elif attributes.get("fixed_ip_address") and fip.port_id:
             _lead_to(tx, ctx, fip, fip.port_id, attributes["fixed_ip_address"])
-        elif not plain or "port_id" in attributes:
+        elif (not plain or "port_id" in attributes) and not forwardings.by_floating_ip(tx, [id]):
             _write(tx, ctx.cloud, fip, NOWHERE, None)  # an update that names no port takes it away, as neutron does
-        return _shown(tx, _find(ctx, tx, id, "get"))
+        return _shown(tx, find(ctx, tx, id, "get"))
 
     return access.transact(ctx.cloud, work)
 
@@ -193,10 +204,11 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
     """Give a floating IP back."""
 
     def work(tx: Connection) -> None:
-        fip = _find(ctx, tx, id, "delete")
+        fip = find(ctx, tx, id, "delete")
         access.check_revision(revision, fip.revision_number)
-        if fip.port_id:
+        if fip.router_id:
             _write(tx, ctx.cloud, fip, NOWHERE, None)
+        forwardings.forget(tx, id)
         rows.delete_row(tx, tables.floating_ips, id)
         ports_store.delete_port(tx, fip.floating_port_id)
 

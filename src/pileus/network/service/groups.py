@@ -1,34 +1,25 @@
 """Use cases of security groups and their rules."""
 
-import ipaddress
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
-from pileus.kernel.errors import BadRequest
-from pileus.network import addressing, tables
-from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access
+from pileus.network import tables
+from pileus.network.errors import conflict, missing
+from pileus.network.service import access, address_groups, plain, rules
 from pileus.network.service.access import Attributes, target_of
+from pileus.network.service.default_rules import PARENT
+from pileus.network.store import default_rules as default_store
 from pileus.network.store import groups as store
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import Group, Rule
 from pileus.network.store.rows import Wanted
 from pileus.network.tasks import sync
 
 DEFAULT_NAME, DEFAULT_TEXT = "default", "Default security group"
-
-PROTOCOLS = {
-    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "igmp": 2, "ip": 0, "ipip": 4,
-    "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "icmpv6": 58, "ipv6-nonxt": 59, "ipv6-opts": 60,
-    "ipv6-route": 43, "ospf": 89, "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6, "udp": 17, "udplite": 136, "vrrp": 112,
-}  # fmt: skip
-WITH_PORTS = {6, 17, 33, 132, 136}
-ICMP = {1, 58}
-PORT_MAX = 65535
-ONLY_IPV6 = {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
 
 
 def ensure_default(tx: Connection, cloud: Cloud, project_id: str) -> str:
@@ -40,22 +31,19 @@ def ensure_default(tx: Connection, cloud: Cloud, project_id: str) -> str:
 def _write_group(
     tx: Connection, cloud: Cloud, project_id: str, name: str, text: str, stateful: bool, *, default: bool = False
 ) -> Group:
-    """Write a group with the rules that every new one has: all may go out; into a default group come its members."""
+    """Write a group with the rules that new ones get."""
     now = cloud.clock.now()
     row: dict[str, Any] = {"id": ids.uuid(), "project_id": project_id, "name": name, "description": text, "stateful": stateful}
     group = Group(**rows.insert_row(tx, tables.groups, now, row))
     if default:
         store.set_default(tx, project_id, group.id)
     made = []
-    for direction in ("ingress", "egress") if default else ("egress",):
-        for ethertype in ("IPv4", "IPv6"):
-            rule = {
-                "id": ids.uuid(), "project_id": project_id, "description": "", "security_group_id": group.id,
-                "direction": direction, "ethertype": ethertype, "protocol": None, "port_range_min": None,
-                "port_range_max": None, "remote_ip_prefix": None,
-                "remote_group_id": group.id if direction == "ingress" else None,
-            }  # fmt: skip
-            made.append(Rule(**rows.insert_row(tx, tables.rules, now, rule)))
+    for given in default_store.rules_for(tx, default=default):
+        names = ("description", "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+        rule = {name: getattr(given, name) for name in (*names, "remote_address_group_id")}
+        rule |= {"id": ids.uuid(), "project_id": project_id, "security_group_id": group.id}
+        rule |= {"remote_group_id": group.id if given.remote_group_id == PARENT else given.remote_group_id}
+        made.append(Rule(**rows.insert_row(tx, tables.rules, now, rule), in_default=default))
     return Group(**row, revision_number=0, created_at=now, updated_at=now, rules=tuple(made))
 
 
@@ -71,25 +59,43 @@ def _with_default(ctx: Context, project_id: str) -> None:
 
 def list_groups(ctx: Context, wanted: Wanted) -> list[Group]:
     """Return the groups that the caller sees; the default group of their project is made at the first look."""
-    condition = access.visible(ctx, "security_group", access.own(tables.groups))
+    condition = access.visible(ctx, "security_group", store.visible)
     if ctx.can("get_security_group"):
         asked = next((values for name, values in wanted.filters if name in ("project_id", "tenant_id")), None)
         _with_default(ctx, asked[0] if asked and condition is None else ctx.project_id)
     with ctx.cloud.db.read() as tx:
-        return store.list_groups(tx, condition, wanted)
+        return _as_seen(ctx, tx, store.list_groups(tx, condition, wanted))
+
+
+def _as_seen(ctx: Context, tx: Connection, found: list[Group]) -> list[Group]:
+    """Return groups with `shared` as it is for the caller."""
+    opened = sharing.opened_ids(tx, "security_group", ctx.project_id, [group.id for group in found])
+    return [msgspec.structs.replace(group, shared=True) if group.id in opened else group for group in found]
 
 
 def show(ctx: Context, id: str) -> Group:
     """Return one group.  :raises NotFound: when the caller does not see it."""
     with ctx.cloud.db.read() as tx:
-        return _find(ctx, tx, id, "get")
+        return _as_seen(ctx, tx, [_find(ctx, tx, id, "get")])[0]
+
+
+def find_seen(ctx: Context, tx: Connection, id: str) -> Group:
+    """Return a group, bare of rules, that the caller sees: theirs, or one that is open to them."""
+    group = store.find_bare(tx, id)
+    if group is None or not ctx.can("get_security_group", _target(ctx, tx, group)):
+        raise missing("security_group", id)
+    return group
+
+
+def _target(ctx: Context, tx: Connection, group: Group) -> dict[str, Any]:
+    return access.target_shared(ctx, tx, "security_group", group.id, group.project_id)
 
 
 def _find(ctx: Context, tx: Connection, id: str, action: str) -> Group:
     group = store.find_group(tx, id)
     if group is None:
         raise missing("security_group", id)
-    access.require(ctx, "security_group", action, id, target_of(group.project_id))
+    access.require(ctx, "security_group", action, id, _target(ctx, tx, group))
     return group
 
 
@@ -104,7 +110,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         made = []
         for project_id, attributes in owned:
             ensure_default(tx, ctx.cloud, project_id)
-            access.take(tx, project_id, security_group=1, security_group_rule=2)
+            access.take(tx, project_id, security_group=1, security_group_rule=len(default_store.rules_for(tx, default=False)))
             stateful = attributes["stateful"]
             group = _write_group(tx, ctx.cloud, project_id, attributes["name"], attributes["description"], stateful)
             if named := attributes.get("tags"):
@@ -150,6 +156,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
             raise conflict("SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group.")
         others = store.naming(tx, id)
         store.delete_group(tx, id)
+        sharing.forget(tx, id)
         for other in others:
             rows.update_row(tx, tables.groups, ctx.cloud.clock.now(), other, {})
             sync.touch_group(tx, ctx.cloud, other)
@@ -185,7 +192,7 @@ def _find_rule(ctx: Context, tx: Connection, id: str, action: str) -> Rule:
 def create_rules(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[Rule]:
     """Make rules, all or none.  :raises Conflict: when the group has such a rule."""
     for attributes, _ in many:
-        check_rule(attributes)
+        rules.check_rule(attributes)
 
     def work(tx: Connection) -> list[Rule]:
         made: list[Rule] = []
@@ -193,10 +200,8 @@ def create_rules(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) ->
         for attributes, _ in many:
             given = dict(attributes)
             group_id = given["security_group_id"]
-            group = seen.get(group_id) or store.find_bare(tx, group_id)
+            group = seen.get(group_id) or find_seen(ctx, tx, group_id)
             project_id = access.project_for(ctx, given)
-            if group is None or not ctx.can("get_security_group", target_of(group.project_id)):
-                raise missing("security_group", group_id)
             target = {**target_of(project_id), "security_group:project_id": group.project_id}
             ctx.require("create_security_group_rule", target)
             seen[group_id] = group
@@ -212,89 +217,15 @@ def create_rules(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) ->
 
 def _write_rule(tx: Connection, ctx: Context, project_id: str, given: Attributes) -> Rule:
     if remote := given["remote_group_id"]:
-        other = store.find_bare(tx, remote)
-        if other is None or not ctx.can("get_security_group", target_of(other.project_id)):
-            raise missing("security_group", remote)
+        find_seen(ctx, tx, remote)
+    if remote := given.get("remote_address_group_id"):
+        plain.find(address_groups.ADDRESS_GROUP, ctx, tx, remote, "get")
     access.take(tx, project_id, security_group_rule=1)
     facts = {name: value for name, value in given.items() if name not in ("description", "security_group_id")}
     if same := store.same_rules(tx, given["security_group_id"], facts):
         raise conflict("SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {same}.")
-    row = {"id": ids.uuid(), "project_id": project_id, **given}
+    row = {"id": ids.uuid(), "project_id": project_id, "remote_address_group_id": None, **given}
     return Rule(**rows.insert_row(tx, tables.rules, ctx.cloud.clock.now(), row))
-
-
-def check_rule(rule: Attributes) -> None:
-    """Check that the parts of a rule fit one another, and put its prefix and protocol into their canonical form.
-
-    :raises BadRequest: when they do not.
-    """
-    number = _protocol(rule)
-    low, high = rule["port_range_min"], rule["port_range_max"]
-    for port in (low, high):
-        if port is not None and not 0 <= port <= PORT_MAX:
-            raise _bad_port(port)
-    if rule["remote_ip_prefix"] and rule["remote_group_id"]:
-        text = "Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
-        raise invalid(text, "SecurityGroupMultipleRemoteEntites")
-    if rule["remote_ip_prefix"]:
-        net = addressing.network(rule["remote_ip_prefix"])
-        if net.version != (4 if rule["ethertype"] == "IPv4" else 6):
-            text = f"Conflicting value ethertype {rule['ethertype']} for CIDR {rule['remote_ip_prefix']}"
-            raise invalid(text, "SecurityGroupRuleParameterConflict")
-        rule["remote_ip_prefix"] = str(ipaddress.ip_interface(rule["remote_ip_prefix"]))  # host bits stay, as in neutron
-    if low is None and high is None:
-        return
-    if number is None or rule["protocol"] == "ip":
-        raise invalid("Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts")
-    if number in ICMP:
-        _check_icmp(low, high)
-    elif number not in WITH_PORTS:
-        text = f"Invalid protocol {rule['protocol']} for port range, only supported for TCP, UDP, UDPLITE, SCTP and DCCP."
-        raise invalid(text, "SecurityGroupInvalidProtocolForPort")
-    elif 0 in (low, high):
-        raise _bad_port(0)
-    elif low is None or high is None or low > high:
-        raise invalid("For TCP/UDP protocols, port_range_min must be <= port_range_max", "SecurityGroupInvalidPortRange")
-
-
-def _bad_port(port: int) -> BadRequest:
-    return invalid(f"Invalid value for port {port}", "SecurityGroupInvalidPortValue")
-
-
-def _check_icmp(kind: int | None, code: int | None) -> None:
-    for field, name, value in (("port_range_min", "type", kind), ("port_range_max", "code", code)):
-        if value is not None and not 0 <= value <= 255:
-            text = f"Invalid value for ICMP {name} ({field}) {value}. It must be 0 to 255."
-            raise invalid(text, "SecurityGroupInvalidIcmpValue")
-    if kind is None and code is not None:
-        text = f"ICMP code (port-range-max) {code} is provided but ICMP type (port-range-min) is missing."
-        raise invalid(text, "SecurityGroupMissingIcmpType")
-
-
-def _protocol(rule: dict[str, Any]) -> int | None:
-    """Read a rule's protocol, put it into its canonical form, and return its number; None: any."""
-    text = rule["protocol"]
-    if text is None or str(text).lower() == "any":
-        rule["protocol"] = None
-        return None
-    text = str(text).lower()
-    if text.isascii() and text.isdecimal() and int(text) <= 255:
-        number = int(text)
-    elif text in PROTOCOLS:
-        number = PROTOCOLS[text]
-    else:
-        known = ", ".join(sorted(PROTOCOLS))
-        raise invalid(
-            f"Security group rule protocol {text} not supported. "
-            f"Only protocol values [{known}] and integer representations [0 to 255] are supported.",
-            "SecurityGroupRuleInvalidProtocol",
-        )
-    if rule["ethertype"] == "IPv6" and text == "icmp":
-        text, number = "ipv6-icmp", 58
-    if rule["ethertype"] == "IPv4" and text in ONLY_IPV6:
-        raise invalid(f"Invalid ethertype {rule['ethertype']} for protocol {text}.", "SecurityGroupEthertypeConflictWithProtocol")
-    rule["protocol"] = "ipv6-icmp" if text == "icmpv6" else text
-    return number
 
 
 def remove_rule(ctx: Context, id: str, revision: int | None = None) -> None:

@@ -13,9 +13,8 @@ from sqlalchemy import Connection
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
 from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access, networks, ports, routers, subnets
+from pileus.network.service import access, carried, defaults, ports, topology
 from pileus.network.service import groups as groups_service
-from pileus.network.service import interfaces as interfaces_service
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
@@ -25,8 +24,6 @@ from pileus.network.store.records import FloatingIp, Group, Network, Port
 from pileus.network.store.rows import Wanted
 from pileus.network.tasks import sync
 
-AUTO_NETWORK, AUTO_SUBNET, AUTO_ROUTER = "auto_allocated_network", "auto_allocated_subnet_v4", "auto_allocated_router"
-AUTO_CIDR = "10.1.0.0/26"
 OWNER = "compute:"
 
 
@@ -75,21 +72,12 @@ def create_ports(
         network = check_network(tx, ctx, wish.network_id)
         more: dict[str, Any] = {"fixed_ips": [{"ip_address": wish.fixed_ip}] if wish.fixed_ip else None}
         secure = network.port_security_enabled
-        attributes = plain_port(network.id) | more | {
+        attributes = defaults.plain_port(network.id) | more | {
             "device_id": device_id, "device_owner": OWNER + zone, "dns_name": name,
             "security_groups": list(group_ids) if group_ids is not None and secure else None,
         }  # fmt: skip
         made.append(ports.make(tx, ctx, ctx.project_id, network, attributes))
     return made
-
-
-def plain_port(network_id: str) -> dict[str, Any]:
-    """Return the attributes of a port of which nothing was said."""
-    return {
-        "network_id": network_id, "name": "", "description": "", "admin_state_up": True, "device_id": "", "device_owner": "",
-        "allowed_address_pairs": None, "extra_dhcp_opts": None, "dns_name": "", "binding:host_id": None,
-        "binding:vnic_type": "normal", "binding:profile": None,
-    }  # fmt: skip
 
 
 def check_network(tx: Connection, ctx: Context, id: str) -> Network:
@@ -100,7 +88,8 @@ def check_network(tx: Connection, ctx: Context, id: str) -> Network:
         (NetworkRequiresSubnet).
     """
     network = access.find_network(ctx, tx, id)
-    if network.external and not network.shared and network.project_id != ctx.project_id and not ctx.is_admin:
+    mine = network.project_id == ctx.project_id or network.is_open_to(ctx.project_id, "access_as_shared")
+    if network.external and not mine and not ctx.is_admin:
         raise conflict("ExternalNetworkAttachForbidden", f"It is not allowed to create an interface on external network {id}")
     if not network.subnets:
         raise invalid(f"Network {id} requires a subnet in order to boot instances on.", "NetworkRequiresSubnet")
@@ -141,7 +130,7 @@ def release_ports(tx: Connection, cloud: Cloud, device_id: str, keep: Collection
 
 def release_port(tx: Connection, cloud: Cloud, port: Port, *, keep: bool) -> None:
     """Give one port back."""
-    if not keep:
+    if not keep and not carried.is_carrier(tx, port.id):
         ports.discard(tx, cloud, port)
         return
     values = {"device_id": "", "device_owner": "", "host_id": "", "status": "DOWN"}
@@ -164,51 +153,13 @@ def default_wishes(tx: Connection, ctx: Context, *, auto: bool) -> list[Wish]:
     """
     found = [network for network in networks_for(tx, ctx) if network.subnets]
     if len(found) > 1:
-        mine = [network for network in found if network.name == AUTO_NETWORK]
+        mine = [network for network in found if network.name == topology.NETWORK]
         if not (auto and mine):
             raise conflict("NetworkAmbiguous", "Multiple possible networks found, use a Network ID to be more specific.")
         found = mine
     if found:
         return [Wish(found[0].id)]
-    return [Wish(_auto_topology(tx, ctx))] if auto else []
-
-
-def _auto_topology(tx: Connection, ctx: Context) -> str:
-    """Make a network, a subnet and a router to the default external network; return the network's id."""
-    outside = routers_store.external_default(tx)
-    if outside is None:
-        text = "Deployment error: No default router:external network."
-        raise conflict("AutoAllocationFailure", text)
-    access.take(tx, ctx.project_id, network=1, subnet=1)
-    network = networks.make(tx, ctx.cloud, ctx.project_id, plain_network(AUTO_NETWORK))
-    subnet = subnets.make(tx, ctx.cloud, ctx.project_id, network, plain_subnet(AUTO_SUBNET, network.id, AUTO_CIDR))
-    gateway = {"network_id": outside}
-    router = routers.make(tx, ctx, ctx.project_id, plain_router(AUTO_ROUTER, gateway))
-    interfaces_service.attach(tx, ctx, router, subnet.id)
-    return network.id
-
-
-def plain_network(name: str) -> dict[str, Any]:
-    """Return the attributes of a network of which only the name was said."""
-    return {
-        "name": name, "description": "", "admin_state_up": True, "shared": False, "router:external": False, "is_default": False,
-        "mtu": 0, "port_security_enabled": True, "dns_domain": "", "availability_zone_hints": [],
-    }  # fmt: skip
-
-
-def plain_subnet(name: str, network_id: str, cidr: str) -> dict[str, Any]:
-    """Return the attributes of an IPv4 subnet of which only the range was said."""
-    return {
-        "name": name, "description": "", "network_id": network_id, "ip_version": 4, "cidr": cidr, "enable_dhcp": True,
-        "ipv6_ra_mode": None, "ipv6_address_mode": None, "dns_nameservers": None, "host_routes": None,
-    }  # fmt: skip
-
-
-def plain_router(name: str, gateway: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the attributes of a router with a gateway."""
-    return {
-        "name": name, "description": "", "admin_state_up": True, "external_gateway_info": gateway, "availability_zone_hints": [],
-    }  # fmt: skip
+    return [Wish(topology.ensure(tx, ctx, ctx.project_id))] if auto else []
 
 
 def ports_of(tx: Connection, device_ids: Iterable[str]) -> dict[str, list[GuestPort]]:

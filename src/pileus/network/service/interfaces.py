@@ -10,11 +10,11 @@ from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, allocation, routers
 from pileus.network.service import ports as ports_service
-from pileus.network.service.access import target_of
+from pileus.network.service.access import target_in, target_of
+from pileus.network.store import forwardings, rows
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as store
-from pileus.network.store import rows
 from pileus.network.store.records import Fixed, Port, Router, Subnet
 from pileus.network.tasks import sync
 
@@ -56,7 +56,7 @@ def _by_subnet(ctx: Context, tx: Connection, router: Router, subnet_id: str) -> 
     network = networks_store.find_network(tx, subnet.network_id) if subnet else None
     if subnet is None or network is None:
         raise missing("subnet", subnet_id)
-    access.require(ctx, "subnet", "get", subnet_id, target_of(subnet.project_id, network))
+    access.require(ctx, "subnet", "get", subnet_id, target_in(ctx, subnet.project_id, network))
     if not subnet.gateway_ip:
         raise invalid("Bad router request: Subnet for router interface must have a gateway IP.", "BadRequest")
     if subnet.ip_version == 6 and not subnet.ipv6_ra_mode and subnet.ipv6_address_mode:
@@ -127,20 +127,31 @@ def remove(ctx: Context, router_id: str, subnet_id: str | None, port_id: str | N
     def work(tx: Connection) -> Interface:
         router = routers.find(ctx, tx, router_id, "get")
         ctx.require("remove_router_interface", target_of(router.project_id))
-        port = _leg(tx, router, subnet_id, port_id)
-        gone = (subnet_id,) if subnet_id and not port_id else tuple(f.subnet_id for f in port.fixed_ips)
-        _check_unused(tx, router, port, gone)
-        left = [f for f in port.fixed_ips if f.subnet_id not in gone]
-        if left:
-            ports_store.set_addresses(tx, port.id, left)
-        else:
-            ports_store.delete_port(tx, port.id)
-        rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router_id, {})
-        sync.touch(tx, ctx.cloud, "router", router_id)
-        sync.touch(tx, ctx.cloud, "network", port.network_id)
-        return Interface(router, port, gone)
+        return _detach(tx, ctx, router, subnet_id, port_id)
 
     return access.transact(ctx.cloud, work)
+
+
+def detach(tx: Connection, ctx: Context, router_id: str, subnet_id: str) -> None:
+    """Take the leg in a subnet away, in an open transaction, if the router has one there."""
+    router = store.find_router(tx, router_id)
+    if router and any(f.subnet_id == subnet_id for port in store.interfaces_of(tx, router_id) for f in port.fixed_ips):
+        _detach(tx, ctx, router, subnet_id, None)
+
+
+def _detach(tx: Connection, ctx: Context, router: Router, subnet_id: str | None, port_id: str | None) -> Interface:
+    port = _leg(tx, router, subnet_id, port_id)
+    gone = (subnet_id,) if subnet_id and not port_id else tuple(f.subnet_id for f in port.fixed_ips)
+    _check_unused(tx, router, port, gone)
+    left = [f for f in port.fixed_ips if f.subnet_id not in gone]
+    if left:
+        ports_store.set_addresses(tx, port.id, left)
+    else:
+        ports_store.delete_port(tx, port.id)
+    rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {})
+    sync.touch(tx, ctx.cloud, "router", router.id)
+    sync.touch(tx, ctx.cloud, "network", port.network_id)
+    return Interface(router, port, gone)
 
 
 def _leg(tx: Connection, router: Router, subnet_id: str | None, port_id: str | None) -> Port:
@@ -178,6 +189,12 @@ def _check_unused(tx: Connection, router: Router, port: Port, subnet_ids: Sequen
                 f"Router interface for subnet {subnet_ids[0]} on router {router.id} cannot "
                 f"be deleted, as it is required by one or more floating IPs."
             )
+            raise conflict("RouterInterfaceInUseByFloatingIP", text)
+    floating = tables.floating_ips.c
+    for each in forwardings.forwardings_where(tx, forwardings.into_subnets(known)):
+        used = store.floating_where(tx, floating.id == each.floatingip_id, floating.router_id == router.id)
+        if used and any(addressing.address(each.internal_ip_address) in addressing.network(s.cidr) for s in nets):
+            text = f"Router interface for subnet {subnet_ids[0]} on router {router.id} is required by forwarded ports."
             raise conflict("RouterInterfaceInUseByFloatingIP", text)
     hops = [addressing.address(route["nexthop"]) for route in router.routes]
     if any(hop in addressing.network(s.cidr) for hop in hops for s in nets):

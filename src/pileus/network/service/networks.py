@@ -8,12 +8,13 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
 from pileus.network.errors import invalid, missing
-from pileus.network.service import access
-from pileus.network.service.access import Attributes, target_of
+from pileus.network.service import access, qos
+from pileus.network.service.access import Attributes, target_in, target_of
 from pileus.network.store import networks as store
 from pileus.network.store import ports as ports_store
+from pileus.network.store import qos as qos_store
 from pileus.network.store import routers as routers_store
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing, topologies
 from pileus.network.store.records import Network
 from pileus.network.store.rows import Wanted
 from pileus.network.tasks import sync
@@ -51,6 +52,8 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     def work(tx: Connection) -> list[Network]:
         for project_id in sorted({project_id for project_id, _ in owned}):
             access.take(tx, project_id, network=sum(1 for other, _ in owned if other == project_id))
+        for _, attributes in owned:
+            qos.check_use(tx, ctx, attributes.get("qos_policy_id"))
         return [make(tx, ctx.cloud, project_id, attributes) for project_id, attributes in owned]
 
     return access.transact(ctx.cloud, work)
@@ -76,8 +79,12 @@ def make(tx: Connection, cloud: Cloud, project_id: str, attributes: Attributes) 
         "port_security_enabled": attributes["port_security_enabled"], "dns_domain": attributes["dns_domain"],
         "network_type": kind, "physical_network": physical, "segmentation_id": segment,
         "availability_zone_hints": attributes["availability_zone_hints"],
+        "qos_policy_id": attributes.get("qos_policy_id") or qos_store.default_of(tx, project_id),
     }  # fmt: skip
-    network = Network(**rows.insert_row(tx, tables.networks, cloud.clock.now(), row))
+    grants = tuple((action, sharing.ALL) for name, action in OPEN.items() if row[name])
+    network = Network(**rows.insert_row(tx, tables.networks, cloud.clock.now(), row), grants=grants)
+    for action, target in grants:
+        sharing.grant(tx, cloud.clock.now(), "network", id, project_id, target, action)
     if kind == "vxlan" and segment is not None:
         store.take_segment(tx, segment, id)
     if named := attributes.get("tags"):
@@ -110,6 +117,8 @@ def _provider(tx: Connection, attributes: Attributes) -> tuple[str, str | None, 
 
 
 COLUMNS = {"router:external": "external"}
+OPEN = {"shared": sharing.SHARED, "external": sharing.EXTERNAL}
+"""The flags that open a network to all, and what they let all do."""
 
 
 def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> Network:
@@ -119,15 +128,19 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
         network = store.find_network(tx, id)
         if network is None:
             raise missing("network", id)
-        target = target_of(network.project_id, network)
+        target = target_in(ctx, network.project_id, network)
         access.require(ctx, "network", "update", id, target)
         access.guard(ctx, "update_network", attributes, target)
         access.check_revision(revision, network.revision_number)
         values: dict[str, Any] = {COLUMNS.get(name, name): value for name, value in attributes.items()}
         _check_change(tx, ctx, network, values)
+        qos.check_use(tx, ctx, values.get("qos_policy_id"))
         if values:
+            _open(tx, ctx, network, values)
             rows.update_row(tx, tables.networks, ctx.cloud.clock.now(), id, values)
             sync.touch_network(tx, ctx.cloud, id)
+            if "qos_policy_id" in values:
+                sync.touch_ports(tx, ctx.cloud, id)
         found = store.find_network(tx, id)
         assert found is not None
         return found
@@ -135,14 +148,23 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
     return access.transact(ctx.cloud, work)
 
 
+def _open(tx: Connection, ctx: Context, network: Network, values: dict[str, Any]) -> None:
+    """Keep the policies that open a network to all equal to its flags."""
+    for name, action in OPEN.items():
+        if values.get(name) is True:
+            sharing.grant(tx, ctx.cloud.clock.now(), "network", network.id, network.project_id, sharing.ALL, action)
+        elif values.get(name) is False:
+            for target in {
+                target for known, target in network.grants if known == action and (name == "external" or target == sharing.ALL)
+            }:
+                sharing.revoke(tx, network.id, target, action)
+
+
 def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[str, Any]) -> None:
-    if network.shared and values.get("shared") is False:
-        foreign = ports_store.ports_where(
-            tx, tables.ports.c.network_id == network.id, tables.ports.c.project_id.not_in([network.project_id, ""])
-        )
-        if foreign:
-            text = f"Unable to reconfigure sharing settings for network {network.id}. Multiple projects are using it."
-            raise access.in_use("InvalidSharedSetting", text)
+    closed = network.shared and values.get("shared") is False
+    if closed and sharing.foreign_ports(tx, network.id, network.project_id, sharing.ALL, _guests_by_name(network)):
+        text = f"Unable to reconfigure sharing settings for network {network.id}. Multiple projects are using it."
+        raise access.in_use("InvalidSharedSetting", text)
     if network.external and values.get("external") is False:
         legs = ("network:router_gateway", "network:floatingip")
         here = ports_store.ports_where(tx, tables.ports.c.network_id == network.id, tables.ports.c.device_owner.in_(legs))
@@ -159,10 +181,15 @@ def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[s
             raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
 
 
+def _guests_by_name(network: Network) -> list[str]:
+    """Return the projects that a network is shared with each for itself."""
+    return [target for action, target in network.grants if action == sharing.SHARED and target != sharing.ALL]
+
+
 def give_back_idle(tx: Connection, network_id: str) -> None:
     """Remove the floating IPs of an external network that lead nowhere, whosever they are: they do not keep it."""
     f = tables.floating_ips.c
-    for fip in routers_store.floating_where(tx, f.floating_network_id == network_id, f.port_id.is_(None)):
+    for fip in routers_store.floating_where(tx, f.floating_network_id == network_id, f.port_id.is_(None), f.router_id.is_(None)):
         rows.delete_row(tx, tables.floating_ips, fip.id)
         ports_store.delete_port(tx, fip.floating_port_id)
 
@@ -177,17 +204,23 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         network = store.find_network(tx, id)
         if network is None:
             raise missing("network", id)
-        access.require(ctx, "network", "delete", id, target_of(network.project_id, network))
+        access.require(ctx, "network", "delete", id, target_in(ctx, network.project_id, network))
         access.check_revision(revision, network.revision_number)
-        real = store.is_real(tx, id)
-        give_back_idle(tx, id)
-        for port in ports_store.ports_where(tx, tables.ports.c.network_id == id):
-            if port.device_owner not in ports_store.AUTO_DELETED:
-                text = f"Unable to complete operation on network {id}. There are one or more ports still in use on the network."
-                raise access.in_use("NetworkInUse", text)
-            ports_store.delete_port(tx, port.id)
-        store.delete_network(tx, id)
-        if real:
-            sync.touch(tx, ctx.cloud, "network", id)
+        discard(tx, ctx, id)
 
     access.transact(ctx.cloud, work)
+
+
+def discard(tx: Connection, ctx: Context, id: str) -> None:
+    """Do so in an open transaction.  :raises Conflict: when ports are in it."""
+    real = store.is_real(tx, id)
+    give_back_idle(tx, id)
+    for port in ports_store.ports_where(tx, tables.ports.c.network_id == id):
+        if port.device_owner not in ports_store.AUTO_DELETED:
+            text = f"Unable to complete operation on network {id}. There are one or more ports still in use on the network."
+            raise access.in_use("NetworkInUse", text)
+        ports_store.delete_port(tx, port.id)
+    topologies.forget_part(tx, network_id=id)
+    store.delete_network(tx, id)
+    if real:
+        sync.touch(tx, ctx.cloud, "network", id)

@@ -5,11 +5,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
 from pileus.network.errors import bad_attribute, conflict, invalid, missing
-from pileus.network.service import access, allocation, groups
-from pileus.network.service.access import Attributes, target_of
+from pileus.network.service import access, allocation, carried, forwarded, groups, qos
+from pileus.network.service.access import Attributes, target_in
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
@@ -27,13 +28,14 @@ ADDRESS_PAIRS_MAX = 10
 def list_ports(ctx: Context, wanted: Wanted) -> list[Port]:
     """Return the ports that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return store.list_ports(tx, access.visible(ctx, "port", store.visible_ports), wanted)
+        found = store.list_ports(tx, access.visible(ctx, "port", store.visible_ports), wanted)
+        return store.with_details(tx, found)
 
 
 def show(ctx: Context, id: str) -> Port:
     """Return one port.  :raises NotFound: when the caller does not see it."""
     with ctx.cloud.db.read() as tx:
-        return find(ctx, tx, id, "get")[0]
+        return store.with_details(tx, [find(ctx, tx, id, "get")[0]])[0]
 
 
 def find(ctx: Context, tx: Connection, id: str, action: str) -> tuple[Port, Network]:
@@ -42,7 +44,7 @@ def find(ctx: Context, tx: Connection, id: str, action: str) -> tuple[Port, Netw
     network = networks_store.find_network(tx, port.network_id) if port else None
     if port is None or network is None:
         raise missing("port", id)
-    access.require(ctx, "port", action, id, target_of(port.project_id, network))
+    access.require(ctx, "port", action, id, target_in(ctx, port.project_id, network))
     return port, network
 
 
@@ -60,7 +62,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
             network_id = attributes["network_id"]
             network = seen.get(network_id) or access.find_network(ctx, tx, network_id)
             seen[network_id] = network
-            _allowed(ctx, "create", attributes, given, target_of(project_id, network))
+            _allowed(ctx, "create", attributes, given, target_in(ctx, project_id, network))
             made.append(make(tx, ctx, project_id, network, attributes))
         return made
 
@@ -100,12 +102,15 @@ def make(tx: Connection, ctx: Context, project_id: str, network: Network, attrib
     group_ids = _groups(tx, ctx, project_id, attributes.get("security_groups"), secure, owner)
     pairs = _pairs(attributes["allowed_address_pairs"], mac, secure)
     host = attributes["binding:host_id"] or ""
+    qos.check_use(tx, ctx, attributes["qos_policy_id"])
     values = {
         "name": attributes["name"], "description": attributes["description"], "admin_state_up": attributes["admin_state_up"],
         "device_id": attributes["device_id"], "device_owner": owner, "port_security_enabled": secure,
         "allowed_address_pairs": pairs, "extra_dhcp_opts": _options([], attributes["extra_dhcp_opts"] or []),
         "dns_name": attributes["dns_name"], "host_id": host, "vnic_type": attributes["binding:vnic_type"],
         "profile": attributes["binding:profile"] or {}, "status": "BUILD" if host else "DOWN",
+        "qos_policy_id": attributes["qos_policy_id"], "dns_domain": attributes["dns_domain"],
+        "propagate_uplink_status": attributes["propagate_uplink_status"],
     }  # fmt: skip
     port = allocation.write_port(tx, ctx.cloud, network, project_id, fixed, mac, group_ids, **values)
     if named := attributes.get("tags"):
@@ -128,8 +133,10 @@ def _groups(
         raise invalid(text, "PortSecurityAndIPRequiredForSecurityGroups")
     found = groups_store.groups_by_id(tx, set(wanted)) if wanted else {}
     for id in wanted:
-        if id not in found or not ctx.can("get_security_group", target_of(found[id].project_id)):
+        if id not in found:
             raise missing("security_group", id)
+        if found[id].project_id != ctx.project_id:
+            groups.find_seen(ctx, tx, id)
     return sorted(set(wanted))
 
 
@@ -169,7 +176,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
     def work(tx: Connection) -> Port:
         port, network = find(ctx, tx, id, "update")
         names = frozenset(name for name, value in attributes.items() if name != "device_owner" or value != port.device_owner)
-        _allowed(ctx, "update", attributes, names, target_of(port.project_id, network))
+        _allowed(ctx, "update", attributes, names, target_in(ctx, port.project_id, network))
         access.check_revision(revision, port.revision_number)
         values: dict[str, Any] = {COLUMNS.get(name, name): value for name, value in attributes.items()}
         _merge(tx, ctx, port, network, values)
@@ -185,6 +192,8 @@ def write_change(tx: Connection, cloud: Cloud, port: Port, values: dict[str, Any
     """Write a change of a port, and have its host and its router follow."""
     if values:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port.id, values)
+    if values.get("host_id", port.host_id) != port.host_id:
+        carried.follow(tx, cloud, port.id, values["host_id"])
     found = store.find_port(tx, port.id)
     assert found is not None
     if port.host_id or found.host_id:
@@ -197,7 +206,8 @@ def write_change(tx: Connection, cloud: Cloud, port: Port, values: dict[str, Any
 
 def _merge(tx: Connection, ctx: Context, port: Port, network: Network, values: dict[str, Any]) -> None:
     """Turn what an update asks for into columns, and write addresses and groups."""
-    if (mac := values.get("mac_address")) and mac != port.mac_address:
+    if "mac_address" in values and (mac := values["mac_address"] or ids.mac()) != port.mac_address:
+        values["mac_address"] = mac
         if port.host_id:
             text = f"Unable to complete operation on port {port.id}, "
             text += f"port is already bound, port type: bridge, old_mac {port.mac_address}, new_mac {mac}."
@@ -227,6 +237,7 @@ def _merge(tx: Connection, ctx: Context, port: Port, network: Network, values: d
         values["host_id"] = values["host_id"] or ""
         if values["host_id"] != port.host_id:
             values["status"] = "BUILD" if values["host_id"] else "DOWN"
+    qos.check_use(tx, ctx, values.get("qos_policy_id"))
     if "profile" in values:
         values["profile"] = values["profile"] or {}
 
@@ -235,6 +246,8 @@ def _keep_floating(tx: Connection, port: Port, ips: Sequence[str]) -> None:
     for fip in routers_store.floating_where(tx, tables.floating_ips.c.port_id == port.id):
         if fip.fixed_ip_address not in ips:
             raise bad_attribute("fixed_ips", f"the address {fip.fixed_ip_address} has the floating IP {fip.floating_ip_address}")
+    if gone := forwarded.addresses(tx, port.id) - set(ips):
+        raise bad_attribute("fixed_ips", f"ports are forwarded to the address {min(gone)}")
 
 
 def remove(ctx: Context, id: str, revision: int | None = None) -> None:
@@ -250,6 +263,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
             reason = f"has device owner {port.device_owner}"
             text = f"Port {id} cannot be deleted directly via the port API: {reason}."
             raise conflict("ServicePortInUse", text)
+        carried.check_free(tx, id)
         discard(tx, ctx.cloud, port)
 
     access.transact(ctx.cloud, work)
@@ -258,6 +272,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
 def discard(tx: Connection, cloud: Cloud, port: Port) -> None:
     """Remove a port of a guest, with all that hangs on it, and tell compute."""
     release_floating(tx, cloud, port.id)
+    forwarded.release(tx, cloud, port.id)
     store.delete_port(tx, port.id)
     if port.host_id:
         sync.touch(tx, cloud, "port", port.id)

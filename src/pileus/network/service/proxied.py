@@ -24,7 +24,7 @@ def create_rule(ctx: Context, group_id: str, facts: dict[str, Any]) -> Rule:
     """Make a rule for what comes in."""
     plain = {
         "direction": "ingress", "description": "", "protocol": None, "port_range_min": None, "port_range_max": None,
-        "remote_ip_prefix": None, "remote_group_id": None,
+        "remote_ip_prefix": None, "remote_group_id": None, "remote_address_group_id": None,
     }  # fmt: skip
     return groups.create_rules(ctx, [({**plain, **facts, "security_group_id": group_id}, frozenset())])[0]
 
@@ -54,7 +54,7 @@ def take_floating_ip(ctx: Context, network_id: str) -> FloatingIp:
     """Take an address of a pool."""
     attributes = {
         "floating_network_id": network_id, "description": "", "dns_name": "", "dns_domain": "", "floating_ip_address": None,
-        "subnet_id": None, "port_id": None, "fixed_ip_address": None,
+        "subnet_id": None, "port_id": None, "fixed_ip_address": None, "qos_policy_id": None,
     }  # fmt: skip
     return floating_ips.create(ctx, [(attributes, frozenset())])[0].fip
 

@@ -9,12 +9,12 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access, allocation
+from pileus.network.service import access, allocation, flavors, qos
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as store
-from pileus.network.store import rows
+from pileus.network.store import rows, topologies
 from pileus.network.store.records import Port, Router
 from pileus.network.store.rows import Wanted
 from pileus.network.tasks import converge, sync
@@ -44,13 +44,11 @@ def find(ctx: Context, tx: Connection, id: str, action: str) -> Router:
 
 
 def _flags(ctx: Context, verb: str, attributes: Attributes, given: frozenset[str], project_id: str) -> None:
-    """Check the rules of attributes; `distributed` and `ha` are taken and have no effect here."""
+    """Check the rules of attributes."""
     names = set(given)
     info = attributes.get("external_gateway_info") or {}
     names |= {f"external_gateway_info:{name}" for name in info}
     access.guard(ctx, f"{verb}_router", sorted(names), target_of(project_id))
-    attributes.pop("distributed", None)
-    attributes.pop("ha", None)
 
 
 def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[Router]:
@@ -69,13 +67,15 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
 def make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> Router:
     """Write a router down, with its gateway when it has one."""
     access.take(tx, project_id, router=1)
+    flavors.check_flavor(tx, ctx, attributes["flavor_id"])
     info = attributes.get("external_gateway_info") or {}
     places = ctx.cloud.bus.hosts(converge.ROLE)
     row = {
         "id": ids.uuid(), "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
         "admin_state_up": attributes["admin_state_up"], "status": "ACTIVE", "enable_snat": info.get("enable_snat", True),
         "routes": [], "availability_zone_hints": attributes["availability_zone_hints"],
-        "host_id": places[0] if places else "",
+        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]), "ha": bool(attributes["ha"]),
+        "flavor_id": attributes["flavor_id"], "qos_policy_id": info.get("qos_policy_id"),
     }  # fmt: skip
     router = Router(**rows.insert_row(tx, tables.routers, ctx.cloud.clock.now(), row))
     if named := attributes.get("tags"):
@@ -108,6 +108,7 @@ def _set_gateway(tx: Connection, ctx: Context, router: Router, info: dict[str, A
         before = None
     if not network_id:
         return
+    qos.check_use(tx, ctx, (info or {}).get("qos_policy_id"))
     network = access.find_network(ctx, tx, network_id)
     if not network.external:
         raise invalid(f"Bad router request: Network {network_id} is not an external network.", "BadRequest")
@@ -152,12 +153,26 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
                 values["enable_snat"] = info["enable_snat"]
             elif not info:
                 values["enable_snat"] = True
+            if not info or "qos_policy_id" in info:
+                values["qos_policy_id"] = (info or {}).get("qos_policy_id")
+        _check_flags(router, values)
         if "routes" in values:
             values["routes"] = values["routes"] or []
             _check_routes(tx, router, values["routes"])
         return write_change(tx, ctx.cloud, id, values)
 
     return access.transact(ctx.cloud, work)
+
+
+def _check_flags(router: Router, values: dict[str, Any]) -> None:
+    """A router's kind changes only while it is down.  :raises BadRequest: otherwise."""
+    kinds = {name for name in ("distributed", "ha") if values.get(name, getattr(router, name)) != getattr(router, name)}
+    if kinds and (router.admin_state_up or values.get("admin_state_up")):
+        raise invalid(
+            f"Bad router request: Cannot change the '{min(kinds)}' attribute of active routers. "
+            "Please set router admin_state_up to False prior to upgrade.",
+            "BadRequest",
+        )
 
 
 def write_change(tx: Connection, cloud: Cloud, id: str, values: dict[str, Any]) -> Router:
@@ -213,12 +228,21 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
     def work(tx: Connection) -> None:
         router = find(ctx, tx, id, "delete")
         access.check_revision(revision, router.revision_number)
-        if store.interfaces_of(tx, id):
-            raise conflict("RouterInUse", f"Router {id} still has ports")
-        if router.gateway is not None:
-            ports_store.delete_port(tx, router.gateway.id)
-            sync.touch(tx, ctx.cloud, "router", id)
-            sync.touch(tx, ctx.cloud, "network", router.gateway.network_id)
-        rows.delete_row(tx, tables.routers, id)
+        discard(tx, ctx, id)
 
     access.transact(ctx.cloud, work)
+
+
+def discard(tx: Connection, ctx: Context, id: str) -> None:
+    """Do so in an open transaction."""
+    router = store.find_router(tx, id)
+    if router is None:
+        return
+    if store.interfaces_of(tx, id) or store.floating_where(tx, tables.floating_ips.c.router_id == id):
+        raise conflict("RouterInUse", f"Router {id} still has ports")
+    if router.gateway is not None:
+        ports_store.delete_port(tx, router.gateway.id)
+        sync.touch(tx, ctx.cloud, "router", id)
+        sync.touch(tx, ctx.cloud, "network", router.gateway.network_id)
+    topologies.forget_part(tx, router_id=id)
+    rows.delete_row(tx, tables.routers, id)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
@@ -10,8 +11,9 @@ from pileus.network import addressing, prefixes, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, address_scopes
 from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import networks as networks_store
 from pileus.network.store import pools as store
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import SubnetPool
 from pileus.network.store.rows import Wanted
 
@@ -23,13 +25,19 @@ SHORTEST = {4: 8, 6: 64}
 def list_pools(ctx: Context, wanted: Wanted) -> list[SubnetPool]:
     """Return the subnet pools that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return store.list_pools(tx, access.visible(ctx, "subnetpool", store.visible_pools), wanted)
+        return _as_seen(ctx, tx, store.list_pools(tx, access.visible(ctx, "subnetpool", store.visible_pools), wanted))
+
+
+def _as_seen(ctx: Context, tx: Connection, found: list[SubnetPool]) -> list[SubnetPool]:
+    """Return pools with `shared` as it is for the caller."""
+    opened = sharing.opened_ids(tx, "subnetpool", ctx.project_id, [pool.id for pool in found])
+    return [msgspec.structs.replace(pool, shared=True) if pool.id in opened else pool for pool in found]
 
 
 def show(ctx: Context, id: str) -> SubnetPool:
     """Return one subnet pool.  :raises NotFound: when the caller does not see it."""
     with ctx.cloud.db.read() as tx:
-        return find(ctx, tx, id, "get")
+        return _as_seen(ctx, tx, [find(ctx, tx, id, "get")])[0]
 
 
 def find(ctx: Context, tx: Connection, id: str, action: str) -> SubnetPool:
@@ -37,7 +45,7 @@ def find(ctx: Context, tx: Connection, id: str, action: str) -> SubnetPool:
     pool = store.find_pool(tx, id)
     if pool is None:
         raise missing("subnetpool", id)
-    access.require(ctx, "subnetpool", action, id, target_of(pool.project_id) | {"shared": pool.shared})
+    access.require(ctx, "subnetpool", action, id, access.target_shared(ctx, tx, "subnetpool", pool.id, pool.project_id))
     return pool
 
 
@@ -75,6 +83,8 @@ def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes)
     _check_default(tx, row)
     _check_scope(tx, ctx, row)
     pool = SubnetPool(**rows.insert_row(tx, tables.subnet_pools, ctx.cloud.clock.now(), row))
+    if pool.shared:
+        sharing.grant(tx, pool.created_at, "subnetpool", pool.id, project_id, sharing.ALL, sharing.SHARED)
     if named := attributes.get("tags"):
         rows.set_tags(tx, pool.id, named)
     found = store.find_pool(tx, pool.id)
@@ -117,8 +127,6 @@ def _check_scope(tx: Connection, ctx: Context, row: dict[str, Any]) -> None:
     if not row["address_scope_id"]:
         return
     scope = address_scopes.find(ctx, tx, row["address_scope_id"], "get")
-    if scope.shared is False and scope.project_id != row["project_id"] and not ctx.is_admin:
-        raise missing("address_scope", scope.id)
     if row["shared"] and not scope.shared:
         text = f"Illegal subnetpool association: subnetpool {row['id']} cannot be associated with address scope {scope.id}."
         raise invalid(text, "IllegalSubnetPoolAssociationToAddressScope")
@@ -143,7 +151,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
 
     def work(tx: Connection) -> SubnetPool:
         pool = find(ctx, tx, id, "update")
-        access.guard(ctx, "update_subnetpool", attributes, target_of(pool.project_id) | {"shared": pool.shared})
+        access.guard(ctx, "update_subnetpool", attributes, access.target_shared(ctx, tx, "subnetpool", pool.id, pool.project_id))
         access.check_revision(revision, pool.revision_number)
         values = dict(attributes)
         if "prefixes" in values:
@@ -209,7 +217,7 @@ def remove_prefixes(ctx: Context, id: str, texts: list[str]) -> list[str]:
 
 def _find_for(ctx: Context, tx: Connection, id: str, rule: str) -> SubnetPool:
     pool = find(ctx, tx, id, "get")
-    ctx.require(rule, target_of(pool.project_id) | {"shared": pool.shared})
+    ctx.require(rule, access.target_shared(ctx, tx, "subnetpool", pool.id, pool.project_id))
     return pool
 
 
@@ -222,6 +230,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         store.lock(tx, id)
         if store.cidrs_of(tx, id):
             raise conflict("SubnetPoolDeleteError", "Unable to delete subnet pool: Subnet pool has existing allocations.")
+        sharing.forget(tx, id)
         rows.delete_row(tx, tables.subnet_pools, id)
 
     access.transact(ctx.cloud, work)
@@ -289,3 +298,31 @@ def _choose(pool: SubnetPool, cidr: str | None, length: int | None, used: list[a
         text = "Failed to allocate subnet: Cannot allocate requested subnet from the available set of prefixes."
         raise conflict("SubnetAllocationError", text)
     return wanted
+
+
+def onboard(ctx: Context, id: str, network_id: str) -> None:
+    """Take the subnets of a network that are of no pool, and of the pool's IP version, into it with their prefixes.
+
+    :raises BadRequest: when there are none, or they overlap with a prefix or subnet of the pool.
+    """
+
+    def work(tx: Connection) -> None:
+        pool = _find_for(ctx, tx, id, "onboard_network_subnets")
+        network = access.find_network(ctx, tx, network_id)
+        if network.project_id != pool.project_id and not ctx.is_admin:
+            raise missing("network", network_id)
+        store.lock(tx, id)
+        found = [s for s in networks_store.subnets_of(tx, [network_id]) if s.ip_version == pool.ip_version]
+        found = [subnet for subnet in found if subnet.subnetpool_id is None]
+        if not found:
+            return
+        nets = [addressing.network(subnet.cidr) for subnet in found]
+        before = [addressing.network(text) for text in pool.prefixes]
+        if prefixes.overlapping(before, nets):
+            text = f"Cannot onboard subnets of network {network_id}: they overlap with what the pool {id} holds."
+            raise invalid(text, "IllegalSubnetPoolUpdate")
+        _update(tx, ctx, pool, {"prefixes": [str(net) for net in _read([*pool.prefixes, *(str(net) for net in nets)])]})
+        for subnet in found:
+            rows.update_row(tx, tables.subnets, ctx.cloud.clock.now(), subnet.id, {"subnetpool_id": id})
+
+    access.transact(ctx.cloud, work)

@@ -12,7 +12,7 @@ from pileus.kernel.errors import BadRequest
 from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, allocation, subnet_pools
-from pileus.network.service.access import Attributes, target_of
+from pileus.network.service.access import Attributes, target_in
 from pileus.network.store import networks as store
 from pileus.network.store import pools as pools_store
 from pileus.network.store import ports as ports_store
@@ -43,7 +43,7 @@ def _find(ctx: Context, tx: Connection, id: str, action: str) -> tuple[Subnet, N
     network = store.find_network(tx, subnet.network_id) if subnet else None
     if subnet is None or network is None:
         raise missing("subnet", id)
-    access.require(ctx, "subnet", action, id, target_of(subnet.project_id, network))
+    access.require(ctx, "subnet", action, id, target_in(ctx, subnet.project_id, network))
     return subnet, network
 
 
@@ -55,8 +55,8 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         made = []
         for project_id, attributes, given in owned:
             network = access.find_network(ctx, tx, attributes["network_id"])
-            ctx.require("create_subnet", target_of(project_id, network))
-            access.guard(ctx, "create_subnet", given, target_of(project_id, network))
+            ctx.require("create_subnet", target_in(ctx, project_id, network))
+            access.guard(ctx, "create_subnet", given, target_in(ctx, project_id, network))
             access.take(tx, project_id, subnet=1)
             pool = subnet_pools.take_out(tx, ctx, project_id, attributes)
             made.append(make(tx, ctx.cloud, project_id, network, attributes, pool.id if pool else None))
@@ -90,7 +90,7 @@ def make(
         "ipv6_address_mode": attributes["ipv6_address_mode"],
         "allocation_pools": _pools(net, gateway, attributes.get("allocation_pools")),
         "dns_nameservers": attributes["dns_nameservers"] or [], "host_routes": attributes["host_routes"] or [],
-        "subnetpool_id": pool_id,
+        "subnetpool_id": pool_id, "service_types": attributes["service_types"],
     }  # fmt: skip
     named = tuple(sorted(set(attributes.get("tags") or ())))
     written = rows.insert_row(tx, tables.subnets, cloud.clock.now(), row)
@@ -217,7 +217,7 @@ def serve_dhcp(tx: Connection, cloud: Cloud, network: Network, subnets: Sequence
         if any(f.subnet_id == subnet.id for f in fixed):
             continue
         auto = allocation.by_itself(subnet)
-        ip = addressing.eui64(addressing.network(subnet.cidr), mac) if auto else allocation.free_address(tx, subnet)
+        ip = addressing.eui64(addressing.network(subnet.cidr), mac) if auto else allocation.free_address(tx, subnet, first=True)
         if ip:  # a subnet that is full is served as long as another address is there
             fixed.append(Fixed(subnet.id, ip))
     if port is None:

@@ -8,8 +8,21 @@ from pileus.kernel.context import Context
 from pileus.kernel.errors import NotFound
 from pileus.network import tables
 from pileus.network.errors import bad_attribute
-from pileus.network.service import access, floating_ips, groups, networks, ports, routers, subnet_pools, subnets
+from pileus.network.service import (
+    access,
+    address_groups,
+    floating_ips,
+    groups,
+    networks,
+    ports,
+    routers,
+    subnet_pools,
+    subnets,
+    trunks,
+)  # fmt: skip
 from pileus.network.store import rows
+from pileus.network.tables.grouping import address_groups as address_groups_table
+from pileus.network.tables.trunks import trunks as trunks_table
 
 TAG_MAX, TAGS_MAX = 255, 50
 
@@ -22,6 +35,8 @@ KINDS: Mapping[str, tuple[str, Table, Show]] = {
     "ports": ("port", tables.ports, ports.show),
     "routers": ("router", tables.routers, routers.show),
     "floatingips": ("floatingip", tables.floating_ips, floating_ips.show),
+    "trunks": ("trunk", trunks_table, trunks.show),
+    "address-groups": ("address_group", address_groups_table, address_groups.show),
     "security-groups": ("security_group", tables.groups, groups.show),
 }
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pileus.kernel.context import Cloud
 from pileus.network import addressing, tables
 from pileus.network.errors import missing
-from pileus.network.service import ports
+from pileus.network.service import carried, ports
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
 from pileus.network.store import rows
@@ -47,6 +47,7 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
     if port.host_id != host:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port_id, {"host_id": host, "status": "BUILD"})
         sync.touch(tx, cloud, "network", port.network_id)
+        carried.follow(tx, cloud, port_id, host)
         for group_id in port.security_groups:
             sync.touch(tx, cloud, "group", group_id)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, select, update
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud
 from pileus.network.store.records import Agent, record
 from pileus.network.store.rows import Clause, Kind, Wanted, list_rows
-from pileus.network.tables import agents
+from pileus.network.tables import networks, ports
+from pileus.network.tables.agents import agents, dhcp_exclusions
 
 BINARIES = {
     "Linux bridge agent": "neutron-linuxbridge-agent", "DHCP agent": "neutron-dhcp-agent", "L3 agent": "neutron-l3-agent",
@@ -25,6 +26,7 @@ def _binary(values: list[str]) -> Clause:
 
 
 AGENT = Kind("agent", agents, {}, {"binary": _binary, "alive": lambda values: agents.c.id.is_not(None)})
+X = dhcp_exclusions.c
 
 
 def list_agents(tx: Connection, wanted: Wanted) -> list[Agent]:
@@ -65,3 +67,41 @@ def beat(cloud: Cloud, hosts: Iterable[str]) -> None:
                         id=ids.uuid(), host=host, agent_type=kind, admin_state_up=True, description="", created_at=now,
                         started_at=now, heartbeat_at=now,
                     ))  # fmt: skip
+
+
+def served_by(host: str) -> Clause:
+    """Return the condition that the DHCP of a network is served on a host."""
+    served = exists().where(ports.c.network_id == networks.c.id, ports.c.device_owner == "network:dhcp")
+    excluded = exists().where(X.network_id == networks.c.id, X.host == host)
+    return served & ~excluded
+
+
+def serving(tx: Connection, network_id: str) -> list[Agent]:
+    """Return the agents that serve the DHCP of a network."""
+    served = select(ports.c.id).where(ports.c.network_id == network_id, ports.c.device_owner == "network:dhcp").limit(1)
+    if tx.execute(served).first() is None:
+        return []
+    excluded = select(X.host).where(X.network_id == network_id)
+    query = select(*agents.c).where(agents.c.agent_type == "DHCP agent", agents.c.host.not_in(excluded))
+    return [record(Agent, row) for row in tx.execute(query.order_by(agents.c.host))]
+
+
+def exclude(tx: Connection, network_id: str, host: str) -> None:
+    """Note that the DHCP of a network is not to be served on a host."""
+    tx.execute(insert(dhcp_exclusions).values(network_id=network_id, host=host))
+
+
+def serve(tx: Connection, network_id: str, host: str) -> None:
+    """Note that the DHCP of a network is to be served on a host."""
+    tx.execute(delete(dhcp_exclusions).where(X.network_id == network_id, X.host == host))
+
+
+def unserved_on(tx: Connection, host: str) -> set[str]:
+    """Return the networks whose DHCP is not to be served on a host."""
+    return set(tx.execute(select(X.network_id).where(X.host == host)).scalars())
+
+
+def is_off(tx: Connection, host: str, kind: str) -> bool:
+    """Tell whether an agent of a host has been switched off."""
+    query = select(agents.c.id).where(agents.c.host == host, agents.c.agent_type == kind, agents.c.admin_state_up.is_(False))
+    return tx.execute(query).first() is not None

@@ -6,13 +6,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import Group, Rule, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import default_groups, groups, port_groups, ports, rules
 
 GROUP = Kind("security_group", groups)
 RULE = Kind("security_group_rule", rules)
+
+
+def visible(project_id: str) -> Clause:
+    """The groups that a project sees."""
+    return (groups.c.project_id == project_id) | sharing.opened("security_group", project_id)
 
 
 def list_groups(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Group]:
@@ -44,23 +49,35 @@ def groups_by_id(tx: Connection, ids: Collection[str]) -> dict[str, Group]:
 def _groups(tx: Connection, found: Sequence[Row[Any]]) -> list[Group]:
     ids = [row.id for row in found]
     inside: dict[str, list[Rule]] = defaultdict(list)
+    defaults = _defaults(tx, ids)
     for chunk in rows.chunks(ids):
         query = select(*rules.c).where(rules.c.security_group_id.in_(chunk)).order_by(rules.c.created_at, rules.c.id)
         for row in tx.execute(query):
-            inside[row.security_group_id].append(record(Rule, row))
+            inside[row.security_group_id].append(record(Rule, row, in_default=row.security_group_id in defaults))
     named = rows.tags_of(tx, ids)
     return [record(Group, row, rules=tuple(inside.get(row.id, ())), tags=named.get(row.id, ())) for row in found]
 
 
+def _defaults(tx: Connection, ids: Collection[str]) -> set[str]:
+    """Return which of some groups are the default one of their project."""
+    query = select(default_groups.c.group_id)
+    return {id for chunk in rows.chunks(ids) for id in tx.execute(query.where(default_groups.c.group_id.in_(chunk))).scalars()}
+
+
 def list_rules(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Rule]:
     """Return rules."""
-    return [record(Rule, row) for row in rows.list_rows(tx, RULE, visible, wanted)]
+    return _rules(tx, rows.list_rows(tx, RULE, visible, wanted))
+
+
+def _rules(tx: Connection, found: Sequence[Row[Any]]) -> list[Rule]:
+    defaults = _defaults(tx, {row.security_group_id for row in found})
+    return [record(Rule, row, in_default=row.security_group_id in defaults) for row in found]
 
 
 def find_rule(tx: Connection, id: str) -> Rule | None:
     """Return one rule."""
     row = rows.find_row(tx, RULE, id)
-    return record(Rule, row) if row else None
+    return _rules(tx, [row])[0] if row else None
 
 
 def same_rules(tx: Connection, group_id: str, facts: dict[str, Any]) -> str | None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import Network, Subnet, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import networks, ports, routers, segments, subnet_pools, subnets
+from pileus.network.tables.agents import dhcp_exclusions
 
 NETWORK = Kind(
     "network", networks,
@@ -37,7 +38,8 @@ FIRST_SEGMENT, LAST_SEGMENT = 1, 2**24 - 1
 
 def visible_networks(project_id: str) -> Clause:
     """The networks that a project sees."""
-    return (networks.c.project_id == project_id) | networks.c.shared.is_(True) | networks.c.external.is_(True)
+    shared, outside = (sharing.opened("network", project_id, action) for action in (sharing.SHARED, sharing.EXTERNAL))
+    return (networks.c.project_id == project_id) | shared | outside
 
 
 def visible_subnets(project_id: str) -> Clause:
@@ -68,11 +70,11 @@ def _networks(tx: Connection, found: Sequence[Row[Any]]) -> list[Network]:
             inside[network_id].append((id, version))
             if scope_id:
                 scopes[network_id][version] = scope_id
-    named = rows.tags_of(tx, ids)
+    named, open_to = rows.tags_of(tx, ids), sharing.grants_of(tx, ids)
     return [
         record(
             Network, row, subnets=tuple(inside.get(row.id, ())), tags=named.get(row.id, ()),
-            scopes=tuple(scopes[row.id].items()) if row.id in scopes else (),
+            scopes=tuple(scopes[row.id].items()) if row.id in scopes else (), grants=open_to.get(row.id, ()),
         )
         for row in found
     ]  # fmt: skip
@@ -131,6 +133,8 @@ def delete_network(tx: Connection, id: str) -> None:
     for subnet_id in tx.execute(select(subnets.c.id).where(subnets.c.network_id == id)).scalars().all():
         rows.delete_row(tx, subnets, subnet_id)
     tx.execute(delete(segments).where(segments.c.network_id == id))
+    tx.execute(delete(dhcp_exclusions).where(dhcp_exclusions.c.network_id == id))
+    sharing.forget(tx, id)
     rows.delete_row(tx, networks, id)
 
 

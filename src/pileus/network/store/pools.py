@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, or_, select, update
 
-from pileus.network.store import rows
+from pileus.network.store import rows, sharing
 from pileus.network.store.records import AddressScope, SubnetPool, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import address_scopes, networks, subnet_pools, subnets
@@ -17,12 +17,12 @@ P, S = subnet_pools.c, address_scopes.c
 
 def visible_pools(project_id: str) -> Clause:
     """The subnet pools that a project sees."""
-    return or_(P.project_id == project_id, P.shared.is_(True))
+    return or_(P.project_id == project_id, sharing.opened("subnetpool", project_id))
 
 
 def visible_scopes(project_id: str) -> Clause:
     """The address scopes that a project sees."""
-    return or_(S.project_id == project_id, S.shared.is_(True))
+    return or_(S.project_id == project_id, sharing.opened("address_scope", project_id))
 
 
 def list_pools(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[SubnetPool]:

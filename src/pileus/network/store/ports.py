@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
-from pileus.network.store import rows
+from pileus.network.store import rows, trunks
 from pileus.network.store.records import Fixed, Port, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import addresses, networks, port_groups, ports
@@ -55,6 +56,25 @@ def list_ports(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[P
     """Return ports with addresses, groups and tags."""
     found = rows.list_rows(tx, PORT, visible, wanted)
     return assemble(tx, found, rows.tags_of(tx, [row.id for row in found]))
+
+
+def with_details(tx: Connection, found: list[Port]) -> list[Port]:
+    """Return ports with what their networks and trunks add to them."""
+    carriers = trunks.details_of(tx, [port.id for port in found])
+    policies = network_policies(tx, {port.network_id for port in found})
+    if not carriers and not policies:
+        return found
+    return [
+        msgspec.structs.replace(port, trunk=carriers.get(port.id), network_policy_id=policies.get(port.network_id))
+        for port in found
+    ]
+
+
+def network_policies(tx: Connection, network_ids: Collection[str]) -> dict[str, str]:
+    """Return the policies of quality of service that networks have, by network."""
+    n = networks.c
+    query = select(n.id, n.qos_policy_id).where(n.qos_policy_id.is_not(None))
+    return {row.id: row.qos_policy_id for chunk in rows.chunks(network_ids) for row in tx.execute(query.where(n.id.in_(chunk)))}
 
 
 def find_port(tx: Connection, id: str) -> Port | None:
@@ -179,3 +199,8 @@ def has_neighbours(tx: Connection, port: Port) -> bool:
     held = select(port_groups.c.group_id).distinct().join(ports, ports.c.id == port_groups.c.port_id)
     held = held.where(port_groups.c.group_id.in_(wanted), active)
     return not wanted or set(tx.execute(held).scalars()) == wanted
+
+
+def bound_in(tx: Connection, network_id: str) -> list[str]:
+    """Return the ports of a network that are on a host."""
+    return list(tx.execute(select(ports.c.id).where(ports.c.network_id == network_id, ports.c.host_id != "")).scalars())

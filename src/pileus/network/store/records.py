@@ -29,6 +29,7 @@ class Network(msgspec.Struct, frozen=True):
     mtu: int
     port_security_enabled: bool
     dns_domain: str
+    qos_policy_id: str | None
     network_type: str
     physical_network: str | None
     segmentation_id: int | None
@@ -39,6 +40,11 @@ class Network(msgspec.Struct, frozen=True):
     subnets: tuple[tuple[str, int], ...] = ()  # id and IP version
     tags: tuple[str, ...] = ()
     scopes: tuple[tuple[int, str], ...] = ()  # the address scope of each IP version
+    grants: tuple[tuple[str, str], ...] = ()  # action and project of those whom it is open to, * for all
+
+    def is_open_to(self, project_id: str, action: str) -> bool:
+        """Tell whether a project may do something in it though it may not be theirs."""
+        return (action, "*") in self.grants or (action, project_id) in self.grants
 
 
 class Subnet(msgspec.Struct, frozen=True):
@@ -59,6 +65,7 @@ class Subnet(msgspec.Struct, frozen=True):
     dns_nameservers: list[str]
     host_routes: list[dict[str, str]]
     subnetpool_id: str | None
+    service_types: list[str]
     revision_number: int
     created_at: float
     updated_at: float
@@ -122,12 +129,17 @@ class Port(msgspec.Struct, frozen=True):
     host_id: str
     vnic_type: str
     profile: dict[str, Any]
+    qos_policy_id: str | None
+    dns_domain: str
+    propagate_uplink_status: bool
     revision_number: int
     created_at: float
     updated_at: float
     fixed_ips: tuple[Fixed, ...] = ()
     security_groups: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    network_policy_id: str | None = None  # the quality of service of its network
+    trunk: tuple[str, tuple[Any, ...]] | None = None  # the trunk that it carries, and the ports in that
 
 
 class Router(msgspec.Struct, frozen=True):
@@ -143,6 +155,10 @@ class Router(msgspec.Struct, frozen=True):
     routes: list[dict[str, str]]
     availability_zone_hints: list[str]
     host_id: str
+    distributed: bool
+    ha: bool
+    flavor_id: str | None
+    qos_policy_id: str | None
     revision_number: int
     created_at: float
     updated_at: float
@@ -165,6 +181,7 @@ class FloatingIp(msgspec.Struct, frozen=True):
     status: str
     dns_name: str
     dns_domain: str
+    qos_policy_id: str | None
     revision_number: int
     created_at: float
     updated_at: float
@@ -185,9 +202,11 @@ class Rule(msgspec.Struct, frozen=True):
     port_range_max: int | None
     remote_ip_prefix: str | None
     remote_group_id: str | None
+    remote_address_group_id: str | None
     revision_number: int
     created_at: float
     updated_at: float
+    in_default: bool = False
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -202,6 +221,7 @@ class Group(msgspec.Struct, frozen=True):
     created_at: float
     updated_at: float
     rules: tuple[Rule, ...] = ()
+    shared: bool = False
     tags: tuple[str, ...] = ()
 
 

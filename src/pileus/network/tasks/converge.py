@@ -10,7 +10,7 @@ from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostErro
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.tables import floating_ips, ports, routers
-from pileus.network.tasks import specs
+from pileus.network.tasks import meters, specs
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +79,12 @@ def plug(cloud: Cloud, id: str) -> None:
     with cloud.db.read() as tx:
         found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
         ready = found is not None and ports_store.has_neighbours(tx, found)
-    if found is None or not ready:
+        spec = specs.port_specs(tx, [found])[0] if found and ready else None
+    if found is None or spec is None:
         port(cloud, id)
         return
     try:
-        cloud.bus.host(found.host_id, ROLE).ensure_port(specs.port_spec(found))
+        cloud.bus.host(found.host_id, ROLE).ensure_port(spec)
     except NotOnHostError:
         port(cloud, id)
     else:
@@ -139,10 +140,8 @@ def note_routers(cloud: Cloud, made: Mapping[str, Any]) -> None:
     """Note that the legs (be the router up or not) and floating addresses of routers have been made."""
     _write_if(cloud, [(leg.port_id, "ACTIVE") for spec in made.values() for leg in spec.legs])
     with cloud.db.read() as tx:
-        waiting = routers_store.floating_where(
-            tx, floating_ips.c.router_id.in_(list(made)), floating_ips.c.port_id.is_not(None), floating_ips.c.status != "ACTIVE"
-        )
-    there = {floating.floating_ip for spec in made.values() for floating in spec.floating_ips}
+        waiting = routers_store.floating_where(tx, floating_ips.c.router_id.in_(list(made)), floating_ips.c.status != "ACTIVE")
+    there = {one.floating_ip for spec in made.values() for one in (*spec.floating_ips, *spec.forwards)}
     if ready := [fip.id for fip in waiting if fip.floating_ip_address in there]:
         with cloud.db.begin() as tx:
             routers_store.set_floating_status(tx, ready, "ACTIVE")
@@ -180,6 +179,7 @@ def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
     note_ports(cloud, {id: plugs[id].admin_up for id in plugged})
     note_routers(cloud, {id: routes[id] for id in made})
     note_dhcp(cloud, [id for id, spec in networks.items() if spec.dhcp])
+    meters.note(seen.meters)
 
 
 def _groups_on(cloud: Cloud, name: str, driver: NetworkHost, seen: Observed) -> None:

@@ -7,13 +7,17 @@ port is in it, or where the rules of such a group name it.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel.settings import Settings
 from pileus.network import addressing
 from pileus.network.driver import (
     AddressPair,
+    Carrier,
     DhcpHost,
     DhcpOption,
     DhcpSpec,
@@ -21,22 +25,34 @@ from pileus.network.driver import (
     GroupRule,
     GroupSpec,
     HostRoute,
+    Meter,
+    MeterRule,
     NetworkSpec,
+    PortForward,
     PortSpec,
+    Qos,
     RaPrefix,
     RouterGateway,
     RouterInterface,
     RouterSpec,
     SubnetSpec,
 )  # fmt: skip
+from pileus.network.store import address_groups as address_groups_store
+from pileus.network.store import agents as agents_store
+from pileus.network.store import forwardings as forwardings_store
 from pileus.network.store import groups as groups_store
+from pileus.network.store import metering as metering_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
+from pileus.network.store import qos as qos_store
 from pileus.network.store import routers as routers_store
+from pileus.network.store import trunks as trunks_store
+from pileus.network.store.qos import QosRule
 from pileus.network.store.records import Network, Port, Router, Rule, Subnet
 from pileus.network.tables import floating_ips, ports, routers
 
 Ids = Collection[str] | None
+CARRIED = "trunk:subport"
 
 
 def tap_name(port_id: str) -> str:
@@ -49,17 +65,43 @@ def ports_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, PortSpec]:
     conditions = [ports.c.host_id == host]
     if ids is not None:
         conditions.append(ports.c.id.in_(list(ids)))
-    return {port.id: port_spec(port) for port in ports_store.ports_where(tx, *conditions)}
+    return {spec.id: spec for spec in port_specs(tx, ports_store.ports_where(tx, *conditions))}
 
 
-def port_spec(port: Port) -> PortSpec:
-    """Return what a driver is told of a bound port."""
+def port_specs(tx: Connection, found: Sequence[Port]) -> list[PortSpec]:
+    """Return what a driver is told of bound ports, those first that carry others."""
+    carried = trunks_store.ways_of(tx, [port.id for port in found if port.device_owner == CARRIED])
+    policies = ports_store.network_policies(tx, {port.network_id for port in found})
+    chosen = {port.id: port.qos_policy_id or policies.get(port.network_id) for port in found}
+    rules = qos_store.rules_of(tx, {id for id in chosen.values() if id})
+    specs = [port_spec(port, qos(rules.get(chosen[port.id] or "", ())), carried.get(port.id)) for port in found]
+    return sorted(specs, key=lambda spec: spec.carrier is not None)
+
+
+def qos(rules: Iterable[QosRule]) -> Qos | None:
+    """Return what a driver is told of the rules of a policy."""
+    found: dict[str, int | None] = {}
+    for rule in rules:
+        if rule.max_kbps is not None:
+            found[f"{rule.direction}_kbps"] = rule.max_kbps
+            found[f"{rule.direction}_burst_kbit"] = rule.max_burst_kbps or 0
+        if rule.dscp_mark is not None:
+            found["dscp"] = rule.dscp_mark
+    return msgspec.convert(found, Qos) if found else None
+
+
+def port_spec(port: Port, limits: Qos | None = None, way: tuple[str, int, bool] | None = None) -> PortSpec:
+    """Return what a driver is told of a bound port.
+
+    :param way: through which port, under which VLAN and whether up it goes, where a trunk carries it.
+    """
     pairs = (AddressPair(pair["ip_address"], pair.get("mac_address")) for pair in port.allowed_address_pairs)
     return PortSpec(
         id=port.id, network_id=port.network_id, mac=port.mac_address, tap=tap_name(port.id),
         fixed_ips=tuple(fixed.ip_address for fixed in port.fixed_ips), group_ids=port.security_groups,
-        port_security=port.port_security_enabled, allowed_address_pairs=tuple(pairs), admin_up=port.admin_state_up,
-        device_owner=port.device_owner,
+        port_security=port.port_security_enabled, allowed_address_pairs=tuple(pairs),
+        admin_up=port.admin_state_up and (way is None or way[2]), device_owner=port.device_owner, qos=limits,
+        carrier=Carrier(tap_name(way[0]), way[1]) if way else None,
     )  # fmt: skip
 
 
@@ -76,7 +118,10 @@ def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) 
     served = (ports.c.host_id != "") | (ports.c.device_owner == routers_store.DHCP)
     for port in ports_store.ports_where(tx, ports.c.network_id.in_(wanted), served):
         inside[port.network_id].append(port)
-    return {n.id: network_spec(settings, n, subnets[n.id], inside[n.id]) for n in found}
+    off = agents_store.is_off(tx, host, "DHCP agent")
+    silent = set(wanted) if off else agents_store.unserved_on(tx, host)
+    made = (network_spec(settings, n, subnets[n.id], inside[n.id]) for n in found)
+    return {n.id: replace(n, dhcp=None, hosts=()) if n.id in silent else n for n in made}
 
 
 def network_spec(settings: Settings, network: Network, subnets: Sequence[Subnet], inside: Sequence[Port]) -> NetworkSpec:
@@ -112,7 +157,7 @@ def _dhcp_host(port: Port, served: set[str]) -> DhcpHost:
         DhcpOption(option["opt_name"], option["opt_value"], 6 if option.get("ip_version") == 6 else 4)
         for option in port.extra_dhcp_opts
     )
-    return DhcpHost(port.id, port.mac_address, ips, host_name(port.dns_name, ips), options)
+    return DhcpHost(port.id, port.mac_address, ips, host_name(port.dns_name, ips), options, port.dns_domain.rstrip("."))
 
 
 def host_name(dns_name: str, ips: Sequence[str]) -> str:
@@ -132,7 +177,12 @@ def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec
         for group_id in port.security_groups:
             members[group_id] |= ips
     found = groups_store.groups_by_id(tx, wanted)
-    return {id: GroupSpec(id, tuple(_rule(rule) for rule in group.rules), frozenset(members[id])) for id, group in found.items()}
+    named = {rule.remote_address_group_id for group in found.values() for rule in group.rules if rule.remote_address_group_id}
+    ranges = address_groups_store.addresses_of(tx, named) if named else {}
+    return {
+        id: GroupSpec(id, tuple(_rule(rule, ranges) for rule in group.rules), frozenset(members[id]), group.stateful)
+        for id, group in found.items()
+    }
 
 
 def _range(prefix: str | None) -> str | None:
@@ -140,11 +190,16 @@ def _range(prefix: str | None) -> str | None:
     return str(addressing.network(prefix)) if prefix else None
 
 
-def _rule(rule: Rule) -> GroupRule:
+def _rule(rule: Rule, ranges: Mapping[str, Sequence[str]]) -> GroupRule:
+    cidrs = None
+    if rule.remote_address_group_id:
+        every = ranges.get(rule.remote_address_group_id, ())
+        cidrs = tuple(text for text in every if (":" in text) == (rule.ethertype == "IPv6"))
     return GroupRule(
         id=rule.id, direction="ingress" if rule.direction == "ingress" else "egress",
         ethertype="IPv6" if rule.ethertype == "IPv6" else "IPv4", protocol=rule.protocol, port_min=rule.port_range_min,
         port_max=rule.port_range_max, remote_cidr=_range(rule.remote_ip_prefix), remote_group_id=rule.remote_group_id,
+        remote_cidrs=cidrs,
     )  # fmt: skip
 
 
@@ -153,21 +208,59 @@ def routers_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, RouterSp
     conditions = [routers.c.host_id == host]
     if ids is not None:
         conditions.append(routers.c.id.in_(list(ids)))
-    found = routers_store.routers_where(tx, *conditions)
+    found = [] if agents_store.is_off(tx, host, "L3 agent") else routers_store.routers_where(tx, *conditions)
     legs: dict[str, list[Port]] = defaultdict(list)
     for port in routers_store.legs_of(tx, [router.id for router in found]):
         legs[port.device_id].append(port)
     subnets = networks_store.subnets_by_id(tx, {f.subnet_id for every in legs.values() for p in every for f in p.fixed_ips})
-    floating: dict[str, list[FloatingIp]] = defaultdict(list)
-    for fip in routers_store.floating_where(tx, floating_ips.c.router_id.in_(list(legs))):
+    extra = _extras(tx, found, list(legs))
+    return {r.id: router_spec(r, legs[r.id], subnets, extra[r.id]) for r in found if legs.get(r.id)}
+
+
+@dataclass
+class Extras:
+    """What a router does beside routing."""
+
+    floating: list[FloatingIp] = field(default_factory=list)
+    forwards: list[PortForward] = field(default_factory=list)
+    meters: list[Meter] = field(default_factory=list)
+    limits: Qos | None = None
+
+
+def _extras(tx: Connection, found: Sequence[Router], with_legs: Sequence[str]) -> dict[str, Extras]:
+    extras: dict[str, Extras] = defaultdict(Extras)
+    fips = routers_store.floating_where(tx, floating_ips.c.router_id.in_(with_legs))
+    chosen = {fip.qos_policy_id for fip in fips} | {router.qos_policy_id for router in found}
+    rules = qos_store.rules_of(tx, {id for id in chosen if id})
+    for fip in fips:
         if fip.fixed_ip_address and fip.router_id:
-            floating[fip.router_id].append(FloatingIp(fip.floating_ip_address, fip.fixed_ip_address))
-    return {r.id: router_spec(r, legs[r.id], subnets, floating[r.id]) for r in found if legs.get(r.id)}
+            limits = qos(rules.get(fip.qos_policy_id or "", ()))
+            extras[fip.router_id].floating.append(FloatingIp(fip.floating_ip_address, fip.fixed_ip_address, limits))
+    for router_id, address, each in forwardings_store.of_routers(tx, with_legs):
+        protocol: Literal["tcp", "udp"] = "udp" if each.protocol == "udp" else "tcp"
+        extras[router_id].forwards.append(PortForward(
+            address, protocol, each.external_first, each.external_last, each.internal_ip_address, each.internal_first,
+            each.internal_last,
+        ))  # fmt: skip
+    labels = metering_store.all_labels(tx)
+    counted: dict[str, list[MeterRule]] = defaultdict(list)
+    for rule in metering_store.rules_of(tx, [label.id for label in labels]):
+        counted[rule.metering_label_id].append(_meter_rule(rule))
+    for router in found:
+        extras[router.id].limits = qos(rules.get(router.qos_policy_id or "", ()))
+        extras[router.id].meters = [
+            Meter(label.id, tuple(counted[label.id])) for label in labels
+            if counted[label.id] and (label.shared or label.project_id == router.project_id)
+        ]  # fmt: skip
+    return extras
 
 
-def router_spec(
-    router: Router, legs: Sequence[Port], subnets: Mapping[str, Subnet], floating: Sequence[FloatingIp]
-) -> RouterSpec:
+def _meter_rule(rule: metering_store.MeterRule) -> MeterRule:
+    inward: Literal["ingress", "egress"] = "ingress" if rule.direction == "ingress" else "egress"
+    return MeterRule(inward, rule.remote_ip_prefix, rule.source_ip_prefix, rule.destination_ip_prefix, rule.excluded)
+
+
+def router_spec(router: Router, legs: Sequence[Port], subnets: Mapping[str, Subnet], extra: Extras) -> RouterSpec:
     """Return what a driver is told of a router."""
     inner = [port for port in legs if port.device_owner == routers_store.INTERFACE]
     outer = next((port for port in legs if port.device_owner == routers_store.GATEWAY), None)
@@ -185,7 +278,8 @@ def router_spec(
     )
     return RouterSpec(
         id=router.id, interfaces=interfaces, gateway=gateway, enable_snat=router.enable_snat, routes=_routes(router.routes),
-        floating_ips=tuple(floating), admin_up=router.admin_state_up,
+        floating_ips=tuple(extra.floating), admin_up=router.admin_state_up, forwards=tuple(extra.forwards),
+        meters=tuple(extra.meters), gateway_qos=extra.limits,
     )  # fmt: skip
 
 

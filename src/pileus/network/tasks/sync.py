@@ -11,6 +11,8 @@ from pileus.kernel.tasks import Done, Outcome, Program, Run
 from pileus.network.store import agents as agents_store
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
+from pileus.network.store import ports as ports_store
+from pileus.network.store import routers as routers_store
 from pileus.network.tasks import converge
 
 SYNC = Program("network.sync")
@@ -45,6 +47,19 @@ def touch_group(tx: Connection, cloud: Cloud, id: str) -> None:
     """The same for a security group, where a host has it at all."""
     if groups_store.is_real(tx, id):
         touch(tx, cloud, "group", id)
+
+
+def touch_ports(tx: Connection, cloud: Cloud, network_id: str) -> None:
+    """The same for the ports of a network that are on a host."""
+    for port_id in ports_store.bound_in(tx, network_id):
+        touch(tx, cloud, "port", port_id)
+
+
+def touch_floating(tx: Connection, cloud: Cloud, floating_ip_id: str) -> None:
+    """The same for the router that a floating IP is of, if it is of one."""
+    fip = routers_store.find_floating_ip(tx, floating_ip_id)
+    if fip and fip.router_id:
+        touch(tx, cloud, "router", fip.router_id)
 
 
 def reconcile(cloud: Cloud) -> None:

@@ -172,8 +172,13 @@ def _hostname(host: DhcpHost, ip: str) -> str:
 def _names(network: NetworkSpec) -> list[str]:
     assert network.dhcp
     domain = _word(network.dhcp.dns_domain.rstrip(".")) or "novalocal"
-    named = [(ip, _hostname(host, ip)) for host in network.hosts for ip in host.ips]
-    return [f"{checked_ip(ip)}\t{name}.{domain} {name}" for ip, name in named]
+    lines = []
+    for host in network.hosts:
+        own = _word(host.domain)
+        for ip in host.ips:
+            name = _hostname(host, ip)
+            lines.append(f"{checked_ip(ip)}\t{name}.{domain} {name}" + (f" {name}.{own}" if own and own != domain else ""))
+    return lines
 
 
 def _options(network: NetworkSpec) -> list[str]:

@@ -45,6 +45,8 @@ class _Revoked:
                 return False
         if self.members is not None:
             return _contains(self.members, remote)
+        if rule.remote_cidrs is not None:
+            return _contains(rule.remote_cidrs, remote)
         return rule.remote_cidr is None or _contains([rule.remote_cidr], remote)
 
 
@@ -224,7 +226,8 @@ class Firewall:
 
 
 def _meaning(rule: GroupRule) -> tuple[object, ...]:
-    return (rule.direction, rule.ethertype, rule.protocol, rule.port_min, rule.port_max, rule.remote_cidr, rule.remote_group_id)
+    remote = (rule.remote_cidr, rule.remote_cidrs, rule.remote_group_id)
+    return (rule.direction, rule.ethertype, rule.protocol, rule.port_min, rule.port_max, *remote)
 
 
 def _addresses(port: PortSpec) -> frozenset[str]:

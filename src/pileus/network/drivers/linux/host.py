@@ -24,6 +24,7 @@ from pileus.network.driver import (
     Spec,
     fingerprint,
 )
+from pileus.network.drivers.linux import traffic, trunks
 from pileus.network.drivers.linux.firewall import Firewall
 from pileus.network.drivers.linux.metadata import Endpoints
 from pileus.network.drivers.linux.names import bridge, checked_device
@@ -104,6 +105,8 @@ class LinuxNetworkHost:
                 return
             self._records.doubt("port", port_id)
             with Rtnl(self._site.namespace) as host:
+                if before.carrier:
+                    trunks.remove(host, before)
                 host.delete_link(before.tap)
             self._firewall.remove_port(port_id)
             self._records.forget("port", port_id)
@@ -170,7 +173,9 @@ class LinuxNetworkHost:
                     else:
                         self._records.doubt(kind, spec.id)
                         damaged.add((kind, spec.id))
-        return Observed(whole["network"], whole["port"], whole["router"], whole["group"], frozenset(damaged))
+        routers = [spec for spec, _ in self._records.all("router") if isinstance(spec, RouterSpec) and spec.id in whole["router"]]
+        counts = self._routers.meters(routers)
+        return Observed(whole["network"], whole["port"], whole["router"], whole["group"], counts, frozenset(damaged))
 
     def serve_metadata(self, sink: MetadataSink | None) -> None:
         """See `NetworkHost`."""
@@ -247,16 +252,28 @@ class LinuxNetworkHost:
 
     def _wire(self, port: PortSpec, before: PortSpec | None, mtu: int) -> None:
         with Rtnl(self._site.namespace) as host:
-            if before and before.tap != port.tap:
+            if before and (before.tap != port.tap or before.carrier != port.carrier):
+                if before.carrier:
+                    trunks.remove(host, before)
                 host.delete_link(before.tap)
             master = host.link(bridge(port.network_id))
             if master is None:
                 raise NotOnHostError(f"network {port.network_id} is not on this host")
-            if host.link(port.tap) is None:
+            if port.carrier:
+                trunks.ensure_pair(host, self._site.namespace, port, mtu)
+            elif host.link(port.tap) is None:
                 add_tap(self._site.namespace, checked_device(port.tap))
             tap = host.link(port.tap)
             assert tap
             host.set_link(tap.index, port.admin_up, mtu, master.index)
+            shape = traffic.wanted_shape(port.qos)
+            if not traffic.same(traffic.shapes(host).get(tap.index) if shape or before else None, shape):
+                traffic.set_shape(host, tap.index, shape)
+            if port.carrier:
+                trunks.ensure_way(host, port, port.carrier, mtu)
+        for carried, _ in self._records.all("port"):
+            if isinstance(carried, PortSpec) and carried.carrier and carried.carrier.tap == port.tap:
+                self._records.doubt("port", carried.id)  # its way ends in the tap, which may be a new one
 
     def _is_whole(self, spec: Spec, links: dict[str, Link]) -> bool:
         if isinstance(spec, NetworkSpec):
@@ -266,8 +283,17 @@ class LinuxNetworkHost:
             return reached and self._routers.is_whole(spec, links)
         if isinstance(spec, PortSpec):
             tap, master = links.get(spec.tap), links.get(bridge(spec.network_id))
-            return tap is not None and master is not None and tap.master == master.index and tap.up == spec.admin_up
+            if tap is None or master is None or tap.master != master.index or tap.up != spec.admin_up:
+                return False
+            return (not spec.carrier and not spec.qos) or self._moves_as_told(spec, tap, links)
         return True
+
+    def _moves_as_told(self, port: PortSpec, tap: Link, links: dict[str, Link]) -> bool:
+        """Whether a port's frames go at its rate, and through its trunk."""
+        with Rtnl(self._site.namespace) as host:
+            if port.carrier and not trunks.is_whole(host, links, port):
+                return False
+            return traffic.same(traffic.shapes(host).get(tap.index), traffic.wanted_shape(port.qos))
 
 
 @contextmanager

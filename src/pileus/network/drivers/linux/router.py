@@ -4,19 +4,23 @@
     lo        169.254.169.254: metadata for networks whose guests come here for it
 
 Table `ip pileus`: floating addresses are two maps, so that one more is an element more. A guest that calls a floating address
-of its own network is answered through the router (hairpin). Router advertisements come from a dnsmasq that does nothing else.
+of its own network is answered through the router (hairpin). Meters count in a table of their own, which is not loaded anew when
+the other is. Router advertisements come from a dnsmasq that does nothing else.
 """
 
+import re
 import socket
 import struct
 from ipaddress import ip_address, ip_interface, ip_network
 
-from pileus.network.driver import RouterInterface, RouterSpec
+from pileus.network.driver import MeterRule, PortForward, Qos, RouterInterface, RouterSpec
 from pileus.network.drivers.linux.dhcp import METADATA_V4
-from pileus.network.drivers.linux.names import checked_ip, checked_mac, short
+from pileus.network.drivers.linux.names import checked_ip, checked_mac, plain, short
 from pileus.network.drivers.linux.rtnl import Route
+from pileus.network.drivers.linux.ruleset import over
+from pileus.network.drivers.linux.traffic import shape_of
 
-TABLE = "ip pileus"
+TABLE, METERS = "ip pileus", "inet meters"
 SYSCTLS = {
     "ipv4/ip_forward": 1,
     "ipv4/conf/all/rp_filter": 0,
@@ -42,7 +46,8 @@ def floating_pairs(router: RouterSpec) -> dict[str, str]:
 def gateway_addresses(router: RouterSpec) -> list[str]:
     """What the gateway leg has, with prefix."""
     own = list(router.gateway.ips) if router.gateway else []
-    return own + [f"{floating}/32" for floating in floating_pairs(router)]
+    outer = [*floating_pairs(router), *(checked_ip(one.floating_ip) for one in router.forwards)]
+    return own + [f"{floating}/32" for floating in dict.fromkeys(outer)]
 
 
 def routes(router: RouterSpec, gateway_link: int) -> set[Route]:
@@ -75,6 +80,7 @@ def ruleset(router: RouterSpec) -> str:
             f'oifname "{leg}" snat to {own}' if own and router.enable_snat else "",
         ]
     lines = "\n".join(line for line in translate if line)
+    forwarded, limits = "\n".join(_forwarded(one) for one in router.forwards), "\n".join(_limits(router))
     return f"""add table {TABLE}
 delete table {TABLE}
 table {TABLE} {{
@@ -84,7 +90,11 @@ table {TABLE} {{
     iifname "g-*" ip daddr {METADATA_V4} drop
     iifname "r-*" udp dport 547 drop
   }}
+  chain forward {{ type filter hook forward priority filter; policy accept;
+    {limits}
+  }}
   chain prerouting {{ type nat hook prerouting priority dstnat; policy accept;
+    {forwarded}
     dnat to ip daddr map @inward
   }}
   chain postrouting {{ type nat hook postrouting priority srcnat; policy accept;
@@ -92,6 +102,83 @@ table {TABLE} {{
   }}
 }}
 """
+
+
+def _forwarded(one: PortForward) -> str:
+    """Where the ports of a floating address lead."""
+    match = f"ip daddr {checked_ip(one.floating_ip)} {one.protocol} dport {one.first:d}-{one.last:d}"
+    target = f"{match} dnat to {checked_ip(one.fixed_ip)}"
+    if (one.first, one.last) == (one.fixed_first, one.fixed_last):
+        return target
+    if one.fixed_first == one.fixed_last:
+        return f"{target}:{one.fixed_first:d}"
+    shift = one.fixed_first - one.first
+    pairs = ", ".join(f"{port:d} : {port + shift:d}" for port in range(one.first, one.last + 1))
+    return f"{target} : {one.protocol} dport map {{ {pairs} }}"
+
+
+def _limits(router: RouterSpec) -> list[str]:
+    """What drops that which is above the rates of floating addresses and of the gateway's own."""
+    if router.gateway is None:
+        return []
+    leg, lines = leg_name(router.gateway.port_id, gateway=True), []
+    for one in router.floating_ips:
+        inner = checked_ip(one.fixed_ip)
+        lines += _both_ways(one.qos, f'oifname "{leg}" ip saddr {inner}', f'iifname "{leg}" ip daddr {inner}')
+    others = "@outward" if router.floating_ips else ""
+    out, into = f'oifname "{leg}"', f'iifname "{leg}"'
+    if others:
+        out, into = f"{out} ip saddr != {others}", f"{into} ip daddr != {others}"
+    return lines + _both_ways(router.gateway_qos, out, into)
+
+
+def _both_ways(qos: Qos | None, out: str, into: str) -> list[str]:
+    lines = []
+    if qos and qos.egress_kbps:
+        lines.append(f"{out} {over(shape_of(qos.egress_kbps, qos.egress_burst_kbit))}")
+    if qos and qos.ingress_kbps:
+        lines.append(f"{into} {over(shape_of(qos.ingress_kbps, qos.ingress_burst_kbit))}")
+    return lines
+
+
+def meter_changes(old: RouterSpec | None, new: RouterSpec) -> str:
+    """What makes the table of the meters so; what has been counted stays."""
+    if not new.meters and not (old and old.meters):
+        return ""
+    gone = {one.id for one in old.meters} - {one.id for one in new.meters} if old else set()
+    lines = [f"add table {METERS}", *(f"add counter {METERS} c_{plain(one.id)}" for one in new.meters)]
+    lines += [f"add chain {METERS} through {{ type filter hook forward priority -5; policy accept; }}"]
+    lines += [f"add chain {METERS} m_{plain(one.id)}" for one in new.meters]
+    lines.append(f"flush table {METERS}")
+    for one in new.meters:
+        lines.append(f"add rule {METERS} through jump m_{plain(one.id)}")
+        excluded = [rule for rule in one.rules if rule.excluded]
+        lines += [f"add rule {METERS} m_{plain(one.id)} {text} return" for rule in excluded for text in _metered(rule)]
+        for rule in one.rules:
+            if not rule.excluded:
+                counted = f"counter name c_{plain(one.id)} return"
+                lines += [f"add rule {METERS} m_{plain(one.id)} {text} {counted}" for text in _metered(rule)]
+    for id in sorted(gone):
+        lines += [f"delete chain {METERS} m_{plain(id)}", f"delete counter {METERS} c_{plain(id)}"]
+    return "\n".join(lines)
+
+
+def _metered(rule: MeterRule) -> list[str]:
+    """What matches the traffic of a rule: through the gateway, and with which ends."""
+    match = ['oifname "g-*"' if rule.direction == "egress" else 'iifname "g-*"']
+    inner = "saddr" if rule.direction == "egress" else "daddr"
+    for prefix, side in ((rule.inside, inner), (rule.source, "saddr"), (rule.destination, "daddr")):
+        if prefix:
+            network = ip_network(prefix, strict=False)
+            match.append(f"{'ip' if network.version == 4 else 'ip6'} {side} {network}")
+    return [" ".join(match)]
+
+
+def counts(listed: str, router: RouterSpec) -> dict[str, tuple[int, int]]:
+    """Packets and bytes of the meters, as nft lists their counters."""
+    known = {f"c_{plain(one.id)}": one.id for one in router.meters}
+    found = re.findall(r"counter (c_\w+) \{\s*packets (\d+) bytes (\d+)", listed)
+    return {known[name]: (int(packets), int(size_bytes)) for name, packets, size_bytes in found if name in known}
 
 
 def floating_changes(old: RouterSpec, new: RouterSpec) -> str:
@@ -110,7 +197,12 @@ def floating_changes(old: RouterSpec, new: RouterSpec) -> str:
 
 def same_but_floating(old: RouterSpec, new: RouterSpec) -> bool:
     """Whether the tables differ in elements only."""
-    return (old.gateway, old.enable_snat) == (new.gateway, new.enable_snat)
+    return _fixed_part(old) == _fixed_part(new)
+
+
+def _fixed_part(router: RouterSpec) -> tuple[object, ...]:
+    limits = tuple((one.fixed_ip, one.qos) for one in router.floating_ips if one.qos)
+    return (router.gateway, router.enable_snat, router.forwards, limits, router.gateway_qos, bool(router.floating_ips))
 
 
 def advertised(router: RouterSpec) -> list[RouterInterface]:

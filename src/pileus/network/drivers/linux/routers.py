@@ -39,6 +39,8 @@ class Routers:
             watermark.run(router.ruleset(spec))
         elif commands := router.floating_changes(before, spec):
             watermark.run(commands)
+        if commands := router.meter_changes(before, spec):
+            watermark.run(commands)
         self._ensure_links(spec, namespace)
         if before is not None:
             self._end_connections(namespace, before, spec)
@@ -74,6 +76,15 @@ class Routers:
             known = {(route.destination, route.nexthop) for route in inner.routes()}
             return {(route.destination, route.nexthop) for route in router.routes(spec, 0)} <= known
 
+    def meters(self, specs: list[RouterSpec]) -> dict[tuple[str, str], tuple[int, int]]:
+        """What the meters of routers have counted, by router and meter: packets and bytes."""
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for spec in specs:
+            if spec.meters:
+                listed = Nft(self._site.inner(self._name(spec.id))).run(f"list counters table {router.METERS}")
+                found |= {(spec.id, id): counted for id, counted in router.counts(listed, spec).items()}
+        return found
+
     def open_metadata(self, spec: RouterSpec) -> None:
         """Listen for metadata requests at the router, unless it is done already."""
         self._endpoints.open(MetadataEndpoint(router_id=spec.id), self._site.inner(self._name(spec.id)), METADATA_V4)
@@ -106,6 +117,7 @@ class Routers:
     def _end_connections(self, namespace: Namespace, before: RouterSpec, spec: RouterSpec) -> None:
         old, new = router.floating_pairs(before), router.floating_pairs(spec)
         gone = {floating for floating, fixed in old.items() if new.get(floating) != fixed}
+        gone |= {one.floating_ip for one in set(before.forwards) - set(spec.forwards)}
         if before.gateway and (before.gateway != spec.gateway or before.enable_snat != spec.enable_snat):
             gone |= {str(ip_interface(ip).ip) for ip in before.gateway.ips}
         if gone:

@@ -2,13 +2,14 @@
 
 Everything that knows an interface is decided in the bridge family, which has no connection tracking on every kernel: there
 anti-spoofing drops, and the rules of the groups leave their verdict in the packet's mark (bit 1: may leave its port, 2: may
-enter the other, 4: at least one end is guarded). The inet family, reached through br_netfilter, adds the state of the
-connection::
+enter the other, 4: at least one end is guarded, 8 and 16: the sender's or the receiver's groups are stateless). The inet family,
+reached through br_netfilter, adds the state of the connection::
 
+    bridge prerouting -320  how fast a port may send, and its mark                       (map limited to chains)
     bridge prerouting -310  spoofing: MAC, ARP, IP, DHCP server, router advertisement    (sets macs pair4 pair6 adverts)
     bridge forward -200     mark = 3: nobody is guarded | groups by port                 (maps egress ingress to chains)
     inet prerouting raw     a conntrack zone a network                                   (map zones)
-    inet forward            mark 3 | established, related | not invalid and mark 7, else drop
+    inet forward            mark 3 | a stateless end forbids | established, related | not invalid and mark 7, else drop
 
 (Where the bridge family tracks connections itself the last two could move there; no kernel at hand to show it.) A tap that is
 in no set yet is guarded and may do nothing. A port, a group or a network is a `Fragment`: named chains and sets of its own, and
@@ -18,7 +19,7 @@ elements in shared ones; `changes` turns one into another by touching what diffe
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from pileus.network.driver import GroupRule, GroupSpec, NetworkDriverError, NetworkSpec, PortSpec
 from pileus.network.drivers.linux.names import (
@@ -30,6 +31,7 @@ from pileus.network.drivers.linux.names import (
     link_local,
     plain,
 )
+from pileus.network.drivers.linux.traffic import Shape, shape_of
 
 TABLE = "bridge pileus"
 STATE_TABLE = "inet pileus"
@@ -41,10 +43,14 @@ table {TABLE} {{
   set pair6 {{ type ifname . ether_addr . ipv6_addr; }}
   set adverts {{ typeof iifname . @th,64,128; }}
   set unguarded {{ type ifname; }}
+  map limited {{ type ifname : verdict; }}
   map wide {{ type ifname : verdict; }}
   map wide_adverts {{ type ifname : verdict; }}
   map egress {{ type ifname : verdict; }}
   map ingress {{ type ifname : verdict; }}
+  chain limits {{ type filter hook prerouting priority -320; policy accept;
+    iifname vmap @limited
+  }}
   chain prerouting {{ type filter hook prerouting priority -310; policy accept;
     iifname "{INFRASTRUCTURE}*" accept
     iifname @unguarded accept
@@ -108,10 +114,12 @@ table {STATE_TABLE} {{
     ct zone set iifname map @zones
   }}
   chain forward {{ type filter hook forward priority filter; policy accept;
-    meta mark 3 accept
+    meta mark and 7 == 3 accept
+    meta mark and 9 == 8 drop
+    meta mark and 18 == 16 drop
     ct state established,related accept
     ct state invalid drop
-    meta mark 7 accept
+    meta mark and 7 == 7 accept
     drop
   }}
 }}
@@ -173,6 +181,9 @@ def group_fragment(group: GroupSpec) -> Fragment:
     """A group: a chain a direction, and the addresses of its members."""
     name = plain(group.id)
     rules: dict[str, list[str]] = {"ingress": [], "egress": []}
+    if not group.stateful:  # at such an end, what answers a connection is not let through for that
+        rules["egress"].append("meta mark set meta mark or 8")
+        rules["ingress"].append("meta mark set meta mark or 16")
     for rule in group.rules:
         rules[rule.direction] += (text for text in _rule(rule) if text not in rules[rule.direction])
     hosts4, hosts6, wide = _members(group.members)
@@ -199,7 +210,7 @@ def port_fragment(port: PortSpec) -> Fragment:
     """A port: what it may send as, and the chains of its groups."""
     tap = checked_device(port.tap)
     if not port.port_security:
-        return Fragment(elements={f"{TABLE} unguarded": frozenset({f'"{tap}"'})})
+        return _with_limits(port, Fragment(elements={f"{TABLE} unguarded": frozenset({f'"{tap}"'})}))
     macs = {checked_mac(port.mac)} | {checked_mac(pair.mac) for pair in port.allowed_address_pairs if pair.mac}
     hosts = {(checked_mac(port.mac), checked_ip(address)) for address in port.fixed_ips} | {
         (mac, link_local(mac)) for mac in macs
@@ -228,7 +239,29 @@ def port_fragment(port: PortSpec) -> Fragment:
         adverts = [_wide_advert(network) for _, network in sorted(wide, key=str) if network.version == 6]
         chains[f"n_{tap}"] = (*adverts, "drop")
         elements |= {"wide": {f'"{tap}" : jump w_{tap}'}, "wide_adverts": {f'"{tap}" : goto n_{tap}'}}
-    return Fragment(chains=chains, elements={f"{TABLE} {name}": frozenset(found) for name, found in elements.items()})
+    found = Fragment(chains=chains, elements={f"{TABLE} {name}": frozenset(found) for name, found in elements.items()})
+    return _with_limits(port, found)
+
+
+def _with_limits(port: PortSpec, guarded: Fragment) -> Fragment:
+    """The same with how fast, and marked how, a port may send; how fast it receives is for its tap's queue."""
+    rules = []
+    if port.qos and port.qos.egress_kbps:
+        shape = shape_of(port.qos.egress_kbps, port.qos.egress_burst_kbit)
+        rules.append(over(shape))
+    if port.qos and port.qos.dscp is not None:
+        rules += [f"ether type ip ip dscp set {port.qos.dscp:d}", f"ether type ip6 ip6 dscp set {port.qos.dscp:d}"]
+    if not rules:
+        return guarded
+    chains = {**guarded.chains, f"l_{port.tap}": tuple(rules)}
+    return Fragment(
+        guarded.sets, chains, {**guarded.elements, f"{TABLE} limited": frozenset({f'"{port.tap}" : jump l_{port.tap}'})}
+    )  # fmt: skip
+
+
+def over(shape: Shape) -> str:
+    """What drops that which is above a rate."""
+    return f"limit rate over {shape.rate:d} bytes/second burst {shape.burst:d} bytes drop"
 
 
 def protocol_number(protocol: str, ethertype: str) -> int:
@@ -258,9 +291,20 @@ def _rule(rule: GroupRule) -> Iterable[str]:
     if rule.remote_group_id:
         version, name = family[2:] or "4", plain(rule.remote_group_id)
         return [" ".join([*match, f"{family} {side} @{kind}{version}_{name}", allow]) for kind in ("m", "n")]
+    if rule.remote_cidrs is not None:
+        every = _collapsed(rule.remote_cidrs)
+        return [" ".join([*match, f"{family} {side} {{ {', '.join(every)} }}", allow])] if every else []
     if rule.remote_cidr and (network := _network(rule.remote_cidr)).prefixlen:
         match.append(f"{family} {side} {network}")
     return [" ".join([*match, allow])]
+
+
+def _collapsed(texts: Iterable[str]) -> list[str]:
+    """Prefixes of one IP version, none of them within another."""
+    found = [_network(text) for text in texts]
+    four = collapse_addresses(each for each in found if isinstance(each, IPv4Network))
+    six = collapse_addresses(each for each in found if isinstance(each, IPv6Network))
+    return [str(each) for each in (*four, *six)]
 
 
 def _wide(mac: str, network: IPv4Network | IPv6Network) -> list[str]:

@@ -1,41 +1,15 @@
-"""The tables of the network service.
+"""The tables of the network service: networks, ports, routers and security groups; others in modules beside.
 
 Addresses are rows of their own, unique by subnet and address, so that no two ports ever get the same one.
 """
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint, false, true
 
 from pileus.kernel.db import Json, metadata
-
-NAME, TEXT, ADDRESS = String(255), String(255), String(64)
-
-
-def _owned() -> tuple[Column[str], ...]:
-    """The columns that every resource starts with."""
-    return (
-        Column("id", String(36), primary_key=True),
-        Column("project_id", String(64), nullable=False, index=True),
-        Column("name", NAME, nullable=False, default=""),
-        Column("description", TEXT, nullable=False, default=""),
-    )
-
-
-def _dated() -> tuple[Column[int] | Column[float], ...]:
-    """The columns that every resource ends with."""
-    return (
-        Column("revision_number", Integer, nullable=False, default=0),
-        Column("created_at", Double, nullable=False),
-        Column("updated_at", Double, nullable=False),
-    )
-
-
-def _inside(name: str, table: str, nullable: bool = False) -> Column[str]:
-    """A reference to a thing that cannot go while this is there."""
-    return Column(name, String(36), ForeignKey(f"{table}.id"), nullable=nullable, index=True)
-
+from pileus.network.tables.columns import ADDRESS, TEXT, dated, inside, owned
 
 networks = Table(
-    "networks", metadata, *_owned(),
+    "networks", metadata, *owned(),
     Column("admin_state_up", Boolean, nullable=False),
     Column("shared", Boolean, nullable=False),
     Column("external", Boolean, nullable=False),
@@ -43,29 +17,30 @@ networks = Table(
     Column("mtu", Integer, nullable=False),
     Column("port_security_enabled", Boolean, nullable=False),
     Column("dns_domain", TEXT, nullable=False),
+    inside("qos_policy_id", "qos_policies", nullable=True),
     Column("network_type", String(32), nullable=False),
     Column("physical_network", String(64)),
     Column("segmentation_id", Integer),
     Column("availability_zone_hints", Json, nullable=False),
-    *_dated(),
+    *dated(),
     UniqueConstraint("network_type", "physical_network", "segmentation_id"),
 )  # fmt: skip
 
 segments = Table(
     "network_segments", metadata,
     Column("segmentation_id", Integer, primary_key=True, autoincrement=False, doc="of tunnels: one number, one network"),
-    _inside("network_id", "networks"),
+    inside("network_id", "networks"),
 )  # fmt: skip
 
 address_scopes = Table(
-    "address_scopes", metadata, *_owned(),
+    "address_scopes", metadata, *owned(),
     Column("ip_version", Integer, nullable=False),
     Column("shared", Boolean, nullable=False),
-    *_dated(),
+    *dated(),
 )  # fmt: skip
 
 subnet_pools = Table(
-    "subnet_pools", metadata, *_owned(),
+    "subnet_pools", metadata, *owned(),
     Column("ip_version", Integer, nullable=False),
     Column("prefixes", Json, nullable=False, doc="sorted, none within or next to another"),
     Column("default_prefixlen", Integer, nullable=False),
@@ -74,13 +49,13 @@ subnet_pools = Table(
     Column("default_quota", Integer, doc="how much of it a project may have: IPv4 addresses, or IPv6 networks of /64"),
     Column("shared", Boolean, nullable=False),
     Column("is_default", Boolean, nullable=False),
-    _inside("address_scope_id", "address_scopes", nullable=True),
-    *_dated(),
+    inside("address_scope_id", "address_scopes", nullable=True),
+    *dated(),
 )  # fmt: skip
 
 subnets = Table(
-    "subnets", metadata, *_owned(),
-    _inside("network_id", "networks"),
+    "subnets", metadata, *owned(),
+    inside("network_id", "networks"),
     Column("ip_version", Integer, nullable=False),
     Column("cidr", ADDRESS, nullable=False),
     Column("gateway_ip", ADDRESS),
@@ -90,13 +65,14 @@ subnets = Table(
     Column("allocation_pools", Json, nullable=False),
     Column("dns_nameservers", Json, nullable=False),
     Column("host_routes", Json, nullable=False),
-    _inside("subnetpool_id", "subnet_pools", nullable=True),
-    *_dated(),
+    inside("subnetpool_id", "subnet_pools", nullable=True),
+    Column("service_types", Json, nullable=False, server_default="[]", doc="whose ports take addresses of it; none: all"),
+    *dated(),
 )  # fmt: skip
 
 ports = Table(
-    "ports", metadata, *_owned(),
-    _inside("network_id", "networks"),
+    "ports", metadata, *owned(),
+    inside("network_id", "networks"),
     Column("mac_address", String(32), nullable=False),
     Column("admin_state_up", Boolean, nullable=False),
     Column("status", String(16), nullable=False),
@@ -109,7 +85,10 @@ ports = Table(
     Column("host_id", TEXT, nullable=False, index=True),
     Column("vnic_type", String(32), nullable=False),
     Column("profile", Json, nullable=False),
-    *_dated(),
+    inside("qos_policy_id", "qos_policies", nullable=True),
+    Column("dns_domain", TEXT, nullable=False, server_default=""),
+    Column("propagate_uplink_status", Boolean, nullable=False, server_default=true()),
+    *dated(),
     UniqueConstraint("network_id", "mac_address"),
 )  # fmt: skip
 
@@ -129,14 +108,18 @@ port_groups = Table(
 )  # fmt: skip
 
 routers = Table(
-    "routers", metadata, *_owned(),
+    "routers", metadata, *owned(),
     Column("admin_state_up", Boolean, nullable=False),
     Column("status", String(16), nullable=False),
     Column("enable_snat", Boolean, nullable=False),
     Column("routes", Json, nullable=False),
     Column("availability_zone_hints", Json, nullable=False),
     Column("host_id", TEXT, nullable=False, doc="the host that does the routing"),
-    *_dated(),
+    Column("distributed", Boolean, nullable=False, server_default=false()),
+    Column("ha", Boolean, nullable=False, server_default=false()),
+    inside("flavor_id", "network_flavors", nullable=True),
+    inside("qos_policy_id", "qos_policies", nullable=True),
+    *dated(),
 )  # fmt: skip
 
 floating_ips = Table(
@@ -144,23 +127,24 @@ floating_ips = Table(
     Column("id", String(36), primary_key=True),
     Column("project_id", String(64), nullable=False, index=True),
     Column("description", TEXT, nullable=False),
-    _inside("floating_network_id", "networks"),
+    inside("floating_network_id", "networks"),
     Column("floating_ip_address", ADDRESS, nullable=False),
-    _inside("floating_port_id", "ports"),
-    _inside("port_id", "ports", nullable=True),
+    inside("floating_port_id", "ports"),
+    inside("port_id", "ports", nullable=True),
     Column("fixed_ip_address", ADDRESS),
-    _inside("router_id", "routers", nullable=True),
+    inside("router_id", "routers", nullable=True),
     Column("status", String(16), nullable=False),
     Column("dns_name", TEXT, nullable=False),
     Column("dns_domain", TEXT, nullable=False),
-    *_dated(),
+    inside("qos_policy_id", "qos_policies", nullable=True),
+    *dated(),
     UniqueConstraint("floating_network_id", "port_id", "fixed_ip_address"),
 )  # fmt: skip
 
 groups = Table(
-    "security_groups", metadata, *_owned(),
+    "security_groups", metadata, *owned(),
     Column("stateful", Boolean, nullable=False),
-    *_dated(),
+    *dated(),
 )  # fmt: skip
 
 default_groups = Table(
@@ -174,32 +158,20 @@ rules = Table(
     Column("id", String(36), primary_key=True),
     Column("project_id", String(64), nullable=False, index=True),
     Column("description", TEXT, nullable=False),
-    _inside("security_group_id", "security_groups"),
+    inside("security_group_id", "security_groups"),
     Column("direction", String(8), nullable=False),
     Column("ethertype", String(4), nullable=False),
     Column("protocol", String(40)),
     Column("port_range_min", Integer),
     Column("port_range_max", Integer),
     Column("remote_ip_prefix", ADDRESS),
-    _inside("remote_group_id", "security_groups", nullable=True),
-    *_dated(),
+    inside("remote_group_id", "security_groups", nullable=True),
+    inside("remote_address_group_id", "address_groups", nullable=True),
+    *dated(),
 )  # fmt: skip
 
 tags = Table(
     "network_tags", metadata,
     Column("resource_id", String(36), primary_key=True),
     Column("tag", String(255), primary_key=True, index=True),
-)  # fmt: skip
-
-agents = Table(
-    "network_agents", metadata,
-    Column("id", String(36), primary_key=True),
-    Column("host", String(255), nullable=False),
-    Column("agent_type", String(64), nullable=False),
-    Column("admin_state_up", Boolean, nullable=False),
-    Column("description", TEXT, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("started_at", Double, nullable=False),
-    Column("heartbeat_at", Double, nullable=False),
-    UniqueConstraint("host", "agent_type"),
 )  # fmt: skip

@@ -1,0 +1,152 @@
+"""Use cases of the policies that open a thing to other projects."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pileus.kernel import ids
+from pileus.kernel.context import Context
+from pileus.network.errors import conflict, invalid, missing
+from pileus.network.service import access
+from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import rows, usage
+from pileus.network.store import sharing as store
+from pileus.network.store.rows import Clause, Wanted
+from pileus.network.store.sharing import ALL, EXTERNAL, SHARED, RbacPolicy
+from pileus.network.tables.sharing import rbac_policies
+
+ACTIONS = {kind: (SHARED, EXTERNAL) if kind == "network" else (SHARED,) for kind in store.OBJECTS}
+
+
+def _visible(project_id: str) -> Clause:
+    return (rbac_policies.c.project_id == project_id) | (rbac_policies.c.target_project == project_id)
+
+
+def list_policies(ctx: Context, wanted: Wanted) -> list[RbacPolicy]:
+    """Return the policies that the caller made, or that are for their project."""
+    with ctx.cloud.db.read() as tx:
+        return store.list_policies(tx, access.visible(ctx, "rbac_policy", _visible), wanted)
+
+
+def show(ctx: Context, id: str) -> RbacPolicy:
+    """Return one policy.  :raises NotFound: when the caller does not see it."""
+    with ctx.cloud.db.read() as tx:
+        return _find(ctx, tx, id, "get")
+
+
+def _target(project_id: str, target: str) -> dict[str, Any]:
+    return target_of(project_id) | {"wildcard": target == ALL, "target_project": target}
+
+
+def _find(ctx: Context, tx: Connection, id: str, action: str) -> RbacPolicy:
+    policy = store.find_policy(tx, id)
+    if policy is None:
+        raise missing("rbac_policy", id)
+    mine = policy.target_project in (ctx.project_id, ALL) and action == "get"
+    if not mine:
+        access.require(ctx, "rbac_policy", action, id, _target(policy.project_id, policy.target_project))
+    return policy
+
+
+def _named(attributes: Attributes) -> str | None:
+    """Take the project that a policy is for out of its attributes, where it may stand under two names."""
+    one, other = attributes.pop("target_project", None), attributes.pop("target_tenant", None)
+    found = one or other
+    return str(found) if found else None
+
+
+def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[RbacPolicy]:
+    """Open things to other projects."""
+    wished = [(access.project_for(ctx, attributes), _named(attributes), attributes) for attributes, _ in many]
+
+    def work(tx: Connection) -> list[RbacPolicy]:
+        return [_make(tx, ctx, project_id, target, attributes) for project_id, target, attributes in wished]
+
+    return access.transact(ctx.cloud, work)
+
+
+def _make(tx: Connection, ctx: Context, project_id: str, target: str | None, attributes: Attributes) -> RbacPolicy:
+    if not target:
+        raise invalid("Failed to parse request. Required attribute 'target_tenant' not specified", "HTTPBadRequest")
+    kind, object_id, action = (attributes[name] for name in ("object_type", "object_id", "action"))
+    if kind not in ACTIONS:
+        text = f"Invalid RBAC object type '{kind}'. Supported types: {', '.join(sorted(ACTIONS))}"
+        raise invalid(text, "InvalidInput")
+    if action not in ACTIONS[kind]:
+        raise invalid(f"Invalid action '{action}' for object type '{kind}'. Valid actions: {', '.join(ACTIONS[kind])}")
+    owner = store.owner_of(tx, kind, object_id)
+    if owner is None or (owner != ctx.project_id and not ctx.is_admin):
+        raise missing("rbac_object", object_id)
+    if action == EXTERNAL and not ctx.is_admin:
+        raise invalid("Only admins can open networks as external ones")
+    ctx.require("create_rbac_policy", _target(project_id, target))
+    access.guard(ctx, "create_rbac_policy", ["target_project"], _target(project_id, target))
+    access.take(tx, project_id, rbac_policy=1)
+    if store.exists_same(tx, object_id, target, action):
+        raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
+    row = {
+        "id": ids.uuid(), "project_id": project_id, "object_type": kind, "object_id": object_id, "target_project": target,
+        "action": action,
+    }  # fmt: skip
+    made = RbacPolicy(**rows.insert_row(tx, rbac_policies, ctx.cloud.clock.now(), row))
+    _note(tx, made)
+    return made
+
+
+def _note(tx: Connection, policy: RbacPolicy) -> None:
+    """Keep the flags of a thing equal to its policies."""
+    if policy.action == EXTERNAL:
+        store.set_flag(tx, "network", policy.object_id, "external", True)
+    elif policy.object_type in store.WITH_FLAG:
+        shared = store.exists_same(tx, policy.object_id, ALL, SHARED)
+        store.set_flag(tx, policy.object_type, policy.object_id, "shared", shared)
+
+
+def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> RbacPolicy:
+    """Open the thing to another project instead.  :raises Conflict: when the one that it was open to uses it."""
+
+    def work(tx: Connection) -> RbacPolicy:
+        policy = _find(ctx, tx, id, "update")
+        access.check_revision(revision, policy.revision_number)
+        target = _named(dict(attributes))
+        if target and target != policy.target_project:
+            access.guard(ctx, "update_rbac_policy", ["target_project"], _target(policy.project_id, target))
+            _check_unused(tx, policy)
+            if store.exists_same(tx, policy.object_id, target, policy.action):
+                raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
+            rows.update_row(tx, rbac_policies, ctx.cloud.clock.now(), id, {"target_project": target})
+            _note(tx, policy)
+        return _find(ctx, tx, id, "get")
+
+    return access.transact(ctx.cloud, work)
+
+
+def remove(ctx: Context, id: str, revision: int | None = None) -> None:
+    """Open the thing no more.  :raises Conflict: when the project that it was open to uses it."""
+
+    def work(tx: Connection) -> None:
+        policy = _find(ctx, tx, id, "delete")
+        access.check_revision(revision, policy.revision_number)
+        _check_unused(tx, policy)
+        rows.delete_row(tx, rbac_policies, id)
+        _note(tx, policy)
+
+    access.transact(ctx.cloud, work)
+
+
+def _check_unused(tx: Connection, policy: RbacPolicy) -> None:
+    """Check that nobody whom only this policy lets in uses the thing.  :raises Conflict: when somebody does."""
+    owner = store.owner_of(tx, policy.object_type, policy.object_id)
+    if owner is None or policy.target_project == owner:
+        return
+    same = [p for p in store.policies_of(tx, policy.object_id) if p.action == policy.action and p.id != policy.id]
+    others = {p.target_project for p in same}
+    if ALL in others:
+        return
+    using = usage.projects_using(tx, policy.object_type, policy.object_id, policy.action) - {owner, ""} - others
+    if using if policy.target_project == ALL else policy.target_project in using:
+        text = (
+            f"RBAC policy on object {policy.object_id} cannot be removed because other objects depend on it. "
+            f"Details: Projects {', '.join(sorted(using))} use it."
+        )
+        raise conflict("RbacPolicyInUse", text)
