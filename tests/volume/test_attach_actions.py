@@ -317,7 +317,9 @@ def test_compute_is_asked_to_take_a_volume_from_its_server_by_force(lab):
     heard = listen(lab, "volume.detach.wanted")
     id = make_volume(lab)
     kept = attach_to_server(lab, id)
-    done(act(lab, id, "os-force_detach", {"attachment_id": kept}, "admin"))
+    refused = act(lab, id, "os-force_detach", {"attachment_id": kept}, "admin")
+    assert (refused.status_code, status(lab, id), heard) == (409, "in-use", [])
+    done(act(lab, id, "os-force_detach", {"attachment_id": kept}, "admin", roles=["admin", "service"]))
     assert heard == [{"attachment_id": kept, "server_id": SERVER, "volume_id": id}]
     assert status(lab, id) == "detaching"
     guests.disconnect(lab.cloud, kept)
@@ -329,7 +331,7 @@ def test_compute_is_asked_to_take_a_volume_from_its_server_by_force(lab):
 def test_a_forced_detach_that_compute_does_not_do_is_rolled_back(lab):
     id = make_volume(lab)
     kept = attach_to_server(lab, id)
-    done(act(lab, id, "os-force_detach", {"attachment_id": kept}, "admin"))
+    done(act(lab, id, "os-force_detach", {"attachment_id": kept}, "admin", roles=["admin", "service"]))
     lab.clock.advance(lab.cloud.settings.volume_attach_timeout_seconds + 1)
     work.sweep(lab.cloud)
     assert status(lab, id) == "in-use"

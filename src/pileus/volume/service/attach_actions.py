@@ -137,9 +137,10 @@ def detach(ctx: Context, volume_id: str, attachment_id: str | None) -> None:
 
 
 def force_detach(ctx: Context, volume_id: str, attachment_id: str | None) -> None:
-    """Take a volume from whoever has it, whatever its state.  Compute is asked to take it from a server of this cloud.
+    """Take a volume from whoever has it, whatever its state.  For a service compute takes it from a server of this cloud, too.
 
     :raises BadRequest: when it is unclear who is meant, or that is another volume's attachment.
+    :raises Conflict: when a server of this cloud has the volume: people detach it there.
     :raises Unavailable: when the back end cannot.
     """
     with ctx.cloud.db.begin() as tx:
@@ -149,6 +150,7 @@ def force_detach(ctx: Context, volume_id: str, attachment_id: str | None) -> Non
             _unreserve(tx, ctx, volume)
             work.settle(tx, ctx.cloud, volume.id, force=True)
             return
+        require_not_served(ctx, row)
         begin(tx, ctx, row)
         if row.of_cloud:
             facts = {"attachment_id": row.id, "server_id": row.server_id, "volume_id": volume.id}

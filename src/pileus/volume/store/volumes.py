@@ -138,12 +138,13 @@ def attached_of(tx: Connection, ids: Sequence[str]) -> dict[str, list[Row[Any]]]
 
 
 def settled_status(tx: Connection, id: str) -> str:
-    """Return the status that a volume's attachments give it when nothing else is under way."""
-    order = ("detaching", "attaching", "reserved", "attached")
+    """Return the status that a volume's attachments give it when nothing else is under way.
+
+    One of several that is being detached shows, so that who asked for it sees when it is done.
+    """
     found = set(tx.execute(select(A.status).where(A.volume_id == id)).scalars())
-    if "attached" in found:
-        return "in-use"
-    return next((status for status in order if status in found), "available")
+    status = next((status for status in ("detaching", "attached", "attaching", "reserved") if status in found), "available")
+    return "in-use" if status == "attached" else status
 
 
 def count_snapshots(tx: Connection, id: str) -> int:
