@@ -20,7 +20,7 @@ from pileus.network.drivers.linux.rtnl import Route
 from pileus.network.drivers.linux.ruleset import over
 from pileus.network.drivers.linux.traffic import shape_of
 
-TABLE, METERS = "ip pileus", "inet meters"
+TABLE, METERS = "ip pileus", "inet metering"
 SYSCTLS = {
     "ipv4/ip_forward": 1,
     "ipv4/conf/all/rp_filter": 0,

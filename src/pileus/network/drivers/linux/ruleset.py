@@ -260,8 +260,8 @@ def _with_limits(port: PortSpec, guarded: Fragment) -> Fragment:
 
 
 def over(shape: Shape) -> str:
-    """What drops that which is above a rate."""
-    return f"limit rate over {shape.rate:d} bytes/second burst {shape.burst:d} bytes drop"
+    """What drops that which is above a rate; the kernel lets what passes in a second pass at once, and the burst beyond that."""
+    return f"limit rate over {shape.rate:d} bytes/second burst {max(shape.burst - shape.rate, 0):d} bytes drop"
 
 
 def protocol_number(protocol: str, ethertype: str) -> int:
