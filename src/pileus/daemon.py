@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,18 @@ from pileus import conductor, drivers, migrations, process
 from pileus.compute.service import guest_metadata
 from pileus.identity.service import tokens
 from pileus.kernel.bus import Bus, LocalBus
+from pileus.kernel.certificates import Identity, own_identity
 from pileus.kernel.clock import SystemClock
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import Database
 from pileus.kernel.http import Service
+from pileus.kernel.peers import PeerServer
 from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import WorkerPool
 from pileus.main import bootstrap, build_api, build_cloud, build_loops, build_worker, services
+from pileus.nodes import joining
+from pileus.nodes import service as nodes
 
 log = logging.getLogger("pileus")
 
@@ -73,26 +78,58 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
             migrations.upgrade(db)
             hosts = drivers.build(settings) if parts.host else drivers.Hosts({})
             closers.callback(hosts.close)
-            cloud = build_cloud(settings, db, SystemClock(), _bus(settings, hosts, closers))
+            cloud = build_cloud(settings, db, SystemClock(), _bus(settings, db, hosts, closers))
             bootstrap(cloud)
         hosts.attach(guest_metadata.make_handler(cloud))
+        if settings.bus_url and parts.host:
+            _serve_host(settings, hosts, closers)
+        if settings.bus_url and parts.api and settings.join_port:
+            _let_join(cloud, closers)
         if parts.work:
             _work(cloud, closers)
         return Running(cloud, closers.pop_all())
     raise AssertionError("never here")
 
 
-def _bus(settings: Settings, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
+def _bus(settings: Settings, db: Database, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
     """Return the bus: in process, or over a broker with the hosts of this process among those that have agents."""
     if not settings.bus_url:
         return LocalBus(hosts.roles)
-    from pileus.agent.contracts import CONTRACTS  # noqa: PLC0415  (an embedded cloud needs no broker's client)
+    from pileus.agent import files  # noqa: PLC0415  (an embedded cloud needs no broker's client)
+    from pileus.agent.contracts import CONTRACTS  # noqa: PLC0415
     from pileus.kernel.bus_rabbit import RabbitBus  # noqa: PLC0415
 
-    bus = RabbitBus(settings.bus_url, CONTRACTS, hosts.roles)
+    state_dir = Path(settings.state_dir)
+    identity = own_identity(state_dir, settings.host)
+    counts = partial(nodes.counts, db)
+    server = PeerServer(identity, (settings.host_address, 0), files.folders(state_dir), counts=counts)
+    closers.callback(server.close)
+    server.start()
+    bus = RabbitBus(settings.bus_url, CONTRACTS, hosts.roles, f"https://{settings.host_address}:{server.port}")
     closers.callback(bus.close)
     bus.start()
     return bus
+
+
+def _serve_host(settings: Settings, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> None:
+    """Let the other processes of the cloud use this one's host."""
+    from pileus.agent.serving import serve  # noqa: PLC0415
+
+    serve(settings, hosts.roles, Identity(Path(settings.state_dir) / "tls"), closers)
+
+
+def _let_join(cloud: Cloud, closers: contextlib.ExitStack) -> None:
+    """Open the door for hosts that join, unless another process of this host has."""
+    settings, identity = cloud.settings, Identity(Path(cloud.settings.state_dir) / "tls")
+    given = {"bus_url": settings.bus_url, "name": settings.name}
+    door = joining.Door(cloud.db, cloud.clock, nodes.authority_of(settings.state_dir), given)
+    try:
+        server = joining.open_door(door, identity, (settings.host_address, settings.join_port))
+    except OSError as error:
+        log.info("hosts cannot join here: %s", error)
+        return
+    closers.callback(server.close)
+    server.start()
 
 
 def _work(cloud: Cloud, closers: contextlib.ExitStack) -> None:

@@ -23,10 +23,11 @@ from pileus.kernel.server import Api, Authenticate
 from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import Worker
 from pileus.network.bundle import BUNDLE as NETWORK
+from pileus.nodes.bundle import BUNDLE as NODES
 from pileus.object_store.bundle import BUNDLE as OBJECT_STORE
 from pileus.volume.bundle import BUNDLE as VOLUME
 
-BUNDLES: tuple[Bundle, ...] = (IDENTITY, OBJECT_STORE, IMAGE, NETWORK, VOLUME, COMPUTE, S3)  # lower services first
+BUNDLES: tuple[Bundle, ...] = (NODES, IDENTITY, OBJECT_STORE, IMAGE, NETWORK, VOLUME, COMPUTE, S3)  # lower services first
 
 
 def build_cloud(settings: Settings, db: Database, clock: Clock, bus: Bus) -> Cloud:

@@ -9,14 +9,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 from pileus import drivers, process
 from pileus.agent.contracts import CONDUCTOR
-from pileus.agent.serving import Serving
+from pileus.agent.serving import serve
 from pileus.kernel import wire
 from pileus.kernel.bus_rabbit import Caller, HostUnreachable
+from pileus.kernel.certificates import Identity
 from pileus.kernel.settings import Settings
 from pileus.network.drivers.linux.metadata import Answer, MetadataSource
 
@@ -34,6 +34,9 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    identity = Identity(state_dir / "tls")
+    if not identity.exists():
+        raise drivers.HostUnusable("This host has not joined a cloud: `pileus node token` on its first host says how.")
     with contextlib.ExitStack() as closers:
         facts = process.Running(os.getpid(), "", settings.name, time.time())
         closers.enter_context(contextlib.closing(process.hold(state_dir, facts)))
@@ -43,9 +46,7 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
         closers.callback(caller.close)
         caller.start()
         hosts.attach(MetadataRelay(caller))
-        serving = Serving(settings.bus_url, settings.host, hosts.roles, {"version": version("pileus")})
-        closers.callback(serving.close)
-        serving.start()
+        serve(settings, hosts.roles, identity, closers)
         if on_ready:
             on_ready()
         stopped.wait()

@@ -1,11 +1,18 @@
-"""A host on the bus: its drivers are called, and it is told of."""
+"""A host on the bus: its drivers are called, it is told of, and others reach its guests' consoles."""
 
+import contextlib
 from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pileus.agent.contracts import CONTRACTS
+from pileus.agent.files import Files
 from pileus.agent.presence import Presence, topics
 from pileus.kernel.answering import Answering, Around, as_it_is
+from pileus.kernel.certificates import Identity
+from pileus.kernel.peers import PeerServer
+from pileus.kernel.settings import Settings
 
 
 class Serving:
@@ -31,3 +38,27 @@ class Serving:
         """Serve nothing more; what runs on the host runs on."""
         self._presence.close()
         self._answering.close()
+
+
+def serve(
+    settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: Identity, closers: contextlib.ExitStack
+) -> None:
+    """Serve this host's drivers from now on, until `closers` are closed."""
+
+    def console(name: str) -> str | None:
+        guest_id, _, kind = name.partition("/")
+        for drivers in roles.values():
+            seen = drivers["hypervisor"].observe(guest_id) if "hypervisor" in drivers else None
+            if seen and kind in ("vnc", "serial"):
+                return str(getattr(seen, kind)) or None
+        return None
+
+    server = PeerServer(identity, (settings.host_address, 0), {}, console)
+    closers.callback(server.close)
+    server.start()
+    address = f"https://{settings.host_address}:{server.port}"
+    around = Files(identity, Path(settings.state_dir), address).around
+    facts = {"version": version("pileus"), "address": address}
+    serving = Serving(settings.bus_url, settings.host, roles, facts, around)
+    closers.callback(serving.close)
+    serving.start()

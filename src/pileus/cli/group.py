@@ -21,6 +21,8 @@ COMMANDS = {
     "api": "pileus.cli.parts:api",
     "worker": "pileus.cli.parts:worker",
     "agent": "pileus.cli.parts:agent",
+    "node": "pileus.cli.node:node",
+    "join": "pileus.cli.node:join",
     "settings": "pileus.cli.settings:settings",
     "db": "pileus.cli.db:db",
     "ring": "pileus.object_store.storage.ring.cli:ring",

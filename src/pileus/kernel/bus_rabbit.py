@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -112,12 +112,17 @@ class RabbitBus:
 
     :param contracts: what may be asked of a driver, by role.
     :param own: the drivers of hosts that run in this very process, by name and role.
+    :param origin: where agents find the files that calls name.
     """
 
     def __init__(
-        self, url: str, contracts: Mapping[str, wire.Contract], own: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        url: str,
+        contracts: Mapping[str, wire.Contract],
+        own: Mapping[str, Mapping[str, Any]] | None = None,
+        origin: str = "",
     ) -> None:
-        self._contracts, self._own, self._caller = contracts, own or {}, Caller(url)
+        self._contracts, self._own, self._caller, self._origin = contracts, own or {}, Caller(url), origin
         self._agents: dict[str, Agent] = {}
         self._changed = threading.Condition()
         self._woken, self._waking, self._stop = threading.Event(), threading.Event(), threading.Event()
@@ -165,7 +170,7 @@ class RabbitBus:
 
     def call(self, host: str, call: wire.Call) -> bytes:
         """Send a call to the agent of a host and wait for its answer.  :raises HostUnreachable: when it is silent."""
-        return self._caller.call(f"{TOPICS[call.role]}.{host}", call)
+        return self._caller.call(f"{TOPICS[call.role]}.{host}", replace(call, origin=self._origin))
 
     def subscribe(self, host: str, callback: Callable[[str], None]) -> None:
         """From now on call back with the id of each guest of a host that changes."""

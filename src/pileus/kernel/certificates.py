@@ -105,6 +105,15 @@ class Authority:
         identity.keep(key, self.sign(key.public_key(), name), self.pem)
 
 
+def own_identity(state_dir: Path, name: str) -> Identity:
+    """Return the identity of a process that has the authority, or of a host that has joined; the first is made if need be."""
+    identity, authority = Identity(state_dir / "tls"), Authority(state_dir / "ca")
+    if not identity.exists():
+        authority.ensure()
+        authority.issue(identity, name)
+    return identity
+
+
 def new_key() -> ec.EllipticCurvePrivateKey:
     """Return a new private key."""
     return ec.generate_private_key(ec.SECP256R1())

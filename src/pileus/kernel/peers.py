@@ -39,23 +39,21 @@ class PeerError(Exception):
     """Another process or host of the cloud did not hand over what was asked; the message says which and why."""
 
 
-class PeerServer:
-    """Serves files and streams to others of the cloud.
+class TlsServer:
+    """An HTTPS server, a thread a connection.
 
-    :param folders: the folders that are open to others, by name.
-    :param stream: returns the path of the unix socket of a stream by its name; None: there is none.
+    :param counts: tells of the number of a client's certificate whether it still counts.
     """
 
     def __init__(
         self,
-        identity: Identity,
+        terms: ssl.SSLContext,
         address: tuple[str, int],
-        folders: Mapping[str, Path],
-        stream: Callable[[str], str | None] = lambda _: None,
+        handler: type[BaseHTTPRequestHandler],
+        counts: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        handler = type("Handler", (_Handler,), {"folders": folders, "stream": staticmethod(stream)})
         self._server = _Server(address, handler)
-        self._server.terms = identity.context(server=True)
+        self._server.terms, self._server.counts = terms, counts
         self._thread = threading.Thread(target=self._server.serve_forever, name="peers", daemon=True)
 
     @property
@@ -73,15 +71,38 @@ class PeerServer:
         self._server.server_close()
 
 
+class PeerServer(TlsServer):
+    """Serves files and streams to others of the cloud, who show a certificate.
+
+    :param folders: the folders that are open to others, by name.
+    :param stream: returns the path of the unix socket of a stream by its name; None: there is none.
+    :param counts: tells of the number of a certificate whether it still counts.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        address: tuple[str, int],
+        folders: Mapping[str, Path],
+        stream: Callable[[str], str | None] = lambda _: None,
+        counts: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        handler = type("Handler", (_Handler,), {"folders": folders, "stream": staticmethod(stream)})
+        super().__init__(identity.context(server=True), address, handler, counts)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    terms: Any = None
+    terms: ssl.SSLContext
+    counts: Callable[[str], bool]
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             request.settimeout(HANDSHAKE_SECONDS)
             secure = self.terms.wrap_socket(request, server_side=True)
             secure.settimeout(IDLE_SECONDS)
+            if not self.counts(str((secure.getpeercert() or {}).get("serialNumber", ""))):
+                raise OSError("its certificate counts no longer")
         except OSError as error:
             log.info("refused %s: %s", client_address, error)
             self.shutdown_request(request)

@@ -36,6 +36,8 @@ class Settings:
     bus_url: str = _setting(
         "", "RabbitMQ of a cloud of many processes, amqp://USER:PASSWORD@HOST//; empty: everything in one process"
     )
+    host_address: str = _setting("127.0.0.1", "address of this host for the other hosts of its cloud")
+    join_port: int = _setting(8770, "port of host_address where hosts join a cloud that has a bus_url; 0: none can join")
     policy_file: str = _setting("", "policy.yaml with overrides; empty: state_dir/policy.yaml where there is one")
     log_level: str = _setting("info", "debug, info, warning or error")
     api_threads: int = _setting(16, "requests handled at once")

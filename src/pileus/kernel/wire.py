@@ -4,7 +4,7 @@ The form follows from the contract, a Protocol: its annotations say how argument
 msgpack; a dataclass is a map by field names, so that a side that is one version older or newer is understood: a field that it
 does not know is passed over, one that it does not send has its default (tests/kernel/test_wire.py holds the form).
 
-    call      {"role", "host", "method", "arguments": {name: value}, "handle"}
+    call      {"role", "host", "method", "arguments": {name: value}, "handle", "origin"}
     answer    nil while it is worked on, then {"result"}, or {"handle", "size_bytes"} of what was opened, or {"error", "message"}
 """
 
@@ -74,13 +74,18 @@ class Contract:
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a host's driver.  `handle` names what was opened there before, if the call is for that."""
+    """A call of a host's driver.
+
+    `handle` names what was opened there before, if the call is for that.  `origin` is where the files are that it names
+    (`https://HOST:PORT`, see pileus.kernel.peers).
+    """
 
     role: str
     host: str
     method: str
     arguments: Mapping[str, Any]
     handle: str = ""
+    origin: str = ""
 
 
 def pack(method: Method, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:

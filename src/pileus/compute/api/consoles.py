@@ -7,13 +7,15 @@ import asyncio
 import contextlib
 import mimetypes
 import re
+from pathlib import Path
 from typing import Any
 
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.service import consoles
 from pileus.guest import packages
-from pileus.kernel import faults
+from pileus.kernel import faults, peers
+from pileus.kernel.certificates import Identity
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Answer, Call, Route, Service
@@ -73,7 +75,7 @@ async def connect(cloud: Cloud, socket: Socket) -> None:
         return await socket.refuse()
     try:
         target = await asyncio.to_thread(consoles.redeem, cloud, socket.query.get("token", ""))
-        opening = asyncio.open_unix_connection(target.path)
+        opening = _open(cloud, target.path)
         reader, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
     except (NotFound, OSError, TimeoutError):
         return await socket.refuse()
@@ -83,6 +85,13 @@ async def connect(cloud: Cloud, socket: Socket) -> None:
     finally:
         writer.close()
     return None
+
+
+async def _open(cloud: Cloud, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a console: a unix socket of this host, or a stream of another one."""
+    if path.startswith("https:"):
+        return await peers.connect(Identity(Path(cloud.settings.state_dir) / "tls"), path)
+    return await asyncio.open_unix_connection(path)
 
 
 async def _join(socket: Socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
