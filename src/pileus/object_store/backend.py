@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from pileus.object_store.coding import Coding
-from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow
+from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow, ShardRange
 from pileus.object_store.places import Node, Target
 from pileus.object_store.timestamps import Timestamp
 
@@ -64,13 +64,15 @@ class ObjectAnswer(msgspec.Struct, frozen=True):
 class Written(msgspec.Struct, frozen=True):
     """The outcome of a write.
 
-    201 created, 202 accepted (POST; a container that was there), 204 deleted, 404, 409 something as new or newer is there
+    201 created, 202 accepted (POST; a container that was there), 204 deleted, 301 (news of objects is for the container that
+    moved names), 404, 409 something as new or newer is there
     (timestamp tells which), 412 precondition, 422 the ETag does not match, 499 the body was cut short, 507 no room.
     """
 
     status: int
     timestamp: Timestamp | None = None
     etag: str = ""
+    moved: tuple[str, str] | None = None
 
     @property
     def ok(self) -> bool:
@@ -243,7 +245,10 @@ class ContainerServer(Protocol):
         """Delete it: 204, 404, 409 when it holds objects or is newer."""
 
     async def update(self, partition: int, account: str, container: str, rows: Sequence[ObjectRow]) -> Written:
-        """Take news of objects: 201, 404 when there is no such container."""
+        """Take news of objects: 201, 301 when a shard is to hear of them, 404 when there is no such container."""
+
+    async def take_shards(self, partition: int, account: str, container: str, ranges: Sequence[ShardRange]) -> Written:
+        """Take news of the shards of a container: 202, 404."""
 
 
 class AccountServer(Protocol):

@@ -8,6 +8,8 @@ import msgspec
 from pileus.object_store.places import Target
 from pileus.object_store.timestamps import ZERO, Timestamp
 
+FOUND, CREATED, SHRINKING = "found", "created", "shrinking"
+
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """Which names, in byte order of UTF-8.  path "" lists the names without a slash, "a/b" those one level below.
@@ -99,6 +101,29 @@ class PolicyUse(msgspec.Struct, frozen=True):
     bytes_used: int = 0
 
 
+class ShardRange(msgspec.Struct, frozen=True, array_like=True):
+    """The part of a big container that another container (a shard) lists: names above lower, up to upper ("": no end).
+
+    The newest stamp decides about the range, the newest figures_at about the figures.  state: FOUND, CREATED (the shard is
+    there), SHRINKING (it is being emptied into its neighbour).
+    """
+
+    account: str
+    container: str
+    lower: str = ""
+    upper: str = ""
+    stamp: Timestamp = ZERO
+    state: str = FOUND
+    deleted: bool = False
+    object_count: int = 0
+    bytes_used: int = 0
+    figures_at: Timestamp = ZERO
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a name lies in it."""
+        return name > self.lower and (not self.upper or name <= self.upper)
+
+
 class ContainerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A container as a whole; metadata holds the stored headers in Title-Case (X-Container-Meta-*, X-Container-Read, ...)."""
 
@@ -130,12 +155,16 @@ class AccountInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerAnswer(msgspec.Struct, frozen=True):
-    """200 with info (and entries where a listing was asked for), 404 (timestamp: of the deletion, if any), 507."""
+    """200 with info (and entries where a listing was asked for), 404 (timestamp: of the deletion, if any), 507.
+
+    Where there are shards, the names are listed by them and there are no entries.
+    """
 
     status: HTTPStatus
     info: ContainerInfo | None = None
     entries: Sequence[ObjectEntry | Subdir] = ()
     timestamp: Timestamp | None = None
+    shards: tuple[ShardRange, ...] = ()
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from pileus.object_store import erasure
+from pileus.object_store import erasure, shards
 from pileus.object_store.backend import (
     Cluster,
     FragmentPut,
@@ -97,7 +97,11 @@ class Placement:
                 return await server.listing(partition, account, container, listing)
             return await server.head(partition, account, container)
 
-        return await self._read(ring, partition, ask)
+        answer = await self._read(ring, partition, ask)
+        if listing is None or not answer.shards:
+            return answer
+        entries = await shards.collect(self.container, answer.shards, listing)
+        return ContainerAnswer(answer.status, answer.info, entries, answer.timestamp)
 
     async def put_container(self, account: str, container: str, put: ContainerPut) -> Written:
         """Create a container, or set headers of it."""
@@ -119,7 +123,10 @@ class Placement:
         )
 
     async def delete_container(self, account: str, container: str, at: Timestamp) -> Written:
-        """Delete a container."""
+        """Delete a container.  One whose names shards list is asked for a name first: its figures may be late."""
+        last = await self.container(account, container, Listing(limit=1, allow_reserved=True))
+        if last.entries:
+            return Written(HTTPStatus.CONFLICT, last.timestamp)
         ring = self.cluster.container_ring
         partition = ring.partition(account, container)
         shares = self._shares(self.cluster.account_ring, account, None, len(ring.nodes(partition)))

@@ -71,7 +71,7 @@ class Disks:
         self.devices = {name: Device(str(path / name)) for name in self.names}
         self.carrier = Faulty(LocalCarrier(self.devices, self.clock.now, timeout_seconds=5.0))
         self.carrier.local.remote = self.carrier
-        indexes = self.ring(replicas)
+        indexes = self.carrier.local.container_ring = self.ring(replicas)
         rings = {policy.index: self.ring(policy.coding.fragments if policy.coding else replicas) for policy in policies}
         self.cluster = Cluster(indexes, indexes, rings, tuple(policies), self.carrier)
         self.placement = Placement(self.cluster)

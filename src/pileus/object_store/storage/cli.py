@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pileus.kernel.clock import SystemClock
+from pileus.object_store.storage.daemons.sharder import SHARD_THRESHOLD
 from pileus.object_store.storage.node import NodeSettings, run_node
 from pileus.object_store.storage.server import KINDS
 
@@ -19,6 +20,9 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--listen", required=True, help="IP:PORT, as in the rings."),
         click.option("--interval-seconds", default=30.0, show_default=True, help="Between passes of replicators and updaters."),
         click.option("--audit-interval-seconds", default=3600.0, show_default=True, help="Between passes of auditors."),
+        click.option(
+            "--shard-threshold", default=SHARD_THRESHOLD, show_default=True, help="Names in a container beyond which it is split."
+        ),
         click.option("--no-daemons", is_flag=True, help="Only serve."),
     ):
         command = option(command)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -16,15 +17,18 @@ from pileus.object_store.indexes import (
     Listing,
     ObjectEntry,
     ObjectRow,
+    ShardRange,
     Subdir,
 )
 from pileus.object_store.storage.index_file import IndexFile, Shape
 from pileus.object_store.storage.listing import Row, collect
 from pileus.object_store.storage.merging import Stamped, live_headers, merge_headers, merge_object_rows, stamp_headers
+from pileus.object_store.storage.shard_index import mark_sharded, read_sharding, shard_of, take_ranges
 from pileus.object_store.timestamps import Timestamp
 
 INFO_DDL = """id TEXT, account TEXT, container TEXT, policy INTEGER, created_at TEXT, put_at TEXT, delete_at TEXT,
 changed_at TEXT, metadata BLOB, seq INTEGER, reported BLOB"""
+SHARD_ROOT = "X-Container-Sysmeta-Shard-Root"
 _stamped = msgspec.msgpack.Decoder(Stamped)
 _encode = msgspec.msgpack.encode
 
@@ -85,6 +89,8 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     object_count: int = 0
     bytes_used: int = 0
     seq: int = 0
+    shards: tuple[ShardRange, ...] = ()
+    sharded: bool = False
 
     @property
     def deleted(self) -> bool:
@@ -106,7 +112,11 @@ class ContainerIndex:
             row = self.file.info()
             if row is None:
                 return None
-            used = self.file.used().values()
+            delete_at = Timestamp.parse(row["delete_at"])
+            sharding = read_sharding(self.file)
+            used = list(self.file.used().values())
+            if listed := sharding.listed_by(delete_at):
+                used = [(1, one.object_count, one.bytes_used) for one in listed]
         return Whole(
             id=row["id"],
             account=row["account"],
@@ -114,12 +124,14 @@ class ContainerIndex:
             policy=row["policy"],
             created_at=Timestamp.parse(row["created_at"]),
             put_at=Timestamp.parse(row["put_at"]),
-            delete_at=Timestamp.parse(row["delete_at"]),
+            delete_at=delete_at,
             changed_at=Timestamp.parse(row["changed_at"]),
             metadata=_stamped.decode(row["metadata"]),
             object_count=sum(objects for _, objects, _ in used),
             bytes_used=sum(size for _, _, size in used),
             seq=row["seq"],
+            shards=sharding.ranges,
+            sharded=bool(listed),
         )
 
     def is_live(self) -> bool:
@@ -133,13 +145,22 @@ class ContainerIndex:
         whole = self.whole()
         return whole is not None and not whole.deleted
 
+    def shards(self) -> tuple[ShardRange, ...]:
+        """Return the shards that list the names; none as long as this replica does it itself."""
+        with self.file.lock:
+            row = self.file.info()
+            return read_sharding(self.file).listed_by(Timestamp.parse(row["delete_at"])) if row else ()
+
     def answer(self, listing: Listing | None = None) -> ContainerAnswer:
         """Return the container, and a listing where one is asked for."""
         with self.file.lock:
             whole = self.whole()
             if whole is None or whole.deleted:
                 return ContainerAnswer(HTTPStatus.NOT_FOUND, timestamp=whole.delete_at if whole else None)
-            entries = [_entry(row) for row in collect(self.file.seek, listing)] if listing else []
+            shards = (
+                tuple(one for one in whole.shards if not one.deleted and one.stamp > whole.delete_at) if whole.sharded else ()
+            )
+            entries = [_entry(row) for row in collect(self.file.seek, listing)] if listing and not shards else []
         info = ContainerInfo(
             account=whole.account,
             container=whole.container,
@@ -152,7 +173,7 @@ class ContainerIndex:
             changed_at=whole.changed_at,
             metadata=live_headers(whole.metadata),
         )
-        return ContainerAnswer(HTTPStatus.OK, info, entries, whole.put_at)
+        return ContainerAnswer(HTTPStatus.OK, info, entries, whole.put_at, shards if listing else ())
 
     def put(self, account: str, container: str, put: ContainerPut) -> Written:
         """Create it, or touch it."""
@@ -235,9 +256,11 @@ class ContainerIndex:
             return Written(HTTPStatus.NO_CONTENT, timestamp)
 
     def update(self, rows: Sequence[ObjectRow]) -> Written:
-        """Take news of objects."""
+        """Take news of objects, unless it is all for one shard; what is for several is passed on to them later."""
         if not self.is_live():
             return Written(HTTPStatus.NOT_FOUND)
+        if (shards := self.shards()) and (shard := shard_of(shards, rows[0].name)) and all(shard.holds(row.name) for row in rows):
+            return Written(HTTPStatus.MOVED_PERMANENTLY, moved=(shard.account, shard.container))
         try:
             self.file.note(rows)
         except FileNotFoundError:
@@ -252,7 +275,11 @@ class ContainerIndex:
             if mine is None:
                 self.file.make_tables(connection, INFO_DDL)
                 self._insert(msgspec.structs.replace(other, id=hex_id()))
+                take_ranges(self.file, other.shards)
+                if other.sharded:
+                    mark_sharded(self.file, other.changed_at.after(other.delete_at))
                 return
+            take_ranges(self.file, other.shards)
             newer = max(mine, other, key=lambda whole: (whole.changed_at, -whole.policy))
             connection.execute(
                 "UPDATE info SET policy = ?, created_at = ?, put_at = ?, delete_at = ?, changed_at = ?, metadata = ?",
@@ -291,6 +318,31 @@ def report_row(whole: Whole, now: float) -> ContainerRow:
         object_count=whole.object_count,
         bytes_used=whole.bytes_used,
         policy=whole.policy,
+        figures_at=Timestamp.of(now),
+    )
+
+
+def root_of(whole: Whole) -> tuple[str, str] | None:
+    """Return the account and the container that a container is a shard of; None: it is none."""
+    text = live_headers(whole.metadata).get(SHARD_ROOT)
+    if not text:
+        return None
+    account, _, container = text.partition("/")
+    return unquote(account), unquote(container)
+
+
+def root_header(account: str, container: str) -> dict[str, str]:
+    """Return the header by which a shard knows whose it is."""
+    return {SHARD_ROOT: f"{quote(account, safe='')}/{quote(container, safe='')}"}
+
+
+def shard_figures(whole: Whole, now: float) -> ShardRange:
+    """Return the figures of a shard, for the container whose it is."""
+    return ShardRange(
+        whole.account,
+        whole.container,
+        object_count=whole.object_count,
+        bytes_used=whole.bytes_used,
         figures_at=Timestamp.of(now),
     )
 

@@ -20,7 +20,7 @@ from pileus.object_store.backend import (
     Unreachable,
     Written,
 )
-from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow
+from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow, ShardRange
 from pileus.object_store.places import Node, Target
 from pileus.object_store.storage.http_client import HttpClient, Reply, Upload
 from pileus.object_store.storage.wire import (
@@ -257,6 +257,11 @@ class HttpContainers:
     async def update(self, partition: int, account: str, container: str, rows: Sequence[ObjectRow]) -> Written:
         """Take news of objects."""
         written: Written = await self.wire.ask("update", partition, account, container, rows)
+        return written
+
+    async def take_shards(self, partition: int, account: str, container: str, ranges: Sequence[ShardRange]) -> Written:
+        """Take news of the shards of a container."""
+        written: Written = await self.wire.ask("take_shards", partition, account, container, ranges)
         return written
 
 

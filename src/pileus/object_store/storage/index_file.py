@@ -53,6 +53,7 @@ class IndexFile:
         self.path, self.shape = path, shape
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
+        self.kept: dict[str, tuple[int, Any]] = {}
         self._rows: msgspec.msgpack.Decoder[list[Any]] = msgspec.msgpack.Decoder(list.__class_getitem__(shape.row_type))
 
     def exists(self) -> bool:
@@ -73,6 +74,7 @@ class IndexFile:
             if self.connection is not None:
                 self.connection.close()
                 self.connection = None
+            self.kept.clear()
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -87,6 +89,7 @@ class IndexFile:
                 yield connection
             except BaseException:
                 connection.execute("ROLLBACK")
+                self.kept.clear()
                 raise
             connection.execute("COMMIT")
 

@@ -22,6 +22,7 @@ from pileus.object_store.backend import (
     ObjectPut,
     ObjectReader,
     ObjectWriter,
+    Ring,
     Unreachable,
     Written,
 )
@@ -34,6 +35,7 @@ from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
+from pileus.object_store.storage.telling import tell
 from pileus.object_store.timestamps import Timestamp
 
 INLINE_BYTES_MAX = 65_536
@@ -234,7 +236,7 @@ class LocalCarrier:
 
     :param devices: by name, as in the ring.
     :param remote: reaches the servers of containers and accounts; None: they are all here.
-    :param lazy_figures: an account is told of its containers' new figures when it is next asked (only with all of it here).
+    :param container_ring: where shards of containers are; None: there are no shards.
     """
 
     def __init__(
@@ -243,10 +245,12 @@ class LocalCarrier:
         now: Callable[[], float],
         *,
         remote: Carrier | None = None,
+        container_ring: Ring | None = None,
         patient: bool = False,
         timeout_seconds: float = 1.0,
     ) -> None:
         self.devices, self.now, self.remote, self.patient, self.timeout_seconds = devices, now, remote, patient, timeout_seconds
+        self.container_ring = container_ring
         self.pool = ThreadPoolExecutor(THREADS, "object-store")
         self._files = {name: IndexFiles(device) for name, device in devices.items()}
         self._objects: dict[tuple[str, int], LocalObjects] = {}
@@ -324,8 +328,7 @@ class LocalCarrier:
         async def one(target: Target) -> bool:
             try:
                 async with asyncio.timeout(self.timeout_seconds):
-                    server = (self.remote or self).containers(target.node)
-                    return (await server.update(target.partition, name.account, name.container, [row])).ok
+                    return await tell(self.remote or self, self.container_ring, target, name.account, name.container, row)
             except (Unreachable, TimeoutError):
                 return False
 

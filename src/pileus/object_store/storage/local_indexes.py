@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pileus.object_store.backend import Written
-from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow
+from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow, ShardRange
 from pileus.object_store.places import Target
 from pileus.object_store.storage import account_index, container_index
 from pileus.object_store.storage.account_index import AccountIndex
@@ -17,6 +17,7 @@ from pileus.object_store.storage.container_index import ContainerIndex
 from pileus.object_store.storage.durable import FULL
 from pileus.object_store.storage.index_file import IndexFile, Shape
 from pileus.object_store.storage.layout import Device, make_directories
+from pileus.object_store.storage.shard_index import take_ranges
 from pileus.object_store.timestamps import Timestamp
 
 T = TypeVar("T")
@@ -150,6 +151,18 @@ class LocalContainers:
     async def update(self, partition: int, account: str, container: str, rows: Sequence[ObjectRow]) -> Written:
         """Take news of objects."""
         return await self._write(lambda: self.update_now(partition, account, container, rows))
+
+    async def take_shards(self, partition: int, account: str, container: str, ranges: Sequence[ShardRange]) -> Written:
+        """Take news of the shards of a container."""
+        index = self.files.container(partition, account, container)
+
+        def work() -> Written:
+            if not index.is_live():
+                return Written(HTTPStatus.NOT_FOUND)
+            take_ranges(index.file, ranges)
+            return Written(HTTPStatus.ACCEPTED)
+
+        return await self._write(work)
 
     def update_now(self, partition: int, account: str, container: str, rows: Sequence[ObjectRow]) -> Written:
         """Take news of objects, in this thread."""

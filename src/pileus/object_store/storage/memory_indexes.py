@@ -17,6 +17,7 @@ from pileus.object_store.indexes import (
     ObjectEntry,
     ObjectRow,
     PolicyUse,
+    ShardRange,
     Subdir,
 )
 from pileus.object_store.places import Node, Target
@@ -160,6 +161,10 @@ class MemoryContainers:
             found.rows[row.name] = merge_object_rows(old, row) if old else row
         await self._report(account, container)
         return Written(HTTPStatus.CREATED)
+
+    async def take_shards(self, partition: int, account: str, container: str, ranges: Sequence[ShardRange]) -> Written:
+        self.check()
+        return Written(HTTPStatus.NOT_FOUND)
 
     async def _report(self, account: str, container: str) -> None:
         found = self.kept[account, container]

@@ -19,6 +19,7 @@ from pileus.object_store.storage.daemons.reaper import AccountReaper
 from pileus.object_store.storage.daemons.reconstructor import Reconstructor
 from pileus.object_store.storage.daemons.replicators import IndexReplicator, ObjectReplicator, Place
 from pileus.object_store.storage.daemons.running import Daemon, run_forever
+from pileus.object_store.storage.daemons.sharder import SHARD_THRESHOLD, ContainerSharder
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.http_carrier import HttpCarrier
 from pileus.object_store.storage.layout import Device
@@ -55,6 +56,7 @@ class NodeSettings:
     interval_seconds: float = 30.0
     audit_interval_seconds: float = 3600.0
     daemons: bool = True
+    shard_threshold: int = SHARD_THRESHOLD
 
 
 def load_rings(rings_dir: str) -> Rings:
@@ -123,7 +125,9 @@ def build_daemons(settings: NodeSettings, rings: Rings, carrier: LocalCarrier, r
             cluster = Cluster(rings.accounts, rings.containers, dict(rings.objects), (), remote)
             found.append((AccountReaper(files, cluster, now, REAPER_DELAY_SECONDS), often))
         if "containers" in indexes:
-            found.append((ContainerUpdater(files, remote, rings.accounts, now), often))
+            here, ring = indexes["containers"].here, rings.containers
+            found.append((ContainerSharder(files, here, ring, remote, now, settings.shard_threshold), often))
+            found.append((ContainerUpdater(files, remote, rings.accounts, now, rings.containers), often))
     return found
 
 
@@ -138,7 +142,7 @@ async def run_node(settings: NodeSettings, now: Callable[[], float], stop: async
         if os.path.isdir(f"{settings.devices_dir}/{name}")
     }
     remote = HttpCarrier()
-    carrier = LocalCarrier(devices, now, remote=remote, patient=True)
+    carrier = LocalCarrier(devices, now, remote=remote, container_ring=rings.containers, patient=True)
     app = backend_app(carrier, settings.kinds, ReplicationCalls(carrier))
     tasks: list[asyncio.Task[None]] = []
     try:

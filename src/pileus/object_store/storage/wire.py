@@ -21,7 +21,7 @@ from pileus.object_store.backend import (
     ObjectPut,
     Written,
 )
-from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow
+from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, ContainerRow, Listing, ObjectRow, ShardRange
 from pileus.object_store.places import Target
 from pileus.object_store.timestamps import Timestamp
 
@@ -53,6 +53,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "containers/post": (str, str, Timestamp, dict[str, str]),
     "containers/delete": (str, str, Timestamp, tuple[Target, ...]),
     "containers/update": (str, str, list[ObjectRow]),
+    "containers/take_shards": (str, str, list[ShardRange]),
     "accounts/head": (str,),
     "accounts/listing": (str, Listing),
     "accounts/put": (str, Timestamp, dict[str, str]),
@@ -80,7 +81,7 @@ _CALLS: dict[str, msgspec.msgpack.Decoder[Any]] = {
 READ_METHODS = {"objects/get", "fragments/open"}
 """Methods that answer with a body; their last two arguments are where to start and how much to read."""
 
-BODY_METHODS = {"containers/update", "accounts/update"}
+BODY_METHODS = {"containers/update", "containers/take_shards", "accounts/update"}
 """Methods whose arguments travel in the body, as they may be long."""
 
 

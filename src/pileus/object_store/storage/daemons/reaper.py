@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from pileus.object_store.backend import Cluster, ObjectDelete, ObjectName, Unreachable
 from pileus.object_store.indexes import ContainerRow, Listing, Subdir
+from pileus.object_store.placement import Placement
 from pileus.object_store.places import Target
+from pileus.object_store.request import Refused
 from pileus.object_store.storage import account_index
 from pileus.object_store.storage.account_index import AccountIndex
 from pileus.object_store.storage.layout import Device
@@ -31,6 +33,11 @@ class AccountReaper:
     now: Callable[[], float]
     delay_seconds: float = 0.0
     name: str = "account-reaper"
+
+    @property
+    def placement(self) -> Placement:
+        """The cluster, with all replicas and shards of a container as one."""
+        return Placement(self.cluster)
 
     @property
     def device(self) -> Device:
@@ -59,21 +66,21 @@ class AccountReaper:
         counts: Counter[str] = Counter()
         try:
             listing = Listing(limit=OBJECTS_PER_LISTING, allow_reserved=True)
-            found = await carrier.containers(nodes[0]).listing(partition, account, row.name, listing)
+            found = await self.placement.container(account, row.name, listing)
             while found.entries:
                 names = [entry.name for entry in found.entries if not isinstance(entry, Subdir)]
                 for name in names:
                     await self._object(ObjectName(account, row.name, name), row.policy)
                     counts["objects"] += 1
                 again = Listing(limit=OBJECTS_PER_LISTING, allow_reserved=True, marker=names[-1])
-                found = await carrier.containers(nodes[0]).listing(partition, account, row.name, again)
+                found = await self.placement.container(account, row.name, again)
             at = Timestamp.of(self.now())
             account_partition = self.cluster.account_ring.partition(account)
             targets = tuple(Target(node, account_partition) for node in self.cluster.account_ring.nodes(account_partition))
             for node in nodes:
                 await carrier.containers(node).delete(partition, account, row.name, at, targets)
             counts["containers"] += 1
-        except Unreachable:
+        except (Unreachable, Refused):
             counts["failed"] += 1
         return counts
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pileus.object_store.backend import Carrier, Ring, Unreachable
+from pileus.object_store.indexes import ContainerRow
 from pileus.object_store.places import Target
 from pileus.object_store.storage import container_index, pending
-from pileus.object_store.storage.container_index import ContainerIndex
+from pileus.object_store.storage.container_index import ContainerIndex, Whole, root_of, shard_figures
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_indexes import IndexFiles
+from pileus.object_store.storage.telling import tell
 from pileus.object_store.timestamps import Timestamp
 
 RECLAIM_SECONDS = 604_800.0
@@ -52,20 +54,20 @@ class ObjectUpdater:
 
     async def _send(self, target: Target, news: pending.Pending) -> bool:
         try:
-            server = self.carrier.containers(target.node)
-            return (await server.update(target.partition, news.account, news.container, [news.row])).ok
+            return await tell(self.carrier, self.container_ring, target, news.account, news.container, news.row)
         except Unreachable:
             return False
 
 
 @dataclass
 class ContainerUpdater:
-    """Tells accounts the figures of the containers of a device."""
+    """Tells accounts the figures of the containers of a device, and big containers those of their shards."""
 
     files: IndexFiles
     carrier: Carrier
     account_ring: Ring
     now: Callable[[], float]
+    container_ring: Ring | None = None
     name: str = "container-updater"
 
     @property
@@ -88,12 +90,30 @@ class ContainerUpdater:
         whole = await loop.run_in_executor(None, index.whole)
         if row is None or whole is None:
             return "unchanged"
-        partition = self.account_ring.partition(whole.account)
-        for node in self.account_ring.nodes(partition):
-            try:
-                if not (await self.carrier.accounts(node).update(partition, whole.account, [row])).ok:
-                    return "failed"
-            except Unreachable:
-                return "failed"
+        if not await (self._tell_root(root, whole) if (root := root_of(whole)) else self._tell_account(whole.account, row)):
+            return "failed"
         await loop.run_in_executor(None, index.reported, row)
         return "told"
+
+    async def _tell_account(self, account: str, row: ContainerRow) -> bool:
+        partition = self.account_ring.partition(account)
+        for node in self.account_ring.nodes(partition):
+            try:
+                if not (await self.carrier.accounts(node).update(partition, account, [row])).ok:
+                    return False
+            except Unreachable:
+                return False
+        return True
+
+    async def _tell_root(self, root: tuple[str, str], whole: Whole) -> bool:
+        """Tell the container that this is a shard of."""
+        if self.container_ring is None:
+            return False
+        figures = shard_figures(whole, self.now())
+        partition = self.container_ring.partition(*root)
+        for node in self.container_ring.nodes(partition):
+            try:
+                await self.carrier.containers(node).take_shards(partition, *root, [figures])
+            except Unreachable:
+                return False
+        return True
