@@ -24,14 +24,18 @@ def forget_tokens(tx: Connection, now: float) -> None:
 
 
 def put(tx: Connection, name: str, address: str, serial: str, now: float) -> None:
-    """Write down a host that joins; one of the same name that joins again has a new certificate."""
-    tx.execute(delete(nodes).where(nodes.c.name == name))
+    """Write down a host that joins; the certificate that one of the same name had before counts no longer."""
+    remove(tx, name, now)
     tx.execute(insert(nodes).values(name=name, address=address, serial=serial, joined_at=now))
 
 
 def all_of(tx: Connection) -> list[Any]:
-    """Return the hosts, by name."""
-    return list(tx.execute(select(nodes).order_by(nodes.c.name)))
+    """Return the hosts by name, each as it joined last."""
+    found = tx.execute(select(nodes).order_by(nodes.c.name, nodes.c.removed_at.is_not(None), nodes.c.removed_at.desc()))
+    last: dict[str, Any] = {}
+    for row in found:
+        last.setdefault(row.name, row)
+    return list(last.values())
 
 
 def remove(tx: Connection, name: str, now: float) -> bool:

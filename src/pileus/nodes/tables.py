@@ -6,9 +6,9 @@ from pileus.kernel.db import metadata
 
 nodes = Table(
     "nodes", metadata,
-    Column("name", String(255), primary_key=True),
+    Column("serial", String(64), primary_key=True, doc="number of its certificate, hexadecimal"),
+    Column("name", String(255), nullable=False, index=True),
     Column("address", String(255), nullable=False, doc="where it joined from"),
-    Column("serial", String(64), nullable=False, unique=True, doc="number of its certificate, hexadecimal"),
     Column("joined_at", Double, nullable=False),
     Column("removed_at", Double, nullable=True, doc="its certificate counts no longer"),
 )  # fmt: skip

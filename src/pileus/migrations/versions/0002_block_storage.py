@@ -145,14 +145,16 @@ def upgrade() -> None:
     )
     op.create_table(
         "nodes",
+        sa.Column("serial", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("address", sa.String(length=255), nullable=False),
-        sa.Column("serial", sa.String(length=64), nullable=False),
         sa.Column("joined_at", sa.Double(), nullable=False),
         sa.Column("removed_at", sa.Double(), nullable=True),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_nodes")),
-        sa.UniqueConstraint("serial", name=op.f("uq_nodes_serial")),
+        sa.PrimaryKeyConstraint("serial", name=op.f("pk_nodes")),
     )
+    with op.batch_alter_table("nodes", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_nodes_name"), ["name"], unique=False)
+
     op.create_table(
         "qos_policies",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -776,8 +778,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_routers_flavor_id"), ["flavor_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_qos_policy_id"), ["qos_policy_id"], unique=False)
-        batch_op.create_foreign_key(batch_op.f("fk_routers_flavor_id"), "network_flavors", ["flavor_id"], ["id"])
         batch_op.create_foreign_key(batch_op.f("fk_routers_qos_policy_id"), "qos_policies", ["qos_policy_id"], ["id"])
+        batch_op.create_foreign_key(batch_op.f("fk_routers_flavor_id"), "network_flavors", ["flavor_id"], ["id"])
 
     with op.batch_alter_table("security_group_rules", schema=None) as batch_op:
         batch_op.add_column(sa.Column("remote_address_group_id", sa.String(length=36), nullable=True))

@@ -1,0 +1,116 @@
+"""What calls name is at hand where they are done: fetched before, sent back after, kept as long as guests need it."""
+
+import pytest
+
+from pileus.agent.files import Files, folders
+from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
+from pileus.compute.drivers.fake import FakeHypervisor
+from pileus.kernel.certificates import Authority, Identity
+from pileus.kernel.peers import PeerServer
+from pileus.kernel.wire import Call
+from pileus.volume.driver import Source, VolumeDriverError, VolumeSpec
+
+ONE, TWO = "0c9e1ad4-6a70-4b7e-a1c1-9f0c1d3f7a11", "0c9e1ad4-6a70-4b7e-a1c1-9f0c1d3f7a12"
+
+
+class Scene:
+    """A process of the control plane with files, and a host's drivers behind `Files`."""
+
+    def __init__(self, tmp_path):
+        self.there, self.here, self.hypervisor = tmp_path / "control", tmp_path / "host", FakeHypervisor()
+        authority = Authority(tmp_path / "ca")
+        authority.ensure()
+        self.identity = Identity(tmp_path / "tls")
+        authority.issue(self.identity, "host1")
+        self.server = PeerServer(self.identity, ("127.0.0.1", 0), folders(self.there))
+        self.files = Files(self.identity, self.here, "https://host1:1")
+
+    def ask(self, method, **arguments):
+        call = Call("hypervisor", "host1", method, arguments, origin=f"https://127.0.0.1:{self.server.port}")
+        return self.files.around(call, arguments, lambda given: getattr(self.hypervisor, method)(**given))
+
+    def base(self, name, content=b"image"):
+        path = self.there / "bases" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return str(path)
+
+    def boot(self, id, source):
+        self.ask("ensure", spec=GuestSpec(id, "guest", 1, 64, (DiskSpec("root", "image", 1, source=source),)))
+
+
+@pytest.fixture
+def scene(tmp_path):
+    found = Scene(tmp_path)
+    found.server.start()
+    yield found
+    found.server.close()
+
+
+def test_an_image_is_fetched_once_and_kept_for_guests(scene):
+    source = scene.base("image.qcow2")
+    scene.boot(ONE, source)
+    kept = scene.here / "bases" / "image.qcow2"
+    assert scene.hypervisor.guests[ONE].spec.disks[0].source == str(kept)
+    assert kept.read_bytes() == b"image"
+    (scene.there / "bases" / "image.qcow2").unlink()  # the image was deleted; guests of it go on
+    scene.boot(ONE, source)
+    scene.boot(TWO, source)
+    scene.ask("destroy", guest_id=ONE)
+    assert kept.exists()
+    scene.ask("destroy", guest_id=TWO)
+    scene.ask("destroy", guest_id=TWO)
+    assert not kept.exists()
+
+
+def test_an_image_that_is_not_there(scene):
+    scene.base("another.qcow2")
+    with pytest.raises(DriverError, match="cannot be had"):
+        scene.boot(ONE, str(scene.there / "bases" / "image.qcow2"))
+    assert ONE not in scene.hypervisor.guests
+    assert not (scene.here / "bases" / "image.qcow2").exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/shadow", "fernet-keys/0", "../bases"])
+def test_files_of_other_folders_are_refused(scene, path):
+    with pytest.raises(DriverError, match="none of the folders"):
+        scene.boot(ONE, path)
+
+
+def test_a_snapshot_arrives_where_it_was_wanted(scene):
+    scene.boot(ONE, scene.base("image.qcow2"))
+    target = scene.there / "snapshots" / "image.qcow2"
+    scene.ask("capture", guest_id=ONE, target_path=str(target), disk_format="qcow2")
+    assert target.stat().st_size > 0
+    assert not any((scene.here / "made").iterdir())
+    with pytest.raises(DriverError):
+        scene.ask("capture", guest_id=TWO, target_path=str(target.with_name("none.qcow2")), disk_format="qcow2")
+    assert not target.with_name("none.qcow2").exists()
+
+
+def test_a_volume_is_filled_with_an_image(scene):
+    path = scene.there / "volumes" / ".work" / "v1.image"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"content")
+    seen = []
+
+    def ensure(given):
+        with open(given["spec"].source.path, "rb") as file:
+            seen.append(file.read())
+
+    call = Call("volume", "host1@file", "ensure", {}, origin=f"https://127.0.0.1:{scene.server.port}")
+    scene.files.around(call, {"spec": VolumeSpec("v1", 1, Source("image", path=str(path)))}, ensure)
+    assert seen == [b"content"]
+    assert not any((scene.here / "made").iterdir())
+    path.unlink()
+    with pytest.raises(VolumeDriverError):
+        scene.files.around(call, {"spec": VolumeSpec("v1", 1, Source("image", path=str(path)))}, ensure)
+
+
+def test_consoles_are_reached_through_the_host(scene):
+    scene.boot(ONE, scene.base("image.qcow2"))
+    scene.hypervisor.guests[ONE].vnc = "/run/vnc"
+    state = scene.ask("observe", guest_id=ONE)
+    assert (state.vnc, state.serial) == (f"https://host1:1/streams/{ONE}/vnc", "")
+    assert scene.ask("observe_all")[ONE] == state
+    assert scene.ask("observe", guest_id=TWO) is None
