@@ -66,6 +66,7 @@ def test_with_config_drive(image: Facts, key: Path, tmp_path: Path) -> None:
         assert disks == ["vda", "vdb"]
         assert guest.ssh("blkid -t LABEL=config-2 -o device") == "/dev/vdb"
         guest.ssh("sudo sh -c 'truncate -s 8M /tmp/d; mkfs -t ext4 -q /tmp/d; mount -o loop /tmp/d /mnt; umount /mnt'")
+        guest.ssh("sudo sh -c 'mkfs -t vfat /tmp/d; mount -o loop /tmp/d /mnt; umount /mnt'")
         guest.ssh("which ip udhcpc nc wget curl ssh md5sum top uptime ps dd")
         assert guest.ssh("sudo /bin/kill -0 $(cat /var/run/udhcpc.eth0.pid) && echo alive") == "alive"
 

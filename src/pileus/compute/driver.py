@@ -139,6 +139,45 @@ class GuestState:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskCounters:
+    """What has gone through a disk since its guest was started.  `device` is the name that was asked for, else its id."""
+
+    device: str
+    read_bytes: int = 0
+    read_requests: int = 0
+    write_bytes: int = 0
+    write_requests: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NicCounters:
+    """What has gone through a NIC, as the guest sees it: what it receives is `rx`."""
+
+    tap: str
+    mac: str
+    rx_octets: int = 0
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_drop: int = 0
+    tx_octets: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_drop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """What a guest that runs has used.  `cpu_nanoseconds` of each vCPU; `resident_mib` is what its process has of the host."""
+
+    uptime_seconds: int
+    cpu_nanoseconds: tuple[int, ...] = ()
+    resident_mib: int = 0
+    disks: tuple[DiskCounters, ...] = ()
+    nics: tuple[NicCounters, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostResources:
     """What the host has.  `hypervisor_version` is major * 1,000,000 + minor * 1,000 + patch."""
 
@@ -203,6 +242,12 @@ class Hypervisor(Protocol):
         """Write the first disk, as it is at one instant, to a new file that depends on no other.
 
         :raises DriverError: when the host cannot; then there is no such file.
+        """
+
+    def diagnose(self, guest_id: str) -> Diagnostics:
+        """Return what a guest that runs (or is paused) has used.
+
+        :raises DriverError: when it does not, or QEMU does not say.
         """
 
     def resources(self) -> HostResources:

@@ -38,6 +38,7 @@ GUEST_PROGRAMS = {
     "mke2fs": "e2fsprogs",
     "resize2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
     "lsblk": "util-linux",
     "blkid": "util-linux",
     "mkfs": "util-linux",

@@ -161,9 +161,21 @@ def test_diagnostics_are_for_admins(cloud):
     id = cloud.boot()
     found = cloud.admin.get(f"{ROOT}/{id}/diagnostics").json()
     assert (found["state"], found["num_cpus"], found["num_nics"], found["num_disks"]) == ("running", 1, 1, 1)
+    assert (len(found["cpu_details"]), len(found["disk_details"])) == (1, 1)
+    (port,) = cloud.ports()
+    (nic,) = found["nic_details"]
+    assert (nic["mac_address"], nic["rx_octets"], nic["rx_rate"]) == (port["mac_address"], 0, None)
+    old = cloud.lab.client("admin").get(f"{ROOT}/{id}/diagnostics").json()
+    assert {"memory", "cpu0_time", "vda_read_req", f"tap{port['id'][:11]}_rx_packets"} <= set(old)
+    cloud.lab.hypervisor.fail_next("diagnose", reason="no answer")
+    assert cloud.admin.get(f"{ROOT}/{id}/diagnostics").status_code == 409
     assert cloud.demo.get(f"{ROOT}/{id}/diagnostics").status_code == 403
     waiting = cloud.post().json()["server"]["id"]
     assert cloud.admin.get(f"{ROOT}/{waiting}/diagnostics").status_code == 409
+    cloud.act(id, "os-stop")
+    cloud.lab.settle()
+    off = cloud.admin.get(f"{ROOT}/{id}/diagnostics").json()
+    assert (off["state"], off["uptime"], off["cpu_details"], off["disk_details"]) == ("shutdown", None, [], [])
 
 
 def test_the_openapi_document_knows_servers(cloud):

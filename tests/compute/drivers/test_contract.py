@@ -163,6 +163,24 @@ def test_a_screenshot_is_a_png(hypervisor: Hypervisor, spec: GuestSpec) -> None:
         hypervisor.screenshot(spec.id)
 
 
+def test_what_a_guest_has_used(hypervisor: Hypervisor, spec: GuestSpec) -> None:
+    with pytest.raises(DriverError):
+        hypervisor.diagnose(spec.id)
+    hypervisor.ensure(spec)
+    until_up(hypervisor, spec)
+    seen = hypervisor.diagnose(spec.id)
+    assert 0 <= seen.uptime_seconds < 60
+    assert (len(seen.cpu_nanoseconds), [disk.device for disk in seen.disks], seen.nics) == (1, ["root"], ())
+    if not isinstance(hypervisor, FakeHypervisor):
+        assert seen.disks[0].read_bytes >= 512  # the sector that was booted
+        assert seen.disks[0].read_requests > 0
+        assert seen.cpu_nanoseconds[0] > 0
+        assert seen.resident_mib > 0
+    hypervisor.ensure(replace(spec, power="off"))
+    with pytest.raises(DriverError):
+        hypervisor.diagnose(spec.id)
+
+
 def test_destroy_twice(hypervisor: Hypervisor, spec: GuestSpec) -> None:
     hypervisor.ensure(spec)
     hypervisor.destroy(spec.id)

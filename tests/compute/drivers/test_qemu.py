@@ -434,6 +434,7 @@ def test_a_nic_is_plugged_into_a_guest_that_runs(wired: tuple[QemuHypervisor, Qe
     qemu.ensure(both)
     assert has_carrier(options, "tap1")
     assert qemu.observe(spec.id).taps == ("tap0", "tap1")
+    assert [(seen.tap, seen.mac) for seen in qemu.diagnose(spec.id).nics] == [(each.tap, each.mac) for each in both.nics]
     qemu.ensure(replace(both, power="suspended"))
     qemu.ensure(both)
     assert qemu.observe(spec.id).power == "on"

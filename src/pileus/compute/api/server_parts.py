@@ -8,6 +8,7 @@ from pileus.compute.api.given import given
 from pileus.compute.api.queries import check_names, read_page
 from pileus.compute.neighbours.network import NicRequest
 from pileus.compute.policies.servers import API
+from pileus.compute.schemas import diagnostics
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.server_views import addresses, host_id
 from pileus.compute.service import action_log, interfaces, old_groups, servers
@@ -250,23 +251,10 @@ def list_migrations(call: Call) -> Any:
     return {"migrations": []}
 
 
-STATES = {0: "pending", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
-
-
-def diagnostics(call: Call) -> Any:
-    """Show what is known of a server's guest."""
-    shown = servers.diagnose(call.ctx, _id(call))
-    server = shown.server
-    if not call.since("2.48"):
-        return {"memory": server.memory_mib * 1024, "cpus": server.vcpus, "nics": len(shown.nics)}
-    counters = dict.fromkeys(f"{way}_{what}" for way in ("rx", "tx") for what in ("octets", "errors", "drop", "packets", "rate"))
-    return {
-        "config_drive": server.config_drive, "cpu_details": [], "disk_details": [], "driver": "libvirt", "hypervisor": "qemu",
-        "hypervisor_os": "linux", "memory_details": {"maximum": server.memory_mib, "used": server.memory_mib},
-        "nic_details": [{"mac_address": nic.mac, **counters} for nic in shown.nics], "num_cpus": server.vcpus,
-        "num_disks": len(server.disks) + len(shown.volumes), "num_nics": len(shown.nics), "state": STATES[server.power_state],
-        "uptime": None,
-    }  # fmt: skip
+def show_diagnostics(call: Call) -> Any:
+    """Show what a server's guest has used."""
+    shown, seen = servers.diagnose(call.ctx, _id(call))
+    return diagnostics.show(shown, seen) if call.since("2.48") else diagnostics.show_older(shown, seen)
 
 
 LOG, NICS, TAGS, META = "os-instance-actions:", "os-attach-interfaces:", "os-server-tags:", "server-metadata:"
@@ -298,7 +286,7 @@ routes = (
     Route("GET", f"{ONE}/os-instance-actions/{{request_id}}", show_action, rule=API + LOG + "show"),
     Route("GET", f"{ONE}/os-server-password", show_password, rule=API + "os-server-password:show"),
     Route("DELETE", f"{ONE}/os-server-password", clear_password, status=204, rule=API + "os-server-password:clear"),
-    Route("GET", f"{ONE}/diagnostics", diagnostics, rule=API + "os-server-diagnostics", errors=CHANGE),
+    Route("GET", f"{ONE}/diagnostics", show_diagnostics, rule=API + "os-server-diagnostics", errors=CHANGE),
     Route("GET", f"{ONE}/topology", topology, since="2.78", rule="compute:server:topology:index"),
     Route("GET", f"{ONE}/migrations", list_migrations, since="2.23", rule="os_compute_api:servers:show"),
 )  # fmt: skip

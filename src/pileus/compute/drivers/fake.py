@@ -10,7 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 
-from pileus.compute.driver import LIMITS, DiskFormat, DiskSpec, DriverError, GuestSpec, GuestState, HostResources, SeenPower
+from pileus.compute.driver import (
+    LIMITS,
+    Diagnostics,
+    DiskCounters,
+    DiskFormat,
+    DiskSpec,
+    DriverError,
+    GuestSpec,
+    GuestState,
+    HostResources,
+    NicCounters,
+    SeenPower,
+)
 
 METHODS = frozenset(
     {
@@ -22,6 +34,7 @@ METHODS = frozenset(
         "console_log",
         "screenshot",
         "capture",
+        "diagnose",
         "resources",
         "plug",
         "unplug",
@@ -184,6 +197,18 @@ class FakeHypervisor:
             guest.volumes[new.id] = new
             disks = tuple(new if disk.id == old_disk_id else disk for disk in guest.spec.disks)
             guest.spec = replace(guest.spec, disks=disks)
+
+    def diagnose(self, guest_id: str) -> Diagnostics:
+        """As in the contract: a guest that does nothing, for so long."""
+        self._arrive("diagnose", guest_id)
+        with self._lock:
+            guest = self._guest(guest_id)
+            if guest.started_seconds is None:
+                raise DriverError(f"guest {guest_id} does not run")
+            disks = tuple(DiskCounters(disk.device.removeprefix("/dev/") or disk.id) for disk in guest.spec.disks)
+            nics = tuple(NicCounters(nic.tap, nic.mac) for nic in guest.spec.nics)
+            uptime_seconds = int(self._clock() - guest.started_seconds)
+            return Diagnostics(uptime_seconds, (0,) * guest.spec.vcpus, 0, disks, nics)
 
     def resources(self) -> HostResources:
         self._arrive("resources", "")

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.compute import neighbours
+from pileus.compute import neighbours, states
+from pileus.compute.driver import Diagnostics, DriverError
 from pileus.compute.neighbours.network import Nic
 from pileus.compute.policies.servers import API, SERVERS
 from pileus.compute.service import quotas
@@ -17,9 +18,11 @@ from pileus.compute.store import hosts, server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.server_volumes import Mapped
 from pileus.compute.store.servers import Search, Server
+from pileus.compute.tasks import guests
 from pileus.compute.tasks import servers as work
+from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, NotFound, OverQuota
+from pileus.kernel.errors import BadRequest, Conflict, NotFound, OverQuota
 from pileus.kernel.paging import Page
 
 TAGS_MAX = 50
@@ -264,11 +267,17 @@ def clear_password(ctx: Context, id: str) -> None:
         store.change(tx, id, password="")
 
 
-def diagnose(ctx: Context, id: str) -> Shown:
-    """Return a server that has a guest to be looked at.
+def diagnose(ctx: Context, id: str) -> tuple[Shown, Diagnostics | None]:
+    """Return a server that has a guest to be looked at, and what that has used if it runs.
 
-    :raises Conflict: when it has none.
+    :raises Conflict: when it has none, or its host does not answer.
     """
     shown = show(ctx, id, API + "os-server-diagnostics")
-    access.require_state(shown.server, "diagnostics")
-    return shown
+    server = shown.server
+    access.require_state(server, "diagnostics")
+    if server.host is None or server.power_state not in (states.RUNNING, states.PAUSED):
+        return shown, None
+    try:
+        return shown, guests.hypervisor(ctx.cloud, server.host).diagnose(id)
+    except (DriverError, HostUnknown) as error:
+        raise Conflict(f"Instance {id} cannot be looked at: {error}", kind="InstanceNotReady") from error

@@ -7,6 +7,7 @@ disks        overlays and blank disks;  config_drive  the ISO with the guest's m
 process      starting, finding again and ending a QEMU;  netns  doing so in a network namespace
 cgroups      limits of CPU, memory and processes
 watch        one thread that holds the QMP connections of all guests and sees them change
+counters     what a guest has used
 live         what is done to a guest that runs: plug NICs, save and load memory, copy the disk
 host         what the host has and can
 """

@@ -19,11 +19,21 @@ from threading import Lock, RLock
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from pileus.compute.driver import DiskFormat, DiskSpec, DriverError, GuestSpec, GuestState, HostResources, SeenPower
+from pileus.compute.driver import (
+    Diagnostics,
+    DiskFormat,
+    DiskSpec,
+    DriverError,
+    GuestSpec,
+    GuestState,
+    HostResources,
+    SeenPower,
+)
 from pileus.compute.drivers.qemu import (
     cgroups,
     command,
     config_drive,
+    counters,
     disks,
     host,
     live,
@@ -170,6 +180,13 @@ class QemuHypervisor:
             swaps.swap(now, record, old_disk_id, new)
         finally:
             self._swapping.discard(guest_id)
+
+    def diagnose(self, guest_id: str) -> Diagnostics:
+        place = self._existing(guest_id)
+        now, record = self._live(place), place.record()
+        if now is None or record is None:
+            raise DriverError(f"guest {guest_id} does not run")
+        return counters.diagnose(now, record, self._options.netns)
 
     def resources(self) -> HostResources:
         return host.resources(self._guests, self._options.qemu, host.virt_type(self._options.virt_type))
@@ -328,7 +345,7 @@ class QemuHypervisor:
 
     def _suspend(self, place: Place, spec: GuestSpec, now: Live | None) -> None:
         if now is None and place.memory.exists():
-            _require_no_unplug(place, spec)
+            volumes.require_no_unplug(place, spec)
             return
         if now is None:
             raise DriverError(f"guest {place.guest_id} is off: only a guest that runs can be suspended")
@@ -375,11 +392,3 @@ class QemuHypervisor:
         now.process.kill()
         if not now.ended.wait(END_SECONDS):
             raise DriverError(f"process {now.process.pid} of guest {now.place.guest_id} does not die")
-
-
-def _require_no_unplug(place: Place, spec: GuestSpec) -> None:
-    record = place.record()
-    wanted = {disk.id for disk in spec.disks}
-    for disk in record.volumes if record else ():
-        if disk.id not in wanted:
-            raise DriverError(f"the guest cannot let go of volume {disk.id} while it is suspended")

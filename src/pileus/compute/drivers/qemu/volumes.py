@@ -12,7 +12,7 @@ from typing import cast
 
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.qemu import blocks, command, devices, nodes, swaps
-from pileus.compute.drivers.qemu.place import Record, nic_device
+from pileus.compute.drivers.qemu.place import Place, Record, nic_device
 from pileus.compute.drivers.qemu.reach import await_reachable
 from pileus.compute.drivers.qemu.watch import Live
 
@@ -55,6 +55,18 @@ def exchange(live: Live, spec: GuestSpec, netns: str | None, unplug_seconds: flo
                 _grow(live, disk)
     finally:
         live.exchanges += 1
+
+
+def require_no_unplug(place: Place, spec: GuestSpec) -> None:
+    """Check that a guest that is suspended is not to let go of a volume.
+
+    :raises DriverError: when it is.
+    """
+    record = place.record()
+    wanted = {disk.id for disk in spec.disks}
+    for disk in record.volumes if record else ():
+        if disk.id not in wanted:
+            raise DriverError(f"the guest cannot let go of volume {disk.id} while it is suspended")
 
 
 def settle(live: Live) -> None:
