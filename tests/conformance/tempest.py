@@ -43,13 +43,14 @@ OFF = {
     "compute-feature-enabled": (
         "cold_migration", "shelve_migrate", "live_migration", "block_migration_for_live_migration",
     ),
-    "image-feature-enabled": ("manage_locations",),
 }  # fmt: skip
 # As the template's [identity] says.
 COMPLIANCE = {
     "PILEUS_LOCKOUT_FAILURE_ATTEMPTS": "2", "PILEUS_LOCKOUT_SECONDS": "5", "PILEUS_PASSWORD_UNIQUE_LAST_COUNT": "2",
 }  # fmt: skip
 ON_VALUES = {
+    "image": {"image_caching_enabled": "True"},
+    "image-feature-enabled": {"http_store_enabled": "True"},
     "compute": {"min_compute_nodes": "1", "max_microversion": "2.100"},
     "compute-feature-enabled": {"attach_encrypted_volume": "True"},
     "volume": {"volume_type_multiattach": "multiattach"},
@@ -133,6 +134,8 @@ def _cloud(work: Path):
     environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
     environment |= COMPLIANCE | {
         "PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1",
+        "PILEUS_IMAGE_STORES": "file,other=file,remote=swift,web=http",  # in the order of the alphabet, as the suite expects
+        "PILEUS_IMAGE_SHOW_LOCATIONS": "true",
         "PILEUS_VOLUME_BACKENDS": os.environ.get("PILEUS_VOLUME_BACKENDS", BACKENDS),
     }
 
@@ -173,6 +176,7 @@ def _facts(state_dir: Path) -> dict[str, str]:
     other = cloud.create_image(
         "cirros-alt", filename=str(disk), disk_format="qcow2", container_format="bare", visibility="public"
     )
+    _register_limits(cloud)
     return {
         "WORKSPACE": str(state_dir.parent / "workspace"),
         "ADMIN_PASSWORD": json.loads((state_dir / "passwords.json").read_text())["admin"],
@@ -190,6 +194,15 @@ def _facts(state_dir: Path) -> dict[str, str]:
         "VENDOR_NAME": "Pileus",
         "EXTENSIONS": ",".join(sorted(extension.alias for extension in cloud.network.extensions())),
     }
+
+
+def _register_limits(cloud: openstack.connection.Connection) -> None:
+    """Have the limits of images that those who use unified limits register."""
+    service = cloud.identity.find_service("glance")
+    for name in ("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading"):
+        cloud.identity.create_registered_limit(
+            service_id=service.id, region_id="RegionOne", resource_name=name, default_limit=1_000_000
+        )
 
 
 def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path) -> None:

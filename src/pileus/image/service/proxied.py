@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pileus.image import filters, patch
-from pileus.image.service import images
+from pileus.image.service import finding, images
 from pileus.image.store import Image
 from pileus.kernel.context import Context
 from pileus.kernel.errors import NotFound
@@ -32,7 +32,9 @@ def set_properties(ctx: Context, image_id: str, wanted: Mapping[str, str]) -> Im
 
     :raises Forbidden: when the image is not the caller's to change.
     """
-    there = images.get(ctx, image_id).properties
+    image = images.get(ctx, image_id)
+    ctx.require("modify_image", finding.target_of(image))
+    there = image.properties
     patch.require_settable([name for name in wanted if wanted[name] != there.get(name)])
     for name, value in wanted.items():
         patch.require_property(name, value)
