@@ -33,7 +33,8 @@ def limit(lab, admin):
             body = {"limit": {"resource_limit": value}}
             assert admin.patch(f"{LIMITS}/{made[name]}", json=body).status_code == 200
             return
-        body = {"service_id": service, "region_id": "RegionOne", "project_id": BLUE, "resource_name": name, "resource_limit": value}
+        body = {"service_id": service, "region_id": "RegionOne", "project_id": BLUE}
+        body |= {"resource_name": name, "resource_limit": value}
         answer = admin.post(LIMITS, json={"limits": [body]})
         assert answer.status_code == 201, answer.text
         made[name] = answer.json()["limits"][0]["id"]
