@@ -27,7 +27,7 @@ class View:
     """The facts of one revision: the small tables as a whole, and what was found out of them so far.
 
     tokens holds validated tokens by their text, scopes what a user may do in a scope, catalogs the catalog by project,
-    project_ids the projects that were looked up by domain and name.
+    project_ids the projects that were looked up by domain and name, ec2_keys the EC2 key pairs by their access key.
     """
 
     revision: int
@@ -39,6 +39,7 @@ class View:
     scopes: dict[tuple[str, str, str, Any], Any] = field(default_factory=dict)
     catalogs: dict[str, Any] = field(default_factory=dict)
     project_ids: dict[tuple[str, str], str] = field(default_factory=dict)
+    ec2_keys: dict[str, Any] = field(default_factory=dict)
 
     def keep(self, kind: dict[Any, Any], key: Any, value: Any) -> None:
         """Remember something; forget all of its kind when there is too much."""

@@ -283,6 +283,18 @@ def test_a_key_that_was_taken_back_is_refused_at_once(s3lab, s3):
     assert s3lab.http.get(url).status_code == 403
 
 
+def test_a_secret_that_was_changed_counts_at_once(s3lab, s3):
+    key = s3lab.keys["ann"]
+    s3.create_bucket(Bucket="one")
+    s3.list_buckets()
+    ctx = s3lab.lab.ctx("demo", user_id=key.user_id, project_id=key.project_id)
+    found = next(one for one in credentials.list_(ctx, {"user_id": key.user_id}) if one.type == "ec2")
+    blob = json.dumps({"access": key.access, "secret": "another"})
+    credentials.update(s3lab.lab.ctx("system"), found.id, {"blob": blob})
+    assert refused(s3.list_buckets) == (403, "SignatureDoesNotMatch")
+    assert len(s3lab.client(key=replace(key, secret="another")).list_buckets()["Buckets"]) == 1
+
+
 def test_a_signature_is_of_the_method_the_path_the_query_and_the_host(s3lab, s3):
     s3.create_bucket(Bucket="one")
     s3.create_bucket(Bucket="two")

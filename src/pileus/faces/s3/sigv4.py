@@ -19,6 +19,7 @@ from pileus.faces.s3.numbers import natural
 ALGORITHM = "AWS4-HMAC-SHA256"
 SAFE = "-_.~"
 SPACES = re.compile(r"\s+")
+STAMP = re.compile("([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 UNSIGNED = "UNSIGNED-PAYLOAD"
 CHUNKED_UNSIGNED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNKED = (CHUNKED_UNSIGNED, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
@@ -57,10 +58,13 @@ class Claim:
 
 
 def _seconds(stamp: str) -> float:
+    match = STAMP.fullmatch(stamp)
     try:
-        return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        if match:
+            return datetime(*map(int, match.groups()), tzinfo=UTC).timestamp()  # type: ignore[arg-type, misc]
     except ValueError:
-        raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header") from None
+        pass
+    raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
 
 
 def parse_credential(text: str, code: str) -> tuple[str, str, str, str]:

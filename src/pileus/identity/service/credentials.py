@@ -12,7 +12,7 @@ from pileus.identity.payload import DIRECT
 from pileus.identity.service import tokens
 from pileus.identity.service.words import expecting, forbidden, not_found
 from pileus.identity.state import state_of
-from pileus.identity.store import rows
+from pileus.identity.store import revisions, rows
 from pileus.identity.store.records import Credential, Project, User
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
@@ -36,9 +36,16 @@ class Ec2Key:
 
 def find_ec2(cloud: Cloud, access: str) -> Ec2Key | None:
     """Return the key pair of an access key.  For the EC2 and S3 faces, which check signatures: checks no rule."""
-    with cloud.db.read() as tx:
-        found = rows.get(tx, Credential, ec2_id(access))
-    return _as_key(cloud, found) if found is not None and found.type == "ec2" else None
+    view = state_of(cloud).view(cloud)
+    known: Ec2Key | None = view.ec2_keys.get(access)
+    if known is None:
+        with cloud.db.read() as tx:
+            found = rows.get(tx, Credential, ec2_id(access))
+        if found is None or found.type != "ec2":
+            return None
+        known = _as_key(cloud, found)
+        view.keep(view.ec2_keys, access, known)
+    return known
 
 
 def ec2_id(access: str) -> str:
@@ -110,6 +117,7 @@ def update(ctx: Context, credential_id: str, values: Mapping[str, Any]) -> Crede
         if "extra" in given:
             given["extra"] = {**old.extra, **given["extra"]}
         rows.change(tx, Credential, credential_id, given)
+        revisions.bump(tx)
         return replace(old, **given)
 
 
@@ -118,6 +126,7 @@ def delete(ctx: Context, credential_id: str) -> None:
     with ctx.cloud.db.begin() as tx:
         _require(ctx, tx, "identity:delete_credential", credential_id)
         rows.drop(tx, Credential, id=credential_id)
+        revisions.bump(tx)
 
 
 def list_ec2(ctx: Context, user_id: str) -> list[Ec2Key]:
@@ -156,6 +165,7 @@ def delete_ec2(ctx: Context, user_id: str, access: str) -> None:
     """Delete an EC2 key pair."""
     with ctx.cloud.db.begin() as tx:
         rows.drop(tx, Credential, id=_require_ec2(ctx, tx, "identity:ec2_delete_credential", user_id, access).id)
+        revisions.bump(tx)
 
 
 def _require_ec2(ctx: Context, tx: Connection, rule: str, user_id: str, access: str) -> Credential:
