@@ -1,8 +1,9 @@
-"""Figures of the file back end of volumes: making, cloning, snapshots, connecting, and the speed of a served volume.
+"""Figures of the back ends of volumes: making, cloning, snapshots, connecting, and the speed of a served volume.
 
 Run alone, or by run.py as the part `backend`, whose figures then stand in its --json.  Files are written to a directory of its
-own and removed again.  The speed of a volume is compared with that of a plain file in the same directory, both by qemu-img bench
-and both out of the page cache: that is the cost of the way there, in memory, and the most that it can be.
+own and removed again.  The speed of a volume, by NBD over a unix socket, by NBD over TCP and TLS, and by iSCSI, is compared with
+that of a plain file in the same directory, all by qemu-img bench and out of the page cache: that is the cost of the way there, in
+memory, and the most that it can be.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 from pileus.volume.driver import Connector, Source, VolumeSpec
 from pileus.volume.drivers.file import FileBackend
+from pileus.volume.drivers.iscsi import IscsiBackend
 
 MANY = 50
 MIB = 1 << 20
@@ -105,21 +107,44 @@ def _serving(backend: FileBackend, work: Path) -> dict[str, Any]:
     with plain.open("wb") as file:
         file.truncate(1 << 30)
     backend.ensure(VolumeSpec("fast", 1))
-    data = backend.connect("fast", Connector("c", "here"))["data"]
-    nbd = f"driver=nbd,server.type=unix,server.path={data['socket']},export={data['export']}"
-    places = {"plain": f"driver=raw,file.driver=file,file.filename={plain}", "nbd": nbd}
+    near = backend.connect("fast", Connector("c", "here"))["data"]
+    far = backend.connect("fast", Connector("d", "there", "127.0.0.1"))["data"]
+    tls = f"driver=nbd,server.type=inet,server.host={far['host']},server.port={far['port']},export={far['export']},tls-creds=t"
+    places = {
+        "plain": [f"driver=raw,file.driver=file,file.filename={plain}"],
+        "nbd": [f"driver=nbd,server.type=unix,server.path={near['socket']},export={near['export']}"],
+        "nbd_tls": [tls, "--object", f"tls-creds-x509,id=t,dir={far['tls_dir']},endpoint=client"],
+    }
+    if not shutil.which("tgtd", path=f"{os.environ['PATH']}:/usr/sbin") or os.geteuid() != 0:
+        return _speeds(places)
+    other = IscsiBackend(work / "iscsi", work / "run-iscsi", "here")
+    try:
+        other.ensure(VolumeSpec("fast", 1))
+        data = other.connect("fast", Connector("c", "here"))["data"]
+        where = f"driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={data['target_portal']}"
+        where += f",file.target={data['target_iqn']},file.lun={data['target_lun']},file.user={data['auth_username']},file.password-secret=p"
+        places["iscsi"] = [where, "--object", f"secret,id=p,data={data['auth_password']}"]
+        return _speeds(places)
+    finally:
+        other.disconnect("fast", "c")
+        other.close()
+
+
+def _speeds(places: dict[str, list[str]]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for kind in ("write", "read"):
         seconds = {name: min(_bench(kind, place) for _ in range(3)) for name, place in places.items()}
         figures[f"backend.{kind}"] = {f"{name}_MBps": round(1024 / took) for name, took in seconds.items()}
-        figures[f"backend.{kind}"]["of_plain"] = round(seconds["plain"] / seconds["nbd"], 2)
+        of_plain = {f"{name}_of_plain": round(seconds["plain"] / took, 2) for name, took in seconds.items() if name != "plain"}
+        figures[f"backend.{kind}"] |= of_plain
     return figures
 
 
-def _bench(kind: str, place: str) -> float:
+def _bench(kind: str, place: list[str]) -> float:
     """Go once over 1 GiB in requests of 1 MiB, 16 at a time, and return the seconds it took."""
     command = ["qemu-img", "bench", *(["-w", "--flush-interval=1024"] if kind == "write" else []), "-c", "1024", "-d", "16"]
-    done = subprocess.run([*command, "-s", "1M", "--image-opts", place], check=True, capture_output=True, text=True)
+    where, *objects = place
+    done = subprocess.run([*command, "-s", "1M", *objects, "--image-opts", where], check=True, capture_output=True, text=True)
     return float(done.stdout.rpartition("Run completed in ")[2].split()[0])
 
 

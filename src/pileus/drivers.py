@@ -10,6 +10,7 @@ from typing import Any
 
 from pileus.kernel.settings import Settings
 from pileus.network.drivers.linux.metadata import Handler, MetadataListener
+from pileus.volume.driver import VolumeDriverError
 from pileus.volume.drivers import backends
 
 
@@ -22,6 +23,8 @@ NEEDED_FOR_VOLUMES = {
     "file": ("qemu-storage-daemon", "qemu-img", "setpriv"),
     "nfs": ("qemu-storage-daemon", "qemu-img", "setpriv"),
     "iscsi": ("qemu-storage-daemon", "qemu-img", "setpriv", "tgtd", "nsenter"),
+    "lvm": ("qemu-storage-daemon", "qemu-img", "setpriv", "tgtd", "nsenter", "lvm"),
+    "rbd": ("qemu-storage-daemon", "qemu-img", "setpriv", "rbd", "ceph"),
 }
 
 
@@ -113,10 +116,16 @@ def _fake_network() -> Any:
 def _backends(settings: Settings) -> dict[str, Any]:
     """Build the volume back ends by name."""
     netns = settings.name if settings.network_driver == "linux" else ""
-    return {
-        each.name: backends.build(each, Path(settings.state_dir), settings.name, settings.host, netns)
-        for each in _named_backends(settings)
-    }
+    state_dir = Path(settings.state_dir)
+    found: dict[str, Any] = {}
+    try:
+        for each in _named_backends(settings):
+            found[each.name] = backends.build(each, state_dir, settings.name, settings.host, netns)
+    except VolumeDriverError as error:
+        for backend in found.values():
+            backend.close()
+        raise HostUnusable(f"Setting volume_backends: {error}") from None
+    return found
 
 
 def _named_backends(settings: Settings) -> tuple[backends.Named, ...]:

@@ -1,4 +1,4 @@
-"""Volumes as their users know them: written in one guest, read in another, grown, kept, given back, booted from, and never lost."""
+"""What users do with volumes: written in one guest, read in another, grown, kept, given back, booted from, never lost."""
 
 import os
 import signal

@@ -8,6 +8,7 @@ import pytest
 from pileus.volume.driver import VolumeBackend
 from pileus.volume.drivers.fake import FakeBackend
 from pileus.volume.drivers.file import FileBackend
+from tests.volume.drivers.blocks import block_backend
 from tests.volume.drivers.mounts import mounted
 
 HOST = "here"
@@ -33,7 +34,7 @@ def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
-@pytest.fixture(params=["fake", "file", "nfs", pytest.param("reflink", marks=pytest.mark.host)])
+@pytest.fixture(params=["fake", "file", "nfs", "blocks", pytest.param("reflink", marks=pytest.mark.host)])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeBackend]:
     made: VolumeBackend
     if request.param == "fake":
@@ -41,6 +42,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VolumeBa
     elif request.param == "reflink":
         made = FileBackend(request.getfixturevalue("xfs") / tmp_path.name, tmp_path / "run", HOST)
         assert made.tree.reflinks
+    elif request.param == "blocks":
+        made = block_backend(tmp_path)
     else:
         made = make_file(tmp_path, shared=request.param == "nfs")
     yield made

@@ -3,6 +3,8 @@
 file                         volumes in state_dir/volumes/file
 file,fast=file:/srv/fast     a second one elsewhere
 tape=nfs:/mnt/share          a directory that several hosts mount
+far=lvm:vg0                  logical volumes of a volume group
+ceph=rbd:me@volumes:/etc/ceph/ceph.conf    images in a pool of Ceph: [USER@]POOL[:CONFIGURATION]
 """
 
 from dataclasses import dataclass
@@ -37,8 +39,9 @@ def read(text: str) -> tuple[Named, ...]:
 
 
 def directory(named: Named, state_dir: Path) -> Path:
-    """Return where a back end that keeps files keeps them."""
-    return Path(named.where) if named.where else state_dir / "volumes" / named.name
+    """Return where a back end keeps its files: volumes, or what it knows of them."""
+    holds_files = named.kind in ("file", "nfs", "iscsi") and named.where
+    return Path(named.where) if holds_files else state_dir / "volumes" / named.name
 
 
 def build(named: Named, state_dir: Path, cloud_name: str, host: str = "", netns: str = "") -> VolumeBackend:
@@ -46,17 +49,23 @@ def build(named: Named, state_dir: Path, cloud_name: str, host: str = "", netns:
 
     `cloud_name` goes into names that all clouds of one machine share; `netns` is the network namespace of the guests' processes.
     """
+    where, run = directory(named, state_dir), state_dir / "volumes" / "run" / named.name
     if named.kind in ("file", "nfs"):
         from pileus.volume.drivers.file import FileBackend  # noqa: PLC0415
 
-        run_directory = state_dir / "volumes" / "run" / named.name
-        return FileBackend(directory(named, state_dir), run_directory, host, shared=named.kind == "nfs")
+        return FileBackend(where, run, host, shared=named.kind == "nfs")
     if named.kind == "iscsi":
         from pileus.volume.drivers.iscsi import IscsiBackend  # noqa: PLC0415
 
-        return IscsiBackend(directory(named, state_dir), state_dir / "volumes" / "run" / named.name, host, netns=netns)
-    if named.kind == "fake":
-        from pileus.volume.drivers.fake import FakeBackend  # noqa: PLC0415  (each kind loads only what it needs)
+        return IscsiBackend(where, run, host, netns=netns)
+    if named.kind == "lvm":
+        from pileus.volume.drivers.lvm import LvmBackend, store_in  # noqa: PLC0415
 
-        return FakeBackend()
-    raise ValueError(f"there is no back end of kind {named.kind} yet")
+        return LvmBackend(store_in(named.where), where, run, host, netns=netns)
+    if named.kind == "rbd":
+        from pileus.volume.drivers.rbd import RbdBackend, store_at  # noqa: PLC0415
+
+        return RbdBackend(store_at(named.where), where, run, host)
+    from pileus.volume.drivers.fake import FakeBackend  # noqa: PLC0415  (each kind loads only what it needs)
+
+    return FakeBackend()

@@ -1,226 +1,38 @@
 """Back end `file`: volumes are files in a directory of this host, served as NBD exports by storage daemons.
 
-Content lies in layers (layers/tree.py).  A snapshot or a clone takes the same moment however large the volume is: blocks are
-shared where the file system can (xfs, btrfs), elsewhere an empty layer goes on top.  Chains are shortened in the background.
-
-On this host a volume is reached by a unix socket; other hosts by TCP and TLS, with certificates that the back end issues itself.
+`nfs` is the same over a directory that several hosts mount: locks hold between them, and no blocks are shared.
 """
 
-import contextlib
-import logging
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from pileus.volume.driver import (
-    GIB,
-    Capacity,
-    Connection,
-    Connector,
-    Found,
-    Source,
-    VolumeDriverError,
-    VolumeSpec,
-    VolumeState,
-    Wipe,
-)
+from pileus.volume.driver import Found, VolumeDriverError
 from pileus.volume.drivers import adoption
-from pileus.volume.drivers.layers import sources, wiping
-from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, os_failure, run
-from pileus.volume.drivers.layers.tree import Head, Kept, Tree, format_of, with_connector, without_connector
-from pileus.volume.drivers.nbd import nodes
-from pileus.volume.drivers.nbd.serving import Serving, volume_of
-from pileus.volume.drivers.nbd_client import NbdContent
-from pileus.volume.drivers.upkeep import Upkeep
-
-log = logging.getLogger(__name__)
+from pileus.volume.drivers.layered import LayeredBackend, true_reasons
+from pileus.volume.drivers.layers.sources import Files
+from pileus.volume.drivers.layers.tree import Tree
 
 
-class FileBackend:
-    """Fulfils `VolumeBackend`, `Reader`, `Adopter` and `Together`.
-
-    `run_directory` is for sockets and pid files, and must be on this host; `shared` says that other hosts use the directory too.
-    """
-
-    storage_protocol = "nbd"
-
-    def __init__(self, directory: Path, run_directory: Path, host: str, *, shared: bool = False) -> None:
+def tree_in(directory: Path, *, shared: bool = False) -> Tree:
+    """Open a directory with volumes, or make one.  :raises VolumeDriverError: when it cannot be used."""
+    with true_reasons("use the directory"):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._closing = threading.Event()
-        with true_reasons("use the directory"):
-            self.tree = Tree(directory.resolve(), shared=shared)
-            self.tree.sweep()
-            self.serving = Serving(self.tree, run_directory, host, self._died)
-        self._upkeep = Upkeep(self.tree, self.serving, self._closing)
-        self._upkeep.start(self._resume)
+        return Tree(directory.resolve(), shared=shared)
 
-    def capacity(self) -> Capacity:
-        """Count the file system."""
-        with true_reasons("look at the file system"):
-            found = os.statvfs(self.tree.directory)
-        total, free = found.f_blocks * found.f_frsize / GIB, found.f_bavail * found.f_frsize / GIB
-        provisioned = sum(head.size_bytes for head in self.tree.heads()) / GIB
-        return Capacity(total, free, provisioned, storage_protocol=self.storage_protocol, together=True)
 
-    def ensure(self, spec: VolumeSpec) -> None:
-        """Make a volume, or grow it."""
-        with self.tree.locks.hold(spec.id), true_reasons("make the volume"):
-            head = self.tree.head(spec.id)
-            if head is not None:
-                self._grow(head, spec.size_bytes)
-            elif spec.source is None or spec.source.kind == "image":
-                built = sources.build(self.tree, spec)
-                self._appear(Head(spec.id, spec.size_bytes, built[-1].name), built)
-            else:
-                self._clone(spec, spec.source)
+class Adopting(LayeredBackend):
+    """Fulfils `Adopter`, where layers are files.  Where they are not, it takes in nothing."""
 
-    def observe(self, volume_id: str) -> VolumeState | None:
-        """Return how a volume is."""
-        with true_reasons("look at the volume"), self.tree.alone():
-            head = self.tree.head(volume_id)
-            return self._state(head) if head else None
-
-    def observe_all(self) -> dict[str, VolumeState]:
-        """Return how each volume is."""
-        with true_reasons("look at the volumes"), self.tree.alone():
-            return {head.id: self._state(head) for head in self.tree.heads()}
-
-    def destroy(self, volume_id: str, wipe: Wipe) -> None:
-        """Remove a volume."""
-        with self.tree.locks.hold(volume_id), true_reasons("remove the volume"):
-            head = self.tree.head(volume_id)
-            if head is not None:
-                if head.snapshots or head.released:
-                    raise VolumeDriverError(f"Volume {volume_id} has snapshots.")
-                self._require_idle(head)
-                self.serving.settle(volume_id, None)
-                shared = self.tree.chain(head.top)[1:]
-                self.tree.replace(head, None, wipe)
-                self._upkeep.want_users_of(shared)
-        self._empty_trash(volume_id)
-
-    def take_snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        """Keep the content as it is now."""
-        with self.tree.locks.hold(volume_id), true_reasons("take the snapshot"):
-            head = self.tree.require(volume_id)
-            if snapshot_id in head.snapshots:
-                self.serving.live(volume_id)  # a daemon that an earlier process left on the old top goes over to the new one
-                return
-            kept = self._shared_copy(head)
-            if kept is None:
-                layer, head = self._freeze(head)
-                self.tree.keep(_with_snapshot(head, snapshot_id, Kept(layer, head.size_bytes)))
-                self._upkeep.want(volume_id)
-                return
-            self._appear(_with_snapshot(head, snapshot_id, Kept(kept.name, head.size_bytes)), [kept])
-
-    def drop_snapshot(self, volume_id: str, snapshot_id: str, wipe: Wipe) -> None:
-        """Forget a snapshot."""
-        with self.tree.locks.hold(volume_id), true_reasons("forget the snapshot"):
-            head = self.tree.head(volume_id)
-            if head is not None and snapshot_id in head.snapshots:
-                self._require_closed(f"{volume_id}@{snapshot_id}")
-                left = {id: kept for id, kept in head.snapshots.items() if id != snapshot_id}
-                self.tree.replace(head, replace(head, snapshots=left), wipe)
-                self._upkeep.want(volume_id)
-        self._empty_trash(volume_id)
-
-    def revert(self, volume_id: str, snapshot_id: str) -> None:
-        """Give a volume the content of a snapshot again."""
-        with self.tree.locks.hold(volume_id), true_reasons("revert the volume"):
-            head, kept = self.tree.require(volume_id), self.tree.kept(volume_id, snapshot_id)
-            self._require_idle(head)
-            built = sources.over(self.tree, kept.layer, head.size_bytes)
-            try:
-                self.tree.replace(head, replace(head, top=built.name), "punch", built)
-            finally:
-                built.unlink(missing_ok=True)
-        self._empty_trash(volume_id)
-
-    def connect(self, volume_id: str, connector: Connector) -> Connection:
-        """Make a volume reachable for one host."""
-        with self.tree.locks.hold(volume_id), true_reasons("connect the volume"):
-            before = self.tree.require(volume_id)
-            head = with_connector(self.serving.with_port(before, connector), connector)
-            if head != before:
-                self.tree.keep(head)
-            try:
-                self.serving.settle(volume_id, head)
-                return self.serving.connection(head, connector)
-            except VolumeDriverError:
-                self.tree.keep(before)
-                raise
-
-    def disconnect(self, volume_id: str, connector_id: str) -> None:
-        """Take the way back."""
-        with self.tree.locks.hold(volume_id), true_reasons("disconnect the volume"):
-            head = self.tree.head(volume_id)
-            if head is None or connector_id not in head.connectors:
-                return
-            head = self.tree.keep(without_connector(head, connector_id), vital=True)
-            self.serving.settle(volume_id, head)
-            if not head.connectors:
-                self._upkeep.want(volume_id)
-
-    def open(self, volume_id: str, snapshot_id: str = "", *, writable: bool = False) -> NbdContent:
-        """Open the content of a volume or of a snapshot."""
-        key = f"{volume_id}@{snapshot_id}" if snapshot_id else volume_id
-        with self.tree.locks.hold(volume_id), true_reasons("open the content"):
-            self.serving.opened(key, 1)
-            try:
-                if snapshot_id:
-                    path = self.serving.serve_snapshot(volume_id, snapshot_id, self.tree.kept(volume_id, snapshot_id).layer)
-                else:
-                    self.serving.settle(volume_id, self.tree.require(volume_id))
-                    path = self.serving.socket(volume_id)
-                name = key if snapshot_id or writable else f"{volume_id}.ro"
-                return NbdContent(path, name, closed=lambda: self._let_go(volume_id, key))
-            except BaseException:
-                self._let_go(volume_id, key)
-                raise
-
-    def copy_out(self, volume_id: str, path: str, disk_format: str) -> None:
-        """Write a volume to a new file."""
-        content = self.open(volume_id)
-        try:
-            export = f"driver=nbd,server.type=unix,server.path={self.serving.socket(volume_id)},export={volume_id}.ro"
-            run([QEMU_IMG, "convert", "-q", "-U", "--image-opts", export, "-O", disk_format, path], COPY_SECONDS)
-        except VolumeDriverError:
-            Path(path).unlink(missing_ok=True)
-            raise
-        finally:
-            content.close()
-
-    def take_snapshots(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Keep the content of several volumes as it is at one instant: none of them can be written to meanwhile."""
-        volume_ids = [volume_id for volume_id, _ in pairs]
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(self.tree.locks.hold(*volume_ids))
-            for volume_id in volume_ids:
-                self.tree.require(volume_id)
-                stack.enter_context(self.serving.still(volume_id))
-            taken: list[tuple[str, str]] = []
-            try:
-                for volume_id, snapshot_id in pairs:
-                    if snapshot_id not in self.tree.require(volume_id).snapshots:
-                        self.take_snapshot(volume_id, snapshot_id)
-                        taken.append((volume_id, snapshot_id))
-            except VolumeDriverError:
-                for volume_id, snapshot_id in taken:
-                    self.drop_snapshot(volume_id, snapshot_id, "none")
-                raise
+    layers_are_files = True
 
     def list_volumes(self) -> tuple[Found, ...]:
         """Return what may be taken in as a volume."""
         with true_reasons("look at the files"), self.tree.alone():
-            return adoption.list_volumes(self.tree)
+            return adoption.list_volumes(self._files())
 
     def adopt_volume(self, reference: str, volume_id: str) -> int:
         """Make a file a volume."""
         with self.tree.locks.hold(volume_id), true_reasons("take in the file"):
-            return adoption.adopt_volume(self.tree, reference, volume_id)
+            return adoption.adopt_volume(self._files(), reference, volume_id)
 
     def disown_volume(self, volume_id: str) -> str:
         """Let go of a volume; its file stays."""
@@ -228,161 +40,32 @@ class FileBackend:
             head = self.tree.head(volume_id)
             if head is not None:
                 self._require_idle(head)
-            return adoption.disown_volume(self.tree, volume_id)
+            return adoption.disown_volume(self._files(), volume_id)
 
     def list_snapshots(self) -> tuple[Found, ...]:
         """Return what may be taken in as a snapshot."""
         with true_reasons("look at the files"), self.tree.alone():
-            return adoption.list_snapshots(self.tree)
+            return adoption.list_snapshots(self._files())
 
     def adopt_snapshot(self, volume_id: str, reference: str, snapshot_id: str) -> int:
         """Make a snapshot that was let go of one of the cloud again."""
         with self.tree.locks.hold(volume_id), true_reasons("take in the snapshot"):
-            return adoption.adopt_snapshot(self.tree, volume_id, reference, snapshot_id)
+            return adoption.adopt_snapshot(self._files(), volume_id, reference, snapshot_id)
 
     def disown_snapshot(self, volume_id: str, snapshot_id: str) -> str:
         """Let go of a snapshot; its content stays."""
         with self.tree.locks.hold(volume_id), true_reasons("let go of the snapshot"):
-            return adoption.disown_snapshot(self.tree, volume_id, snapshot_id)
+            return adoption.disown_snapshot(self._files(), volume_id, snapshot_id)
 
-    def close(self) -> None:
-        """Let go; the daemons go on."""
-        self._closing.set()
-        self._upkeep.close()
-        self.serving.close()
-
-    def _clone(self, spec: VolumeSpec, source: Source) -> None:
-        volume_id = source.volume_id if source.kind == "snapshot" else source.id
-        with self.tree.locks.hold(volume_id):
-            origin = self.tree.require(volume_id)
-            kept = self.tree.kept(volume_id, source.id) if source.kind == "snapshot" else Kept(origin.top, origin.size_bytes)
-            if kept.size_bytes > spec.size_bytes:
-                raise VolumeDriverError(f"a volume of {spec.size_gib} GiB cannot hold {kept.size_bytes / GIB:.2f} GiB")
-            built: list[Path] = []
-            try:
-                if source.kind == "volume" and (copied := self._shared_copy(origin, spec.size_bytes)) is not None:
-                    built.append(copied)
-                else:
-                    layer = kept.layer if source.kind == "snapshot" else self._freeze(origin)[0]
-                    if spec.thin:
-                        built.append(sources.over(self.tree, layer, spec.size_bytes))
-                    else:
-                        sources.filled(self.tree, layer, spec.size_bytes, built)
-                self._appear(Head(spec.id, spec.size_bytes, built[-1].name), built)
-            finally:
-                sources.discard(built)
-
-    def _appear(self, head: Head, built: list[Path]) -> None:
-        """Let a head and its new layers be there at once."""
-        try:
-            with self.tree.alone():
-                self.tree.publish(*built)
-                self.tree.keep(head)
-        except OSError:
-            sources.discard([*built, *(self.tree.path(path.name) for path in built)])
-            raise
-
-    def _shared_copy(self, head: Head, size_bytes: int = 0) -> Path | None:
-        """Copy the top by reference, where that gives the content at one instant: for raw files."""
-        if format_of(head.top) != "raw" or not self.tree.reflinks:
-            return None
-        return sources.over(self.tree, head.top, max(size_bytes, head.size_bytes))
-
-    def _freeze(self, head: Head) -> tuple[str, Head]:
-        """Let nobody write to the top any more, with a new one over it; returns what was the top, and the new head."""
-        built = self.tree.overlay(head.top, head.size_bytes)
-        after = replace(head, top=built.name)
-        self._appear(after, [built])
-        qmp = self.serving.live(head.id)
-        if qmp is not None:
-            try:
-                nodes.overlay(qmp, self.tree.path(after.top))
-            except VolumeDriverError:
-                if self.serving.live(head.id) is not None:
-                    self.tree.replace(after, head, "none")
-                raise
-        return head.top, after
-
-    def _grow(self, head: Head, size_bytes: int) -> None:
-        if size_bytes <= head.size_bytes:
-            return
-        qmp = self.serving.live(head.id)
-        path = self.tree.path(head.top)
-        if qmp is not None:
-            nodes.resize(qmp, head.id, size_bytes)
-        elif format_of(head.top) == "qcow2":
-            run([QEMU_IMG, "resize", "-q", "-f", "qcow2", str(path), str(size_bytes)])
-        else:
-            with path.open("r+b") as file:
-                file.truncate(size_bytes)
-                os.fsync(file.fileno())
-        head = self.tree.keep(replace(head, size_bytes=size_bytes))
-        if qmp is not None:
-            self.serving.gates_again(head)
-
-    def _state(self, head: Head) -> VolumeState:
-        size_gib = -(-head.size_bytes // GIB)
-        used = self.tree.used_bytes(self.tree.chain(head.top))
-        return VolumeState(head.id, size_gib, used, tuple(head.snapshots), tuple(head.connectors))
-
-    def _require_idle(self, head: Head) -> None:
-        if head.connectors:
-            raise VolumeDriverError(f"Volume {head.id} is connected.")
-        self._require_closed(head.id)
-
-    def _require_closed(self, key: str) -> None:
-        if self.serving.in_use(key):
-            raise VolumeDriverError(f"{key} is being read or written.")
-
-    def _let_go(self, volume_id: str, key: str) -> None:
-        with self.tree.locks.hold(volume_id):
-            self.serving.opened(key, -1)
-            if self.serving.in_use(key):
-                return
-            if key == volume_id:
-                self.serving.settle(volume_id, self.tree.head(volume_id))
-            else:
-                self.serving.stop(key)
-
-    def _empty_trash(self, volume_id: str) -> None:
-        """Wipe what a volume left.  That may take long: its lock is free meanwhile, but only one wipes."""
-        with self.tree.locks.hold(f"trash.{volume_id}"), true_reasons("wipe what is left of the volume"):
-            for path, how in self.tree.trash(volume_id):
-                if not wiping.wipe(path, how, self._closing.is_set):
-                    raise VolumeDriverError("The back end was closed before all was wiped.")
-
-    def _died(self, volume_id: str) -> None:
-        """A daemon of a volume has ended unasked."""
-        with self.tree.locks.hold(volume_id):
-            if not self._closing.is_set():
-                self.serving.settle(volume_id, self.tree.head(volume_id))
-
-    def _resume(self) -> None:
-        """After a start: serve what is connected, end what nobody needs any more, and go on wiping."""
-        for head in self.tree.heads():
-            if head.connectors and not self._closing.is_set():
-                with contextlib.suppress(VolumeDriverError):
-                    self._died(head.id)
-        for key in self.serving.known():
-            with self.tree.locks.hold(volume_of(key)):
-                if "@" in key and not self.serving.in_use(key):
-                    self.serving.stop(key)
-                elif (left := self.tree.head(volume_of(key))) is None or not left.connectors:
-                    self.serving.settle(volume_of(key), left)
-        self.tree.sweep_layers()  # a daemon may have gone on to shorten a chain
-        for volume_id in self.tree.owners_of_trash():
-            with contextlib.suppress(VolumeDriverError):
-                self._empty_trash(volume_id)
+    def _files(self) -> Tree:
+        if not self.layers_are_files:
+            raise VolumeDriverError("It cannot take in what lies there already, nor let go of volumes.")
+        return self.tree
 
 
-def _with_snapshot(head: Head, snapshot_id: str, kept: Kept) -> Head:
-    return replace(head, snapshots={**head.snapshots, snapshot_id: kept})
+class FileBackend(Adopting):
+    """Fulfils all that there is.  `shared` says that other hosts use the directory, too."""
 
-
-@contextlib.contextmanager
-def true_reasons(what: str) -> Iterator[None]:
-    """Let failures of system calls be failures of the driver, with their reason."""
-    try:
-        yield
-    except OSError as error:
-        raise os_failure(f"cannot {what}", error) from error
+    def __init__(self, directory: Path, run_directory: Path, host: str, *, shared: bool = False) -> None:
+        tree = tree_in(directory, shared=shared)
+        super().__init__(tree, Files(tree), run_directory, host)

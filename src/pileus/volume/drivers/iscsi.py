@@ -24,8 +24,11 @@ from pathlib import Path
 
 from pileus.volume.driver import Connection, Connector, VolumeDriverError, VolumeSpec
 from pileus.volume.drivers import iscsi_gate
-from pileus.volume.drivers.file import FileBackend, true_reasons
+from pileus.volume.drivers.file import Adopting, tree_in
 from pileus.volume.drivers.iscsi_target import LUN, TargetDaemon
+from pileus.volume.drivers.layered import true_reasons
+from pileus.volume.drivers.layers.sources import Files, Making
+from pileus.volume.drivers.layers.tree import Tree
 from pileus.volume.drivers.nbd import daemon
 from pileus.volume.drivers.nbd.serving import short
 from pileus.volume.drivers.nbd.watch import Watch
@@ -35,20 +38,19 @@ PASSWORD_CHARACTERS = 16  # what every initiator takes
 TGTD = "tgtd"
 
 
-class IscsiBackend(FileBackend):
-    """Fulfils `VolumeBackend` and all that `FileBackend` does."""
+class IscsiServing(Adopting):
+    """Serves layers over iSCSI, wherever they lie."""
 
     storage_protocol = "iSCSI"
 
-    def __init__(self, directory: Path, run_directory: Path, host: str, *, netns: str = "") -> None:
+    def __init__(self, tree: Tree, making: Making, run_directory: Path, host: str, netns: str) -> None:
         self._host = host
         self._units = short(run_directory.resolve()) / "iscsi"
         self._target = TargetDaemon(self._units / TGTD, netns)
         self._target_lock = threading.RLock()
         self._iscsi_watch = Watch(self._ended)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._key = _key(directory / "chap.key")
-        super().__init__(directory, run_directory / "nbd", host)
+        self._key = _key(tree.directory / "chap.key")
+        super().__init__(tree, making, run_directory / "nbd", host)
 
     def ensure(self, spec: VolumeSpec) -> None:
         """Make a volume, or grow it.  Who is connected is cut off for a moment, and finds it larger."""
@@ -160,6 +162,14 @@ class IscsiBackend(FileBackend):
         """The name and the password of an attachment."""
         digest = hmac.new(self._key, connector_id.encode(), hashlib.sha256).digest()
         return connector_id, b32encode(digest).decode().lower()[:PASSWORD_CHARACTERS]
+
+
+class IscsiBackend(IscsiServing):
+    """Serves files, and does all else that `FileBackend` does."""
+
+    def __init__(self, directory: Path, run_directory: Path, host: str, *, netns: str = "") -> None:
+        tree = tree_in(directory)
+        super().__init__(tree, Files(tree), run_directory, host, netns)
 
 
 def _name(volume_id: str, connector_id: str) -> str:

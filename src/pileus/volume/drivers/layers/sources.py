@@ -8,11 +8,65 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from pileus.volume.driver import GIB, Source, VolumeDriverError, VolumeSpec
 from pileus.volume.drivers.layers import copying, luks, qcow2, wiping
 from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, run
 from pileus.volume.drivers.layers.tree import Tree, format_of
+
+
+class Making(Protocol):
+    """How layers are made.  What is made is seen by nobody until the tree publishes it."""
+
+    def build(self, spec: VolumeSpec) -> list[Path]:
+        """Build the layers of a new volume, its top last.  Nothing is left when it fails.
+
+        :raises VolumeDriverError: when the source does not fit or cannot be read.
+        :raises OSError: when there is no room.
+        """
+
+    def over(self, layer: str, size_bytes: int) -> Path:
+        """Build a layer with the content of another one, which nobody writes to any more.  It is at least so large."""
+
+    def filled(self, layer: str, size_bytes: int, built: list[Path]) -> None:
+        """Build a copy of a layer with all its room taken."""
+
+    def discard(self, built: Sequence[Path]) -> None:
+        """Remove layers that were being built."""
+
+    def grow(self, layer: str, size_bytes: int) -> None:
+        """Make a layer larger, never smaller."""
+
+
+class Files:
+    """Makes layers that are files."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def build(self, spec: VolumeSpec) -> list[Path]:
+        """Build the layers of a new volume."""
+        return build(self._tree, spec)
+
+    def over(self, layer: str, size_bytes: int) -> Path:
+        """Build a layer that shares the blocks of another one, or an empty one over it."""
+        return over(self._tree, layer, size_bytes)
+
+    def filled(self, layer: str, size_bytes: int, built: list[Path]) -> None:
+        """Build a full copy."""
+        filled(self._tree, layer, size_bytes, built)
+
+    def discard(self, built: Sequence[Path]) -> None:
+        """Remove what was being built."""
+        discard(built)
+
+    def grow(self, layer: str, size_bytes: int) -> None:
+        """Make a layer larger."""
+        if format_of(layer) == "qcow2":
+            run([QEMU_IMG, "resize", "-q", "-f", "qcow2", str(self._tree.path(layer)), str(size_bytes)])
+        else:
+            _grow(self._tree.path(layer), size_bytes)
 
 
 def build(tree: Tree, spec: VolumeSpec) -> list[Path]:
@@ -83,7 +137,7 @@ def _taken(tree: Tree, size_bytes: int, built: list[Path]) -> Path:
 
 def _image(tree: Tree, spec: VolumeSpec, source: Source, built: list[Path]) -> None:
     image = Path(source.path)
-    _require_fit(spec, source)
+    require_fit(spec, source)
     if not spec.thin:
         _convert(["-f", source.disk_format, str(image)], _taken(tree, spec.size_bytes, built))
         return
@@ -109,7 +163,7 @@ def _image(tree: Tree, spec: VolumeSpec, source: Source, built: list[Path]) -> N
 def _encrypted(tree: Tree, spec: VolumeSpec, built: list[Path]) -> None:
     """Write a LUKS container as large as the volume: what it holds is smaller by its header."""
     if spec.source is not None:
-        _require_fit(spec, spec.source, luks.HEADER_BYTES)
+        require_fit(spec, spec.source, luks.HEADER_BYTES)
     path = tree.begin("raw")
     built.append(path)
     with path.open("xb") as file:
@@ -120,25 +174,25 @@ def _encrypted(tree: Tree, spec: VolumeSpec, built: list[Path]) -> None:
         file.flush()
         os.fsync(file.fileno())
     if spec.source is not None:
-        _fill_encrypted(spec.source, spec.luks_key, path)
+        fill_encrypted(spec.source, spec.luks_key, {"driver": "file", "filename": str(path)})
+        wiping.sync(path)
 
 
-def _fill_encrypted(source: Source, passphrase: str, path: Path) -> None:
+def fill_encrypted(source: Source, passphrase: str, file: dict[str, Any]) -> None:
+    """Write an image into a LUKS container, which a block node reaches."""
     reader, writer = os.pipe()
     os.write(writer, passphrase.encode())
     os.close(writer)
     try:
         secret = ["--object", f"secret,id=key,file=/dev/fd/{reader}"]
-        file = {"driver": "file", "filename": str(path)}
         target = "json:" + json.dumps({"driver": "luks", "key-secret": "key", "file": file})
         command = [QEMU_IMG, "convert", "-q", *secret, "-n", "-f", source.disk_format, "-O", "luks", source.path, target]
         run(command, COPY_SECONDS, keep_fd=reader)
     finally:
         os.close(reader)
-    wiping.sync(path)
 
 
-def _require_fit(spec: VolumeSpec, source: Source, header_bytes: int = 0) -> int:
+def require_fit(spec: VolumeSpec, source: Source, header_bytes: int = 0) -> int:
     """Return how large an image's content is.  :raises VolumeDriverError: when the volume cannot hold it."""
     path = Path(source.path)
     try:

@@ -19,16 +19,16 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import msgspec
 
 from pileus.volume.driver import Connector, DiskFormat, VolumeDriverError, Wipe
-from pileus.volume.drivers.layers import copying, qcow2
+from pileus.volume.drivers.layers import copying, qcow2, wiping
 from pileus.volume.drivers.layers.locks import Locks
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -84,7 +84,12 @@ def is_of_image(layer: str) -> bool:
 
 
 class Tree:
-    """The directory.  `shared` by several hosts: locks hold between them."""
+    """The directory.  `shared` by several hosts: locks hold between them.
+
+    `reflinks`: layers can share blocks; `grows_below`: a daemon that serves one cannot make it larger by itself.
+    """
+
+    grows_below = False
 
     def __init__(self, directory: Path, *, shared: bool = False) -> None:
         self.directory, self._shared = directory, shared
@@ -109,6 +114,11 @@ class Tree:
                     yield
             finally:
                 self._depth -= 1
+
+    def room_bytes(self) -> tuple[int, int]:
+        """Return how much room there is, and how much of it is free."""
+        found = os.statvfs(self.directory)
+        return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     def head(self, volume_id: str) -> Head | None:
         """Return the head of a volume, or None when there is none."""
@@ -166,6 +176,10 @@ class Tree:
     def path(self, layer: str) -> Path:
         """Return where a layer is."""
         return self.directory / "layers" / layer
+
+    def protocol(self, layer: str) -> dict[str, Any]:
+        """Return the block node by which a layer's bytes are reached."""
+        return {"driver": "file", "filename": str(self.path(layer))}
 
     def begin(self, disk_format: DiskFormat, *, of_image: bool = False) -> Path:
         """Return where a new layer may be built, under the name that it will have."""
@@ -256,6 +270,10 @@ class Tree:
         parts = [(path, path.name.split(".")) for path in paths]
         return [(path, cast(Wipe, part[0])) for path, part in parts if not volume_id or part[1] == volume_id]
 
+    def wipe(self, path: Path, how: Wipe, stop: Callable[[], bool]) -> bool:
+        """Wipe what was thrown away, and remove it; False when it was stopped before the end."""
+        return wiping.wipe(path, how, stop)
+
     def owners_of_trash(self) -> set[str]:
         """Return the ids of the volumes that left something."""
         return {path.name.split(".")[1] for path, _ in self.trash()}
@@ -292,8 +310,11 @@ class Tree:
     def sweep_layers(self) -> None:
         """Take away the layers that no head reaches."""
         with self.alone():
-            layers = {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
-            self.throw_away(layers - self.needed(self.heads()), "orphan", "punch")
+            self.throw_away(self.layers() - self.needed(self.heads()), "orphan", "punch")
+
+    def layers(self) -> set[str]:
+        """Return the names of all layers that were published."""
+        return {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
 
 
 def _put(file: IO[bytes] | FileIO, content: bytes) -> None:

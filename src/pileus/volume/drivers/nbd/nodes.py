@@ -16,6 +16,8 @@ from pileus.volume.drivers.nbd.daemon import Export, Node, export_arguments
 from pileus.volume.drivers.nbd.qmp import Monitor, monitor
 
 GONE_SECONDS = 10.0
+Protocol = Callable[[str], dict[str, Any]]
+"""Gives the node by which the bytes of a layer are reached."""
 SHORTEN, STILL = "shorten", "still"
 
 
@@ -24,13 +26,12 @@ def name_of(layer: str) -> str:
     return f"n{layer.partition('.')[0]}"
 
 
-def layered(paths: Sequence[Path], *, writable: bool) -> Node:
+def layered(layers: Sequence[str], protocol: Protocol, *, writable: bool) -> Node:
     """Return the node of a layer over those below it, from the top down; only the top is ever written to."""
-    top, *below = paths
-    disk_format = format_of(top.name)
-    made = _node(top, writable)
-    if disk_format == "qcow2":
-        made["backing"] = layered(below, writable=False) if below else None
+    top, *below = layers
+    made = _node(top, protocol, writable)
+    if format_of(top) == "qcow2":
+        made["backing"] = layered(below, protocol, writable=False) if below else None
     return made
 
 
@@ -46,15 +47,15 @@ def top_of(talk: Monitor) -> str:
     return str(talk.execute("query-block-exports")[0]["node-name"])
 
 
-def overlay(qmp: Path, path: Path) -> None:
+def overlay(qmp: Path, layer: str, protocol: Protocol) -> None:
     """Let a daemon write to a new, empty layer over what it wrote to until now; nothing happens when it does already."""
     with monitor(qmp) as talk:
-        top, wanted = top_of(talk), name_of(path.name)
+        top, wanted = top_of(talk), name_of(layer)
         if top == wanted:
             return
         with contextlib.suppress(VolumeDriverError):  # what an attempt that was cut short left
             talk.execute("blockdev-del", node_name=wanted)
-        talk.execute("blockdev-add", **{**_node(path, True), "backing": None})
+        talk.execute("blockdev-add", **{**_node(layer, protocol, True), "backing": None})
         try:
             talk.execute("blockdev-snapshot", node=top, overlay=wanted)
         except VolumeDriverError:
@@ -164,7 +165,7 @@ def _status(talk: Monitor) -> str:
     return next((str(job["status"]) for job in talk.execute("query-jobs") if job["id"] == SHORTEN), "concluded")
 
 
-def _node(path: Path, writable: bool) -> dict[str, Any]:
-    file = {"driver": "file", "filename": str(path), "discard": "unmap", "read-only": not writable}
-    node = {"driver": format_of(path.name), "node-name": name_of(path.name), "read-only": not writable}
+def _node(layer: str, protocol: Protocol, writable: bool) -> dict[str, Any]:
+    file = {**protocol(layer), "discard": "unmap", "read-only": not writable}
+    node = {"driver": format_of(layer), "node-name": name_of(layer), "read-only": not writable}
     return {**node, "discard": "unmap", "file": file}

@@ -199,7 +199,7 @@ class Serving:
             if head is None or not nodes.is_whole(qmp):
                 return False
             nodes.end_jobs(qmp)
-            nodes.overlay(qmp, self._tree.path(head.top))
+            nodes.overlay(qmp, head.top, self._tree.protocol)
         except VolumeDriverError:
             return False
         return True
@@ -216,7 +216,7 @@ class Serving:
         self.watch.add(key, process)
 
     def _node(self, layer: str, *, writable: bool) -> daemon.Node:
-        return nodes.layered([self._tree.path(name) for name in self._tree.chain(layer)], writable=writable)
+        return nodes.layered(self._tree.chain(layer), self._tree.protocol, writable=writable)
 
 
 def mode_of(connector: Connector) -> str:
