@@ -121,8 +121,9 @@ def _serving(backend: FileBackend, work: Path) -> dict[str, Any]:
     try:
         other.ensure(VolumeSpec("fast", 1))
         data = other.connect("fast", Connector("c", "here"))["data"]
-        where = f"driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={data['target_portal']}"
-        where += f",file.target={data['target_iqn']},file.lun={data['target_lun']},file.user={data['auth_username']},file.password-secret=p"
+        options = {"driver": "iscsi", "transport": "tcp", "portal": data["target_portal"], "target": data["target_iqn"]}
+        options |= {"lun": data["target_lun"], "user": data["auth_username"], "password-secret": "p"}
+        where = ",".join(["driver=raw", *(f"file.{key}={value}" for key, value in options.items())])
         places["iscsi"] = [where, "--object", f"secret,id=p,data={data['auth_password']}"]
         return _speeds(places)
     finally:
