@@ -92,8 +92,17 @@ class DhcpHost:
 
 
 @dataclass(frozen=True)
+class RemotePort:
+    """A port of a network on another host: its MAC and addresses, and that host's address in the physical network."""
+
+    mac: str
+    ips: tuple[str, ...]
+    host: str
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
-    """A layer 2 network on this host. `peers` are the tunnel addresses of other hosts that have it (none on a single host)."""
+    """A layer 2 network on this host. `remotes` are its ports on other hosts (none on a single host)."""
 
     id: str
     segment: int | None = None
@@ -104,7 +113,7 @@ class NetworkSpec:
     subnets: tuple[SubnetSpec, ...] = ()
     dhcp: DhcpSpec | None = None
     hosts: tuple[DhcpHost, ...] = ()
-    peers: tuple[str, ...] = ()
+    remotes: tuple[RemotePort, ...] = ()
 
 
 @dataclass(frozen=True)

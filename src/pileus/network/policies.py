@@ -153,8 +153,8 @@ DEFAULT_RULES = _rules(
 )
 
 METERING = [
-    *_rules("metering_label", "metering-labels", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
-    *_rules("metering_label_rule", "metering-label-rules", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
+    *_rules("metering_label", "metering/metering-labels", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
+    *_rules("metering_label_rule", "metering/metering-label-rules", {"create": ADMIN, "get": ADMIN, "delete": ADMIN}),
 ]
 
 FORWARDING = [

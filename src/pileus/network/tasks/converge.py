@@ -51,13 +51,16 @@ def group(cloud: Cloud, id: str) -> None:
 
 
 def port(cloud: Cloud, id: str) -> None:
-    """Make a port so on the host that it is bound to, with its network and its groups; remove it from the others."""
+    """Make a port so on the host that it is bound to, with its network, its groups and what carries it; remove it from others."""
     with cloud.db.read() as tx:
         found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
         home = found.host_id if found else ""
         spec = specs.ports_on(tx, home, [id]).get(id) if home else None
+        carrier_id = specs.carrier_of(tx, id) if spec and spec.carrier else None
         if spec is not None:
             under = specs.networks_on(tx, cloud.settings, home, [spec.network_id])[spec.network_id]
+    if carrier_id:
+        port(cloud, carrier_id)
     for name, driver in hosts(cloud):
         if name != home or spec is None:
             driver.destroy_port(id)

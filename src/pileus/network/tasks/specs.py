@@ -78,6 +78,12 @@ def port_specs(tx: Connection, found: Sequence[Port]) -> list[PortSpec]:
     return sorted(specs, key=lambda spec: spec.carrier is not None)
 
 
+def carrier_of(tx: Connection, port_id: str) -> str | None:
+    """Return the port that carries another through its trunk."""
+    way = trunks_store.ways_of(tx, [port_id]).get(port_id)
+    return way[0] if way else None
+
+
 def qos(rules: Iterable[QosRule]) -> Qos | None:
     """Return what a driver is told of the rules of a policy."""
     found: dict[str, int | None] = {}

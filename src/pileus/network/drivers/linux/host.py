@@ -33,6 +33,7 @@ from pileus.network.drivers.linux.routers import Routers
 from pileus.network.drivers.linux.rtnl import Link, Rtnl, add_tap
 from pileus.network.drivers.linux.site import Site
 from pileus.network.drivers.linux.state import Records
+from pileus.network.drivers.linux.tunnels import Tunnels, TunnelSettings
 from pileus.network.drivers.linux.uplink import Uplink, UplinkSettings
 
 _STRIPES = 61
@@ -41,18 +42,25 @@ _STRIPES = 61
 class LinuxNetworkHost:
     """One host's networking by the Linux kernel. `prefix` is the name of the cloud, and of the namespace with bridges and taps.
 
-    `resolvers` are asked by the networks' DNS for names of the world; without any, it answers for its own names only.
+    Without `tunnel` its networks are on this host only. `resolvers` are asked by the networks' DNS for names of the world;
+    without any, it answers for its own names only.
     """
 
     def __init__(
-        self, prefix: str, state_dir: Path, uplink: UplinkSettings | None = None, resolvers: tuple[str, ...] = ()
+        self,
+        prefix: str,
+        state_dir: Path,
+        uplink: UplinkSettings | None = None,
+        resolvers: tuple[str, ...] = (),
+        tunnel: TunnelSettings | None = None,
     ) -> None:
         self._site = Site(prefix, state_dir)
         self._records = Records(state_dir)
         self._endpoints = Endpoints()
         self._firewall = Firewall(self._site.namespace, state_dir)
         self._uplink = Uplink(prefix, self._site.namespace, uplink) if uplink else None
-        self._networks = Networks(self._site, self._uplink, resolvers, self._endpoints)
+        self._tunnels = Tunnels(self._site.namespace, tunnel) if tunnel else None
+        self._networks = Networks(self._site, self._uplink, self._tunnels, resolvers, self._endpoints)
         self._routers = Routers(self._site, self._endpoints, self._mtu_of)
         self._locks = [threading.RLock() for _ in range(_STRIPES)]
         self._adopt_lock = threading.Lock()
@@ -216,6 +224,8 @@ class LinuxNetworkHost:
         self._site.close()
         if self._uplink:
             self._uplink.close()
+        if self._tunnels:
+            self._tunnels.close()
 
     def _lock(self, id: str) -> threading.RLock:
         return self._locks[hash(id) % _STRIPES]

@@ -1,15 +1,16 @@
-"""Networks on the host: a bridge each, and where DHCP is wanted a namespace with dnsmasq and the metadata address."""
+"""Networks on the host: a bridge each with its tunnel to other hosts, and a namespace for dnsmasq and the metadata address."""
 
 import shutil
 from pathlib import Path
 
-from pileus.network.driver import MetadataEndpoint, NetworkDriverError, NetworkSpec
+from pileus.network.driver import MetadataEndpoint, NetworkSpec
 from pileus.network.drivers.linux import dhcp
 from pileus.network.drivers.linux.legs import Leg, ensure_leg, leg_is_whole
 from pileus.network.drivers.linux.metadata import Endpoints
 from pileus.network.drivers.linux.names import bridge, short
 from pileus.network.drivers.linux.rtnl import Link, Route, Rtnl
 from pileus.network.drivers.linux.site import Site
+from pileus.network.drivers.linux.tunnels import Tunnels
 from pileus.network.drivers.linux.uplink import Uplink
 
 INNER_SYSCTLS = {"ipv6/conf/all/accept_dad": 0, "ipv6/conf/default/accept_dad": 0, "ipv6/conf/default/accept_ra": 0}
@@ -18,16 +19,17 @@ INNER_SYSCTLS = {"ipv6/conf/all/accept_dad": 0, "ipv6/conf/default/accept_dad": 
 class Networks:
     """Makes and looks after networks. The caller holds the lock of the network."""
 
-    def __init__(self, site: Site, uplink: Uplink | None, resolvers: tuple[str, ...], endpoints: Endpoints) -> None:
+    def __init__(
+        self, site: Site, uplink: Uplink | None, tunnels: Tunnels | None, resolvers: tuple[str, ...], endpoints: Endpoints
+    ) -> None:
         self._site = site
         self._uplink = uplink
+        self._tunnels = tunnels
         self._resolvers = resolvers
         self._endpoints = endpoints
 
     def ensure(self, network: NetworkSpec, before: NetworkSpec | None) -> None:
         """Make a network so."""
-        if network.peers:
-            raise NetworkDriverError("this driver does not span hosts yet: a network cannot have peers")
         with Rtnl(self._site.namespace) as host:
             link = host.link(bridge(network.id))
             if link is None:
@@ -38,6 +40,8 @@ class Networks:
                 host.set_link(link.index, up=False)
         if self._uplink and self._uplink.serves(network):
             self._uplink.ensure(network)
+        if self._tunnels:
+            self._tunnels.ensure(network)
         if network.dhcp and network.admin_up:
             self._ensure_dhcp(network, before)
         elif self._site.has(self._name(network.id)):
@@ -48,6 +52,8 @@ class Networks:
         self._destroy_dhcp(network_id)
         if before and self._uplink and self._uplink.serves(before):
             self._uplink.destroy()
+        if self._tunnels:
+            self._tunnels.destroy(network_id)
         with Rtnl(self._site.namespace) as host:
             host.delete_link(bridge(network_id))
 
@@ -57,6 +63,8 @@ class Networks:
         if link is None or link.up != network.admin_up or link.mtu != network.mtu:
             return False
         if self._uplink and self._uplink.serves(network) and not self._uplink.is_whole(network, links):
+            return False
+        if self._tunnels and not self._tunnels.is_whole(network, links):
             return False
         if not (network.dhcp and network.admin_up):
             return True

@@ -1,0 +1,201 @@
+"""One network on two hosts: packets go where the cloud says that ports are, under the rules of both ends, and nowhere else."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pileus.network.driver import (
+    DhcpHost,
+    DhcpSpec,
+    GroupRule,
+    GroupSpec,
+    NetworkDriverError,
+    NetworkSpec,
+    PortSpec,
+    RemotePort,
+    RouterInterface,
+    RouterSpec,
+    SubnetSpec,
+    fingerprint,
+)
+from pileus.network.drivers.linux.host import LinuxNetworkHost
+from pileus.network.drivers.linux.netns import Namespace
+from pileus.network.drivers.linux.rtnl import Rtnl, Veth
+from pileus.network.drivers.linux.tunnels import TunnelSettings, device
+from tests.network.drivers.conftest import GROUP, ICMP, new_id
+from tests.network.drivers.guests import Guest, Stage, connects, listens, run
+
+pytestmark = pytest.mark.host
+
+SUBNETS = (SubnetSpec(new_id(), "10.0.0.0/24", 4, "10.0.0.1"), SubnetSpec(new_id(), "fd00:1::/64", 6, enable_dhcp=False))
+HOSTS = ("192.0.2.1", "192.0.2.2")
+
+
+class Host:
+    """One of two hosts: its namespaces, its driver, and the one port of the network that is on it."""
+
+    def __init__(self, number: int, network_id: str, folder: Path) -> None:
+        self.stage, self.address, self.folder = Stage(), HOSTS[number], folder
+        ips = (f"10.0.0.1{number}", f"fd00:1::1{number}")
+        self.port = PortSpec(new_id(), network_id, f"fa:16:3e:00:00:1{number}", f"tap{new_id()[:8]}", ips, (GROUP.id,))
+        self.start()
+
+    def start(self) -> None:
+        settings = TunnelSettings(self.address, self.stage.outside.name)
+        self.driver = LinuxNetworkHost(self.stage.prefix, self.folder, tunnel=settings)
+
+    @property
+    def remote(self) -> RemotePort:
+        return RemotePort(self.port.mac, self.port.fixed_ips, self.address)
+
+    def links(self) -> str:
+        return run(Namespace(self.stage.prefix), "bridge", "fdb", "show", "dev", device(self.port.network_id)).stdout
+
+
+class Pair:
+    """Two hosts on one wire, and a network that both have."""
+
+    def __init__(self, folder: Path) -> None:
+        self.network = NetworkSpec(new_id(), segment=4242, mtu=1450, subnets=SUBNETS)
+        self.group = GROUP
+        self.hosts = [Host(number, self.network.id, folder / str(number)) for number in (0, 1)]
+        one, two = (host.stage.outside for host in self.hosts)
+        with Rtnl(one) as near, Rtnl(two) as far:
+            near.add_veth(Veth("wire", "wire", 1500), two)
+            for end, address in ((near, HOSTS[0]), (far, HOSTS[1])):
+                link = end.link("wire")
+                assert link
+                end.set_link(link.index, up=True)
+                end.sync_addresses(link.index, [f"{address}/24"])
+
+    def spec(self, here: int) -> NetworkSpec:
+        return replace(self.network, remotes=(self.hosts[1 - here].remote,))
+
+    def ensure(self) -> None:
+        for number, host in enumerate(self.hosts):
+            host.driver.ensure_network(self.spec(number))
+            host.driver.ensure_groups([self.group])
+            host.driver.ensure_port(host.port)
+
+    def allow(self, *rules: GroupRule) -> None:
+        self.group = GroupSpec(GROUP.id, (*GROUP.rules, *rules), frozenset({"10.0.0.10", "10.0.0.11"}))
+        for host in self.hosts:
+            host.driver.ensure_groups([self.group])
+
+    def guests(self) -> tuple[Guest, Guest]:
+        one, two = (host.stage.guest(host.port) for host in self.hosts)
+        for number, guest in enumerate((one, two)):
+            guest.configure(f"10.0.0.1{number}/24")
+            guest.ip("addr", "add", f"fd00:1::1{number}/64", "dev", "eth0")
+        return one, two
+
+    def clear(self) -> None:
+        with ExitStack() as stack:
+            for host in self.hosts:
+                stack.callback(host.stage.clear)
+                stack.callback(host.driver.close)
+                stack.callback(host.driver.purge)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    found = Pair(tmp_path)
+    try:
+        found.ensure()
+        yield found
+    finally:
+        found.clear()
+
+
+def test_guests_talk_over_the_wire_as_their_groups_allow(pair: Pair) -> None:
+    one, two = pair.guests()
+    assert not one.pings("10.0.0.11")
+    pair.allow(ICMP, GroupRule(new_id(), "ingress", "IPv6", "ipv6-icmp"))
+    assert one.pings("10.0.0.11", "-W", "5")
+    assert two.pings("10.0.0.10", "-W", "5")
+    assert one.pings("fd00:1::11", "-W", "5")
+    with listens(two.namespace, 80):
+        assert not connects(one.namespace, "10.0.0.11", 80)
+        pair.allow(GroupRule(new_id(), "ingress", remote_group_id=GROUP.id))
+        assert connects(one.namespace, "10.0.0.11", 80, timeout=5)
+
+
+def test_what_the_cloud_does_not_know_does_not_leave_the_host(pair: Pair) -> None:
+    one, _ = pair.guests()
+    pair.allow(ICMP)
+    before = _received(pair.hosts[1])
+    assert not one.pings("10.0.0.77")
+    run(one.namespace, "busybox", "ping", "-b", "-c", "2", "-W", "1", "10.0.0.255")
+    assert _received(pair.hosts[1]) == before
+    assert one.pings("10.0.0.11", "-W", "5")
+    assert _received(pair.hosts[1]) > before
+
+
+def _received(host: Host) -> int:
+    """Return how many packets have come out of a host's tunnel."""
+    shown = run(Namespace(host.stage.prefix), "ip", "-s", "-j", "link", "show", device(host.port.network_id)).stdout
+    return int(json.loads(shown)[0]["stats64"]["rx"]["packets"])
+
+
+def test_a_port_that_moves_is_found_at_its_new_host(pair: Pair) -> None:
+    spec = pair.spec(0)
+    host = pair.hosts[0]
+    elsewhere = replace(spec, remotes=(replace(pair.hosts[1].remote, host="192.0.2.9"),))
+    host.driver.ensure_network(elsewhere)
+    assert "dst 192.0.2.9" in host.links()
+    assert "dst 192.0.2.2" not in host.links()
+    host.driver.ensure_network(replace(spec, remotes=()))
+    assert "dst" not in host.links().replace("dst 0.0.0.0", "")
+    host.driver.ensure_network(spec)
+    assert "dst 192.0.2.2" in host.links()
+
+
+def test_damage_is_seen_and_repaired(pair: Pair) -> None:
+    host, spec = pair.hosts[0], pair.spec(0)
+    namespace = Namespace(host.stage.prefix)
+    assert host.driver.observe().networks[spec.id] == fingerprint(spec)
+    for damage in (
+        ("bridge", "fdb", "del", pair.hosts[1].port.mac, "dev", device(spec.id), "dst", HOSTS[1], "self"),
+        ("ip", "neigh", "del", "10.0.0.11", "dev", device(spec.id)),
+        ("ip", "link", "del", device(spec.id)),
+    ):
+        done = run(namespace, *damage)
+        assert done.returncode == 0, done.stderr
+        assert host.driver.observe().networks.get(spec.id) != fingerprint(spec)
+        host.driver.ensure_network(spec)
+        assert host.driver.observe().networks[spec.id] == fingerprint(spec)
+
+
+def test_another_process_finds_it_whole(pair: Pair) -> None:
+    host, spec = pair.hosts[0], pair.spec(0)
+    host.driver.close()
+    host.start()
+    assert host.driver.observe().networks[spec.id] == fingerprint(spec)
+    host.driver.destroy_port(host.port.id)
+    host.driver.destroy_network(spec.id)
+    assert device(spec.id) not in run(Namespace(host.stage.prefix), "ip", "-o", "link").stdout
+
+
+def test_a_segment_is_of_one_network(pair: Pair) -> None:
+    with pytest.raises(NetworkDriverError, match="4242"):
+        pair.hosts[0].driver.ensure_network(replace(pair.spec(0), id=new_id()))
+
+
+def test_every_host_serves_dhcp_and_a_router_is_reached_from_afar(pair: Pair) -> None:
+    leg = RemotePort("fa:16:3e:00:00:01", ("10.0.0.1",), HOSTS[0])
+    hosts = tuple(DhcpHost(host.port.id, host.port.mac, host.port.fixed_ips[:1]) for host in pair.hosts)
+    pair.network = replace(pair.network, subnets=SUBNETS[:1], dhcp=DhcpSpec("fa:16:3e:00:00:02", ("10.0.0.2",)), hosts=hosts)
+    pair.hosts[0].driver.ensure_network(pair.spec(0))
+    pair.hosts[1].driver.ensure_network(replace(pair.spec(1), remotes=(*pair.spec(1).remotes, leg)))
+    router = RouterSpec(new_id(), (RouterInterface(new_id(), pair.network.id, leg.mac, ("10.0.0.1/24",)),))
+    pair.hosts[0].driver.ensure_router(router)
+    guests = [host.stage.guest(host.port) for host in pair.hosts]
+    leases = [guest.dhcp() for guest in guests]
+    assert [lease.get("ip") for lease in leases] == ["10.0.0.10", "10.0.0.11"]
+    guests[1].configure("10.0.0.11/24", "10.0.0.1")
+    assert guests[1].pings("10.0.0.1", "-W", "5")
+    pair.hosts[0].driver.destroy_router(router.id)
