@@ -286,7 +286,7 @@ def open_new(device: Device, directory: str) -> NewFile:
         try:
             return NewFile(device, directory)
         except FileNotFoundError:
-            make_directories(directory)
+            make_directories(directory, later=True)
     raise FileNotFoundError(directory)
 
 
@@ -297,7 +297,7 @@ def settle(shelf: Shelf, directory: str, new: NewFile, name: str, record: Record
             linked = place(shelf.device, new, f"{directory}/{name}", _encode(record))
             break
         except FileNotFoundError:
-            make_directories(directory)  # it was removed as empty meanwhile
+            make_directories(directory, later=True)  # it was removed as empty meanwhile
     else:
         raise FileNotFoundError(directory)
     clear(directory, read_state(directory))

@@ -105,17 +105,22 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def make_directories(path: str) -> None:
-    """Make a directory and those above it, each durable in the one above."""
+def make_directories(path: str, *, later: bool = False) -> None:
+    """Make a directory and those above it, each durable in the one above.
+
+    :param later: the caller syncs the directory itself once something is in it; the journals of ext4, XFS and btrfs hold what
+        was done before, above it, when that returns.
+    """
     try:
         os.mkdir(path)
     except FileExistsError:
         return
     except FileNotFoundError:
-        make_directories(os.path.dirname(path))
-        make_directories(path)
+        make_directories(os.path.dirname(path), later=later)
+        make_directories(path, later=later)
         return
-    sync_directory(os.path.dirname(path))
+    if not later:
+        sync_directory(os.path.dirname(path))
 
 
 def append(path: str, line: bytes) -> None:

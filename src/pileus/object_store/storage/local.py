@@ -41,7 +41,7 @@ from pileus.object_store.timestamps import Timestamp
 INLINE_BYTES_MAX = 65_536
 BATCH_BYTES = 1_048_576
 CHUNK_BYTES = 1_048_576
-THREADS = 16
+THREADS = 8
 LINGER_SECONDS = 2.0
 T = TypeVar("T")
 
