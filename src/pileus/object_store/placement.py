@@ -33,7 +33,7 @@ from pileus.object_store.backend import (
 from pileus.object_store.coding import Coding
 from pileus.object_store.indexes import AccountAnswer, ContainerAnswer, ContainerPut, Listing
 from pileus.object_store.places import Node, Target
-from pileus.object_store.replicas import AWAY, Reading, Upload, quorum, tried, verdict
+from pileus.object_store.replicas import AWAY, Held, Reading, Sent, Upload, quorum, tried, verdict
 from pileus.object_store.request import Refused
 from pileus.object_store.timestamps import ZERO, Timestamp
 
@@ -148,7 +148,7 @@ class Placement:
             ring, partition, lambda node: self._carrier.objects(node, policy).head(partition, name), newest=newest
         )
 
-    async def open(self, policy: int, name: ObjectName, newest: bool = False) -> Reading | erasure.FragmentReading | None:
+    async def open(self, policy: int, name: ObjectName, newest: bool = False) -> Held | None:
         """Open an object; None when there is none."""
         if policy in self._codings:
             return await erasure.open_object(self._shop(policy, name))
@@ -180,7 +180,7 @@ class Placement:
             await reader.close()
         raise Unreachable("no other replica has the same bytes")
 
-    async def upload(self, policy: int, name: ObjectName, put: ObjectPut) -> Upload | erasure.FragmentUpload | Written:
+    async def upload(self, policy: int, name: ObjectName, put: ObjectPut) -> Sent | Written:
         """Begin to write an object, or return the refusal that is certain already."""
         if policy in self._codings:
             return await self._upload_fragments(self._codings[policy], policy, name, put)
@@ -231,13 +231,18 @@ class Placement:
 
         return await self._write(ring, partition, ask)
 
-    async def delete_object(self, policy: int, name: ObjectName, delete: ObjectDelete) -> Written:
-        """Delete an object."""
+    async def delete_object(self, policy: int, name: ObjectName, delete: ObjectDelete, quiet: bool = False) -> Written:
+        """Delete an object.
+
+        :param quiet: its container is not told.
+        """
         ring, partition = self._object_place(policy, name)
         shares = self._shares(self.cluster.container_ring, name.account, name.container, len(ring.nodes(partition)))
 
         def ask(place: int, node: Node) -> Awaitable[Written]:
-            return self._carrier.objects(node, policy).delete(partition, name, _with_updates(delete, shares[place]))
+            return self._carrier.objects(node, policy).delete(
+                partition, name, _with_updates(delete, () if quiet else shares[place])
+            )
 
         return await self._write(ring, partition, ask)
 

@@ -30,6 +30,46 @@ class Replicas(Protocol):
         ...
 
 
+class Held(Protocol):
+    """An object held open: what is known of it, and its bytes."""
+
+    answer: ObjectAnswer
+
+    @property
+    def inline(self) -> bytes | None:
+        """The whole body, when it is at hand."""
+        ...
+
+    @property
+    def path(self) -> str | None:
+        """A file that holds the whole body."""
+        ...
+
+    def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Read the body, or length bytes from start.  :raises Unreachable: when it breaks off."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Sent(Protocol):
+    """A body on its way to where it is kept."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand on bytes.  :raises Refused: 503 when too few nodes are left."""
+        ...
+
+    async def commit(self, footer: Mapping[str, str] = NO_HEADERS) -> Written:
+        """Make it the object, and return what a majority says."""
+        ...
+
+    async def abort(self) -> None:
+        """Forget it everywhere."""
+        ...
+
+
 def quorum(replicas: int) -> int:
     """Return how many of the replicas are a majority."""
     return replicas // 2 + 1

@@ -293,6 +293,19 @@ class ContainerIndex:
                 ),
             )
 
+    def strays(self, policy: int, since: int, limit: int) -> tuple[list[ObjectRow], int]:
+        """Return rows of other policies that changed after a sequence number, and the number up to which was looked."""
+        self.file.flush()
+        with self.file.lock:
+            connection = self.file.connect()
+            (seq,) = connection.execute("SELECT seq FROM info").fetchone()
+            rows = connection.execute(
+                f"SELECT name, {SHAPE.columns}, seq FROM live WHERE seq > :since AND policy != :policy UNION ALL "
+                f"SELECT name, {SHAPE.columns}, seq FROM gone WHERE seq > :since AND policy != :policy ORDER BY seq LIMIT :limit",
+                {"since": since, "policy": policy, "limit": limit},
+            ).fetchall()
+        return [_unpack(row) for row in rows], (rows[-1][-1] if len(rows) == limit else seq)
+
     def report(self, now: float) -> ContainerRow | None:
         """Return what the account has to know, unless it knows already."""
         whole = self.whole()

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pileus.object_store.backend import Cluster, StoragePolicy
+from pileus.object_store.placement import Placement
 from pileus.object_store.places import Node
 from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAuditor
 from pileus.object_store.storage.daemons.expirer import Expirer
 from pileus.object_store.storage.daemons.reaper import AccountReaper
+from pileus.object_store.storage.daemons.reconciler import ContainerReconciler
 from pileus.object_store.storage.daemons.reconstructor import Reconstructor
 from pileus.object_store.storage.daemons.replicators import IndexReplicator, ObjectReplicator, Place
 from pileus.object_store.storage.daemons.running import Daemon, run_forever
@@ -122,11 +124,15 @@ def build_daemons(settings: NodeSettings, rings: Rings, carrier: LocalCarrier, r
         if indexes:
             found += [(IndexReplicator(files, indexes, reach), often), (IndexAuditor(files, now), seldom)]
         if "accounts" in indexes:
-            cluster = Cluster(rings.accounts, rings.containers, dict(rings.objects), (), remote)
+            cluster = Cluster(rings.accounts, rings.containers, dict(rings.objects), rings.policies, remote)
             found.append((AccountReaper(files, cluster, now, REAPER_DELAY_SECONDS), often))
         if "containers" in indexes:
             here, ring = indexes["containers"].here, rings.containers
-            found.append((ContainerSharder(files, here, ring, remote, now, settings.shard_threshold), often))
+            placement = Placement(Cluster(rings.accounts, ring, dict(rings.objects), rings.policies, remote))
+            found += [
+                (ContainerSharder(files, here, ring, remote, now, settings.shard_threshold), often),
+                (ContainerReconciler(files, here, ring, placement, now), often),
+            ]
             found.append((ContainerUpdater(files, remote, rings.accounts, now, rings.containers), often))
     return found
 
