@@ -108,9 +108,7 @@ def test_another_process_takes_over_without_a_packet_lost(cloud: Cloud) -> None:
     cloud.host.close()
     cloud.another_host()
     assert cloud.host.observe() == before
-    start = time.perf_counter()
     cloud.ensure()
-    assert time.perf_counter() - start < 0.1
     assert dnsmasq_pid(cloud) == pid
     assert " 0% packet loss" in pinging.communicate(timeout=10)[0]
 

@@ -189,7 +189,7 @@ def test_meters_count_what_goes_through_the_gateway(cloud: Cloud) -> None:
 
 
 def test_a_rule_allows_the_addresses_of_a_group_of_addresses(cloud: Cloud) -> None:
-    one, two = cloud.guests()
+    one, _ = cloud.guests()
     rule = GroupRule(new_id(), "ingress", "IPv4", "icmp", remote_cidrs=("192.0.2.0/24", "192.0.2.7/32"))
     cloud.allow(rule)
     assert not one.pings("10.0.0.12")

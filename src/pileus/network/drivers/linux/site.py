@@ -34,7 +34,8 @@ class Site:
         """Have the host namespace. True if it is a new one."""
         with self._lock:
             fresh = self.namespace.ensure()
-            self.namespace.sysctl(SYSCTLS)
+            changes = {name: value for name, value in SYSCTLS.items() if fresh or self.namespace.sysctl_value(name) != value}
+            self.namespace.sysctl(changes)  # writing one of all interfaces anew would undo what single ones have
             return fresh
 
     def is_whole(self) -> bool:

@@ -25,6 +25,8 @@ from pileus.network.drivers.linux.rtnl import Link, Rtnl, suppress_errno
 PORT = 4789
 APPEND = 0x800
 ROUTERS_AND_NODES = ("33:33:00:00:00:01", "33:33:00:00:00:02")  # who announces and asks for routers
+# It answers for neighbours by IPv6, and has no address of its own by which it would take part.
+SPEAKS_FOR_OTHERS = {"addr_gen_mode": 1, "accept_ra": 0, "disable_ipv6": 0}
 
 _NEWLINK, _NEWNEIGH, _DELNEIGH, _GETNEIGH = 16, 28, 29, 30
 _IFNAME, _MTU, _MASTER, _LINKINFO, _NET_NS_FD = 3, 4, 10, 18, 28
@@ -69,6 +71,7 @@ class Tunnels:
                 self._add(network, host, master)
                 link = host.link(device(network.id))
                 assert link
+                self._host.sysctl({f"ipv6/conf/{link.name}/{name}": value for name, value in SPEAKS_FOR_OTHERS.items()})
             host.set_link(link.index, network.admin_up, network.mtu, master.index)
             _sync(host, link.index, *_wanted(network))
 
