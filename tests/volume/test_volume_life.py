@@ -171,6 +171,15 @@ def test_hints_put_volumes_together_and_apart(cloud):
     assert cloud.place(far) is not cloud.place(first)
 
 
+def test_a_hint_that_nothing_fulfils_ends_in_error(cloud):
+    others = cloud.make(cloud.other)
+    for unknown in ("00000000-0000-4000-8000-000000000000", others):
+        id = cloud.post(hints={"same_host": unknown}).json()["volume"]["id"]
+        cloud.lab.settle()
+        assert cloud.show(id)["status"] == "error"
+        assert cloud.show(cloud.make(hints={"different_host": unknown}))["status"] == "available"
+
+
 def test_the_time_is_over(cloud):
     for backend in cloud.backends.values():
         backend.capacity = None  # the scheduler breaks: a bug that no reason is known for

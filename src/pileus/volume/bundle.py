@@ -12,7 +12,7 @@ from pileus.volume.api import SERVICE
 from pileus.volume.backup_targets import Targets
 from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
-from pileus.volume.service import group_types, projects, types
+from pileus.volume.service import group_types, projects, types, volume_images
 from pileus.volume.store import services
 from pileus.volume.tasks import adoption, copies, moves
 from pileus.volume.tasks import attachments as attachment_work
@@ -53,8 +53,9 @@ def bootstrap(cloud: Cloud) -> None:
 
 
 def subscribe(events: Events) -> None:
-    """Listen to what becomes of projects, and of the volumes that backups are restored to."""
+    """Listen to what becomes of projects, of images, and of the volumes that backups are restored to."""
     events.subscribe("identity.project.deleted", projects.on_project_deleted)
+    events.subscribe("image.image.deleted", volume_images.on_image_deleted)
     events.subscribe("volume.ready", backup_work.on_volume_made)
     events.subscribe("volume.failed", backup_work.on_volume_made)
 

@@ -16,7 +16,7 @@ from pileus.kernel.context import Cloud, Context
 
 @dataclass(frozen=True)
 class Wanted:
-    """The image to be made.  min_disk in GiB, min_ram in MiB."""
+    """The image to be made.  min_disk in GiB, min_ram in MiB; id: the one that it is to have (empty: a new one)."""
 
     name: str
     disk_format: str = "qcow2"
@@ -25,6 +25,7 @@ class Wanted:
     min_ram: int = 0
     visibility: str = "private"
     properties: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
 
 
 def reserve(tx: Connection, ctx: Context, wanted: Wanted) -> Image:
@@ -37,7 +38,7 @@ def reserve(tx: Connection, ctx: Context, wanted: Wanted) -> Image:
     base: dict[str, Any] = {
         f: getattr(wanted, f) for f in ("name", "disk_format", "container_format", "min_disk", "min_ram", "visibility")
     }
-    image = new_record(ctx.cloud, ids.uuid(), ctx.project_id, base, dict(wanted.properties))
+    image = new_record(ctx.cloud, wanted.id or ids.uuid(), ctx.project_id, base, dict(wanted.properties))
     store.add(tx, image)
     return image
 
@@ -49,6 +50,7 @@ def fail(cloud: Cloud, image_id: str) -> None:
         if image is None or image.has_data:
             return
         store.remove(tx, image_id)
+        cloud.events.publish(tx, cloud, "image.image.deleted", {"image_id": image_id, "project_id": image.owner})
     content.remove_local(cloud, image_id)
 
 

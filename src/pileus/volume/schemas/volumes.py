@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest
 from pileus.volume.schemas.fields import Bool, Description, LooseName, SpecKey, Text255, read_int, read_uuid, show_time
@@ -100,14 +101,21 @@ def read_create(body: Create | CreateStrict, version: Version) -> Wanted:
         description=_cleaned(given.description if given.description is not None else given.display_description),
         volume_type=given.volume_type or None,
         availability_zone=given.availability_zone or None,
-        image_id=image.rstrip("/").rpartition("/")[2] if image else None,
+        image_id=_image_reference(image) if image else None,
         snapshot_id=given.snapshot_id or None,
         source_volume_id=given.source_volid or None,
         backup_id=(given.backup_id or None) if version >= (3, 47) else None,
         group_id=((given.group_id if version >= (3, 13) else None) or given.consistencygroup_id) or None,
         metadata=given.metadata or {},
         scheduler_hints=body.hints or {},
+        follows_images=version >= (3, 46),
     )
+
+
+def _image_reference(text: str) -> str:
+    """Return the id of an image, which may be the end of its URL, or its name."""
+    last = text.rstrip("/").rpartition("/")[2]
+    return last if ids.is_uuid(last) else text
 
 
 def read_changes(given: Changes, version: Version) -> tuple[dict[str, Any], dict[str, str] | None]:

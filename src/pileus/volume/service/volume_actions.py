@@ -17,7 +17,8 @@ from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, Conflict, Fault
 from pileus.volume import states
-from pileus.volume.service import quotas, types, volume_create
+from pileus.volume.keys import KeyLost
+from pileus.volume.service import quotas, types, volume_create, volume_images
 from pileus.volume.service.access import find_volume
 from pileus.volume.service.volumes import SETTLED
 from pileus.volume.store import attachments as attachment_store
@@ -138,10 +139,13 @@ def upload(ctx: Context, volume_id: str, wanted: Upload) -> tuple[Volume, Type |
     with ctx.cloud.db.begin() as tx:
         volume = find_volume(tx, ctx, volume_id, rule + "image")
         require_status(volume, states.AVAILABLE, doing="be uploaded")
-        if volume.encryption_key_id is not None:
-            raise BadRequest("An encrypted volume cannot be uploaded: its content is of no use without its key.")
+        if volume.encryption_key_id is not None and (wanted.disk_format, wanted.container_format) != ("raw", "bare"):
+            text = "An encrypted volume uploaded as an image must use 'raw' disk_format and 'bare' container_format"
+            raise BadRequest(f"{text}, which are the defaults for these options.")
         try:
-            image = image_making.reserve(tx, ctx, _image(tx, volume, wanted))
+            image = image_making.reserve(tx, ctx, _image(tx, ctx, volume, wanted))
+        except KeyLost as error:
+            raise invalid_volume(str(error)) from error
         except Fault as error:
             raise BadRequest(error.message) from error
         begin(tx, ctx, volume, states.UPLOADING, {"upload_image_id": image.id, "disk_format": wanted.disk_format})
@@ -152,13 +156,16 @@ def upload(ctx: Context, volume_id: str, wanted: Upload) -> tuple[Volume, Type |
     return shown, kind, image.id
 
 
-def _image(tx: Connection, volume: Volume, wanted: Upload) -> image_making.Wanted:
+def _image(tx: Connection, ctx: Context, volume: Volume, wanted: Upload) -> image_making.Wanted:
     kept = store.image_metadata_of(tx, [volume.id]).get(volume.id, {})
     numbers = {name: int(kept[name]) for name in ("min_disk", "min_ram") if kept.get(name, "").isdecimal()}
-    properties = {key: value for key, value in kept.items() if key not in OWN_IMAGE_KEYS}
+    properties = {key: value for key, value in kept.items() if key not in OWN_IMAGE_KEYS | volume_images.KEY_NAMES}
+    image_id = ids.uuid()
+    if volume.encryption_key_id is not None:
+        properties |= volume_images.seal(tx, volume.encryption_key_id, ctx.project_id, image_id)
     return image_making.Wanted(
         wanted.image_name, wanted.disk_format, wanted.container_format, numbers.get("min_disk", 0), numbers.get("min_ram", 0),
-        wanted.visibility, properties,
+        wanted.visibility, properties, image_id,
     )  # fmt: skip
 
 
@@ -172,10 +179,12 @@ def reimage(ctx: Context, volume_id: str, image_id: str, *, reserved: bool) -> N
         volume = find_volume(tx, ctx, volume_id, "volume:reimage_reserved" if reserved else "volume:reimage")
         allowed = (states.AVAILABLE, states.ERROR, *((states.RESERVED,) if reserved else ()))
         require_status(volume, *allowed, doing="be re-imaged")
-        image = volume_create.find_image(tx, ctx, image_id)
-        volume_create.require_fit(image, volume.size_gib)
+        image = volume_images.find(tx, ctx, image_id)
+        if volume_images.key_of(image) is not None:
+            raise _invalid(f"Image {image_id} is encrypted: volumes are made of it anew, with its key.")
+        volume_images.require_fit(image, volume.size_gib)
         aside = {
-            "from_image_id": image_id, "beside_id": ids.uuid(), "image_metadata": volume_create.describe_image(image),
+            "from_image_id": image_id, "beside_id": ids.uuid(), "image_metadata": volume_images.describe(image),
         }  # fmt: skip
         begin(tx, ctx, volume, states.DOWNLOADING, aside)
 

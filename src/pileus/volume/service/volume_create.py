@@ -6,14 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.image.service import images
 from pileus.kernel import ids
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, Conflict, Fault
+from pileus.kernel.errors import BadRequest, Conflict
 from pileus.volume import states
-from pileus.volume.driver import GIB
 from pileus.volume.keys import KeyLost
-from pileus.volume.service import backup_restores, group_access, quotas, types
+from pileus.volume.service import backup_restores, group_access, quotas, types, volume_images
 from pileus.volume.service.access import find_snapshot, find_volume, no_volume
 from pileus.volume.store import services
 from pileus.volume.store import volumes as store
@@ -27,7 +25,10 @@ MULTIATTACH = "<is> True"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The volume to be made.  size_gib None: as large as what it is made of.  volume_type is an id or a name."""
+    """The volume to be made.  size_gib None: as large as what it is made of.  volume_type is an id or a name.
+
+    follows_images: an image without content that stands for a server's volumes means the snapshot that it names.
+    """
 
     size_gib: int | None = None
     name: str | None = None
@@ -41,6 +42,7 @@ class Wanted:
     group_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     scheduler_hints: Mapping[str, Any] = field(default_factory=dict)
+    follows_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def make(tx: Connection, ctx: Context, wanted: Wanted) -> str:
     named = [wanted.snapshot_id, wanted.image_id, wanted.source_volume_id, wanted.backup_id]
     if sum(map(bool, named)) > 1:
         raise _invalid("snapshot, imageRef, source_volume and backup exclude one another: name one of them.")
+    wanted = _of_boot_snapshot(tx, ctx, wanted)
     origin = _origin(tx, ctx, wanted)
     size_gib = require_size(wanted, origin)
     kind = _type(tx, ctx, wanted, origin)
@@ -95,6 +98,7 @@ def make(tx: Connection, ctx: Context, wanted: Wanted) -> str:
     _write(tx, ctx, replace(wanted, size_gib=size_gib), {
         "id": volume_id, "volume_type_id": kind.id, "multiattach": multiattach, "availability_zone": zone,
         "bootable": origin.bootable, "encryption_key_id": encryption_key(tx, ctx, kind, origin),
+        "aside": {"request_id": ctx.request_id, **({"as_it_is": True} if wanted.image_id and origin.encryption_key_id else {})},
     })  # fmt: skip
     if wanted.metadata:
         store.put_metadata(tx, volume_id, wanted.metadata)
@@ -121,7 +125,7 @@ def _write(tx: Connection, ctx: Context, wanted: Wanted, values: Mapping[str, An
         tx, project_id=ctx.project_id, user_id=ctx.user_id, name=wanted.name, description=wanted.description,
         created_at=ctx.cloud.clock.now(), status=states.CREATING, size_gib=wanted.size_gib, snapshot_id=wanted.snapshot_id,
         source_volume_id=wanted.source_volume_id, image_id=wanted.image_id, backup_id=wanted.backup_id,
-        group_id=wanted.group_id, scheduler_hints=dict(wanted.scheduler_hints), aside={"request_id": ctx.request_id}, **values,
+        group_id=wanted.group_id, scheduler_hints=dict(wanted.scheduler_hints), **values,
     )  # fmt: skip
 
 
@@ -141,46 +145,23 @@ def _origin(tx: Connection, ctx: Context, wanted: Wanted) -> Origin:
     return Origin()
 
 
+def _of_boot_snapshot(tx: Connection, ctx: Context, wanted: Wanted) -> Wanted:
+    """Name the snapshot in the place of an image that stands for one, where the caller knows of such images (3.46)."""
+    if not (wanted.image_id and wanted.follows_images):
+        return wanted
+    snapshot_id = volume_images.boot_snapshot(tx, ctx, volume_images.find(tx, ctx, wanted.image_id))
+    return replace(wanted, image_id=None, snapshot_id=snapshot_id) if snapshot_id else wanted
+
+
 def _of_image(tx: Connection, ctx: Context, wanted: Wanted) -> Origin:
     ctx.require("volume:create_from_image")
     size_gib = require_size(wanted, Origin())
-    image = find_image(tx, ctx, str(wanted.image_id))
-    require_fit(image, size_gib)
-    return Origin(volume_type=image.properties.get("cinder_img_volume_type"), bootable=True, image_metadata=describe_image(image))
-
-
-def find_image(tx: Connection, ctx: Context, image_id: str) -> Any:
-    """Return an image that volumes may be made of.
-
-    :raises BadRequest: when there is none, or it has no content.
-    """
-    try:
-        image, _ = images.find(ctx, tx, image_id)
-    except Fault:
-        raise BadRequest("Invalid image identifier or unable to access requested image.") from None
-    if image.status != "active":
-        raise _invalid(f"Image {image_id} is not active.")
-    return image
-
-
-def require_fit(image: Any, size_gib: int) -> None:
-    """Check that an image fits in a volume.  :raises BadRequest: when it does not, or wants a larger disk."""
-    virtual_bytes = max(image.virtual_size or 0, image.size or 0 if image.disk_format != "qcow2" else 0)
-    image_gib = -(-virtual_bytes // GIB)
-    if image_gib > size_gib:
-        raise _invalid(f"Size of specified image {image_gib}GB is larger than volume size {size_gib}GB.")
-    if (image.min_disk or 0) > size_gib:
-        raise _invalid(f"Volume size {size_gib}GB cannot be smaller than the image minDisk size {image.min_disk}GB.")
-
-
-def describe_image(image: Any) -> dict[str, str]:
-    """Return what a volume keeps of what its image says."""
-    base = {
-        "image_id": image.id, "image_name": image.name or "", "checksum": image.checksum or "", "size": image.size or 0,
-        "container_format": image.container_format or "", "disk_format": image.disk_format or "",
-        "min_disk": image.min_disk, "min_ram": image.min_ram,
-    }  # fmt: skip
-    return {**{name: str(value) for name, value in image.properties.items()}, **{k: str(v) for k, v in base.items()}}
+    image = volume_images.find(tx, ctx, str(wanted.image_id))
+    volume_images.require_fit(image, size_gib)
+    return Origin(
+        volume_type=image.properties.get("cinder_img_volume_type"), bootable=True, image_metadata=volume_images.describe(image),
+        encryption_key_id=volume_images.key_of(image),
+    )  # fmt: skip
 
 
 def _of_snapshot(tx: Connection, ctx: Context, snapshot_id: str) -> Origin:
@@ -241,7 +222,8 @@ def _type(tx: Connection, ctx: Context, wanted: Wanted, origin: Origin) -> Type:
         kind = types.find(tx, ctx, origin.volume_type)
     else:
         kind = types.default_for(tx, ctx)
-    if (origin.volume is not None or wanted.backup_id) and (origin.encryption_key_id is None) != (kind.encryption is None):
+    copied = origin.volume is not None or wanted.backup_id or origin.encryption_key_id is not None
+    if copied and (origin.encryption_key_id is None) != (kind.encryption is None):
         text = "a copy is encrypted as its source is: choose a type that encrypts as the source's does"
         raise _invalid(f"Invalid volume_type provided: {kind.name} ({text}).")
     return kind

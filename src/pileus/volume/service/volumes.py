@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest
 from pileus.volume import states
+from pileus.volume.service import volume_images
 from pileus.volume.service.access import find_volume as find
 from pileus.volume.service.access import no_volume
 from pileus.volume.service.volume_create import Wanted, make
@@ -74,6 +75,8 @@ def create(ctx: Context, wanted: Wanted) -> Shown:
     :raises NotFound: when what it is to be made of is not there.
     :raises OverQuota: when the project has used its share.
     """
+    if wanted.image_id:
+        wanted = replace(wanted, image_id=volume_images.require_id(ctx, wanted.image_id))
     with ctx.cloud.db.begin() as tx:
         row = store.get(tx, make(tx, ctx, wanted))
         assert row is not None

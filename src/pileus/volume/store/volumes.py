@@ -152,9 +152,10 @@ def count_snapshots(tx: Connection, id: str) -> int:
     return int(tx.execute(select(func.count()).where(snapshots.c.volume_id == id)).scalar_one())
 
 
-def hosts_of(tx: Connection, ids: Iterable[str]) -> dict[str, str]:
-    """Return where volumes are, by id; those that are nowhere yet are missing."""
+def hosts_of(tx: Connection, ids: Iterable[str], project_id: str | None = None) -> dict[str, str]:
+    """Return where volumes (of a project, or of any) are, by id; those that are nowhere yet are missing."""
     query = select(V.id, V.host).where(V.id.in_(list(ids)), V.host.is_not(None))
+    query = query if project_id is None else query.where(V.project_id == project_id)
     return {row.id: row.host for row in tx.execute(query)}
 
 

@@ -51,7 +51,8 @@ def make(cloud: Cloud, volume: Volume) -> None:
     backend = backends.of(cloud, volume)
     key = luks_key(cloud, volume)
     if volume.image_id:
-        with_image(cloud, volume.image_id, spec_of(volume, key), backend)
+        encrypted_already = (volume.aside or {}).get("as_it_is")
+        with_image(cloud, volume.image_id, spec_of(volume, "" if encrypted_already else key), backend)
         return
     origin = origin_of(cloud, volume)
     spec = spec_of(volume, key)

@@ -22,8 +22,10 @@ def make(tx: Connection, cloud: Cloud, project_id: str) -> str:
     return key_id
 
 
-def copy(tx: Connection, key_id: str | None, project_id: str) -> str | None:
+def copy(tx: Connection, key_id: str | None, project_id: str, *, as_id: str = "") -> str | None:
     """Give what is made of an encrypted volume the same key under an id of its own; None for what is not encrypted.
+
+    :param as_id: that id; empty: a new one.
 
     :raises KeyLost: when there is no such key.
     """
@@ -32,7 +34,7 @@ def copy(tx: Connection, key_id: str | None, project_id: str) -> str | None:
     sealed = store.get(tx, key_id)
     if sealed is None:
         raise KeyLost(f"The key {key_id} is gone.")
-    copied = ids.uuid()
+    copied = as_id or ids.uuid()
     store.add(tx, copied, project_id, sealed)
     return copied
 

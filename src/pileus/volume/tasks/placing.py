@@ -78,13 +78,13 @@ def make_request(tx: Connection, volume: Volume, kind: Type | None) -> Request:
     """Return what a volume asks of a back end."""
     hints: Mapping[str, Any] = volume.scheduler_hints or {}
     specs = dict(kind.extra_specs) if kind else {}
-    near, far = (_hosts(tx, hints.get(name)) for name in ("same_host", "different_host"))
+    near, far = (_hosts(tx, volume.project_id, hints.get(name)) for name in ("same_host", "different_host"))
     if volume.group_id:  # the volumes of a group lie together
         group = groups.get(tx, volume.group_id)
         near = frozenset({group.host}) if group and group.host else near
     zones = [volume.availability_zone] if volume.availability_zone else zones_of(specs)
     refused = (volume.aside or {}).get("refused", {})
-    return Request(volume.size_gib, zones, specs, near or None, far, refused)
+    return Request(volume.size_gib, zones, specs, near, far or frozenset(), refused)
 
 
 def zones_of(specs: Mapping[str, Any]) -> list[str]:
@@ -101,6 +101,7 @@ def source_host(tx: Connection, volume: Volume) -> str | None:
     return volumes.hosts_of(tx, [source_id]).get(source_id) if source_id else None
 
 
-def _hosts(tx: Connection, ids: Any) -> frozenset[str]:
+def _hosts(tx: Connection, project_id: str, ids: Any) -> frozenset[str] | None:
+    """Return where the project's volumes are that a hint names; None: it names none."""
     named = [str(id) for id in (ids if isinstance(ids, list) else [ids] if ids else [])]
-    return frozenset(volumes.hosts_of(tx, named).values()) if named else frozenset()
+    return frozenset(volumes.hosts_of(tx, named, project_id).values()) if named else None
