@@ -77,6 +77,10 @@ class Settings:
         "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
     )
     object_rings_dir: str = _setting("", "where the rings of a storage cluster are; empty: one device in state_dir")
+    object_encryption_secrets: str = _setting(
+        "",
+        "secrets that objects are encrypted with, ID:BASE64 of 32 bytes or more, with commas; the first is for new ones; empty: none",
+    )
     object_sync_realms: str = _setting(
         "", "container sync: file of realms, their keys and clusters (container-sync-realms.conf); empty: none"
     )
@@ -119,6 +123,7 @@ class Settings:
     disk_allocation_ratio: float = _setting(1.0, "disk given out for each byte there is")
     reserved_host_memory_mib: int = _setting(512, "memory kept for the machine itself", "MiB")
     boot_timeout_seconds: int = _setting(300, "until a server that does not become ACTIVE is given up", "seconds")
+    deleted_servers_days: int = _setting(0, "how long what is known of deleted servers is kept, usage too; 0: for ever", "days")
     console_token_seconds: int = _setting(600, "how long the URL of a console opens it", "seconds")
     fake_hosts: int = _setting(1, "hosts that the fake hypervisor pretends to have")
     demo: bool = _setting(True, "make the demo project, its networks and the guest image at the first start")

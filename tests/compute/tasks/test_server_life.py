@@ -1,11 +1,12 @@
 """The life of a server: built, steered, deleted; whatever breaks, and whenever the process dies."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from pileus.compute.tasks import servers as work
-from pileus.compute.tasks.watch import watch
+from pileus.compute.tasks.watch import sweep, watch
 from pileus.kernel.tasks import Worker
 from pileus.main import build_worker
 from tests.compute.servers_lab import prepare
@@ -284,3 +285,18 @@ def test_an_action_that_fails_shows_why_and_the_server_can_be_saved(cloud):
     assert shown["status"] == "ACTIVE"
     assert "fault" not in shown
     assert cloud.tasks() == []
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, True), (7, True), (2, False)])
+def test_what_is_known_of_deleted_servers_is_forgotten_when_it_is_old(cloud, days, kept):
+    lab = cloud.lab
+    lab.cloud = replace(lab.cloud, settings=replace(lab.cloud.settings, deleted_servers_days=days))
+    there, gone = cloud.boot(), cloud.boot()
+    cloud.delete(gone)
+    lab.clock.advance(3 * 86_400)
+    sweep(lab.cloud)
+    assert cloud.show(there)["status"] == "ACTIVE"
+    deleted = cloud.admin.get("/compute/v2.1/servers?deleted=true&all_tenants=1").json()["servers"]
+    assert [server["id"] for server in deleted] == ([gone] if kept else [])
+    url = f"/compute/v2.1/servers/{gone}/os-instance-actions"
+    assert cloud.admin.get(url).status_code == (200 if kept else 404)

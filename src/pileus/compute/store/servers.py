@@ -201,6 +201,14 @@ def change_unmoved(tx: Connection, row: Any, **values: Any) -> bool:
     return tx.execute(update(servers).where(*where, C.deleted_at.is_(None)).values(**values)).rowcount == 1
 
 
+def forget_deleted(tx: Connection, before: float, most: int) -> int:
+    """Forget up to so many servers that were deleted before a moment, and all that is known of them; returns how many."""
+    found = tx.execute(select(C.id).where(C.deleted_at < before).limit(most)).scalars().all()
+    if found:
+        tx.execute(delete(servers).where(C.id.in_(found)))
+    return len(found)
+
+
 def images_used(tx: Connection) -> set[str]:
     """Return the images that servers are made of."""
     used: set[str] = set()

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0
 SWEEP_SECONDS = 600.0
+DAY_SECONDS = 86_400.0
+FORGOTTEN_AT_ONCE = 500
 STAYING = {"resized", "rescued"}
 """What a server stays whatever its guest does; only its power is followed."""
 FOLLOWED = {"active", "stopped", "paused", "suspended", *STAYING}
@@ -94,10 +96,15 @@ def _follow(cloud: Cloud, row: Any, seen: GuestState | None) -> None:
 
 
 def sweep(cloud: Cloud) -> None:
-    """Let go of the images' files that no server is made of any more."""
+    """Let go of the images' files that no server is made of any more, and forget the servers that were deleted long ago."""
     with cloud.db.read() as tx:
         used = store.images_used(tx)
     neighbours.images.sweep_bases(cloud, used)
+    days = cloud.settings.deleted_servers_days
+    forgotten = FORGOTTEN_AT_ONCE if days else 0
+    while forgotten == FORGOTTEN_AT_ONCE:
+        with cloud.db.begin() as tx:
+            forgotten = store.forget_deleted(tx, cloud.clock.now() - days * DAY_SECONDS, FORGOTTEN_AT_ONCE)
 
 
 LOOPS = (Loop("compute.watch", WATCH_SECONDS, watch), Loop("compute.sweep", SWEEP_SECONDS, sweep))
