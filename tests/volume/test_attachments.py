@@ -344,6 +344,10 @@ def test_lists_have_what_fits_newest_first(lab):
     assert found("?limit=1") == [kept[2]]
     assert found(f"?limit=1&marker={kept[2]}") == [kept[1]]
     assert found(f"?instance_id={OTHER_SERVER}") == []
+    assert found("?status~=serve") == [kept[0]]
+    assert api.get("/volume/v3/attachments?mode=rw").status_code == 400
+    assert client(lab, version="3.30").get("/volume/v3/attachments?mode=rw").json()["attachments"]
+    assert client(lab, "admin").get("/volume/v3/attachments?all_tenants=1&color=red").json() == {"attachments": []}
     assert api.get("/volume/v3/attachments").json()["attachments"][2] == {
         "id": kept[0], "status": "reserved", "instance": SERVER, "volume_id": ids[0],
     }  # fmt: skip

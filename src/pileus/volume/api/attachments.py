@@ -6,7 +6,8 @@ from msgspec import UNSET
 
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Call, Route
-from pileus.volume.api.queries import cut, read_cut
+from pileus.volume.api.queries import cut, fits, read_cut
+from pileus.volume.api.volume_queries import given_filters
 from pileus.volume.schemas import attachments as schemas
 from pileus.volume.schemas.fields import read_uuid
 from pileus.volume.service import attachments as service
@@ -18,8 +19,13 @@ SORTED_BY = {name: lambda row, name=name: getattr(row, name) for name in ("id", 
 
 def _found(call: Call) -> Any:
     wanted = read_cut(call)
-    exact = {column: call.query.get(name) for name, column in FILTERS.items() if name in call.query}
-    return cut(service.list_all(call.ctx, exact, all_projects="all_tenants" in call.query), wanted, SORTED_BY)
+    given = given_filters(call, set(FILTERS))
+    exact = {FILTERS[name]: value for name, value in given.items() if name in FILTERS}
+    like = {FILTERS[name[:-1]] + "~": value for name, value in given.items() if name.endswith("~") and name[:-1] in FILTERS}
+    if len(exact) + len(like) < len(given) or (like and not call.since("3.34")):
+        return []
+    found = service.list_all(call.ctx, exact, all_projects="all_tenants" in call.query)
+    return cut([row for row in found if fits(row, like)], wanted, SORTED_BY)
 
 
 def index(call: Call) -> Any:
