@@ -1,4 +1,4 @@
-"""Object storage beside a real Swift on the same machine in the same run: what requests cost the server, and how fast big bodies go.
+"""Object storage beside a real Swift on the same machine: what requests cost the server, and how fast big bodies go.
 
     python benchmarks/objects.py                       Pileus alone
     python benchmarks/objects.py --peer VENV           and the Swift that is installed in a virtual environment
@@ -27,6 +27,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pileus.object_store.indexes import ObjectRow
+from pileus.object_store.storage.embedded import embedded_cluster
+from pileus.object_store.timestamps import Timestamp
 
 HERE = Path(__file__).parent
 SECONDS, WARM_UP_SECONDS = 4.0, 0.5
@@ -296,10 +300,6 @@ async def fill(server: Server, container: str) -> None:
 
 def fill_many(state_dir: Path, server: Server) -> None:
     """Write a million names into the index of a container of the running Pileus."""
-    from pileus.object_store.indexes import ObjectRow
-    from pileus.object_store.storage.embedded import embedded_cluster
-    from pileus.object_store.timestamps import Timestamp
-
     asyncio.run(ask(server, "PUT", "/many"))
     cluster = embedded_cluster(str(state_dir / "objects"), time.time)
     index = cluster.carrier.files("d0").container(0, server.path.rpartition("/")[2], "many")
@@ -470,10 +470,8 @@ def show(figures: dict[str, dict[str, float]]) -> None:
         more = key.endswith(("per_second", "MB/s"))
         ratio = f"{(value / other if more else other / value):.1f}" if other and value else ""
         share = f"{value / plain:.0%}" if plain else ""
-        cells = [f"{one:.4g}" if one is not None else "" for one in (value, other)]
-        print(
-            f"| {key} | {cells[0]} | {cells[1]} | {ratio} | {f'{plain:.4g}' if plain else ''} | {share} | {TARGETS.get(key, '')} |"
-        )
+        cells = [f"{one:.4g}" if one is not None else "" for one in (value, other, plain)]
+        print(f"| {key} | {cells[0]} | {cells[1]} | {ratio} | {cells[2]} | {share} | {TARGETS.get(key, '')} |")
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from pileus.kernel.http import Service
 from pileus.kernel.loops import Loop
 from pileus.kernel.settings import Settings
 from pileus.object_store.api import faults, front, routes, site
+from pileus.object_store.backend import Cluster
+from pileus.object_store.ciphers import read_secrets
+from pileus.object_store.encryption import EncryptedPlacement
 from pileus.object_store.limits import limits_of
 from pileus.object_store.placement import Placement
 from pileus.object_store.policies import RULES
@@ -50,13 +53,18 @@ def make_store(settings: Settings, open_placement: Callable[[Callable[[], float]
     return ObjectStore(open_placement, limits_of(settings), TempAuth(users, secret) if users else None, realms)
 
 
+def _place(settings: Settings, cluster: Cluster) -> Placement:
+    secrets = read_secrets(settings.object_encryption_secrets)
+    return EncryptedPlacement(cluster, secrets) if secrets else Placement(cluster)
+
+
 def _parts(settings: Settings) -> Mapping[type[Any], Any]:
     if settings.object_rings_dir:
         salt = load_rings(settings.object_rings_dir).accounts.salt
         opened = http_cluster(settings.object_rings_dir)
-        return {ObjectStore: make_store(settings, lambda now: Placement(opened), salt.prefix + salt.suffix)}
+        return {ObjectStore: make_store(settings, lambda now: _place(settings, opened), salt.prefix + salt.suffix)}
     root = str(Path(settings.state_dir) / "objects")
-    return {ObjectStore: make_store(settings, lambda now: Placement(embedded_cluster(root, now)))}
+    return {ObjectStore: make_store(settings, lambda now: _place(settings, embedded_cluster(root, now)))}
 
 
 def _bootstrap(cloud: Cloud) -> None:

@@ -129,9 +129,8 @@ def part_span(req: Request, content: Content, headers: dict[str, str]) -> Span |
     headers["X-Parts-Count"] = str(len(content.parts))
     if number > len(content.parts):
         kept = {key: value for key, value in headers.items() if key not in ("Content-Type", "Content-Length")}
-        raise Refused(
-            416, "The requested part number is not satisfiable", {**kept, "Content-Range": f"bytes */{content.size_bytes}"}
-        )
+        kept |= {"Content-Range": f"bytes */{content.size_bytes}"} | ({"Content-Length": "0"} if req.method == "HEAD" else {})
+        raise Refused(416, "The requested part number is not satisfiable", kept)
     start = sum(content.parts[: number - 1])
     return Span(start, start + content.parts[number - 1])
 

@@ -201,7 +201,7 @@ async def _check_first(assembled: Assembled) -> None:
     try:
         opened = await assembled.open(first)
     except Unreachable as error:
-        raise Refused(409, str(error)) from error
+        raise Refused(409) from error
     if isinstance(opened, Assembled):
         await _check_first(opened)
     await opened.close()
