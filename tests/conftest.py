@@ -132,6 +132,7 @@ def template_state(tmp_path_factory) -> Path:
     lab.cloud.db.create_tables()
     bootstrap(lab.cloud)
     lab.cloud.db.dispose()
+    engines.freeze(state_dir)
     return state_dir
 
 

@@ -4,34 +4,57 @@
     PILEUS_TEST_DATABASE=mysql+pymysql://root@127.0.0.1:3306/mysql            pytest tests/compute
 
 Each state directory has a database of its own on that server; one that is a copy of another starts as a copy of the other's.
+To copy nearly two hundred tables takes seconds.  So a database that began as a copy of a frozen one is not dropped after its
+test: it is put back to what it was, which is a matter of the few tables that hold rows, and given to the next.
 """
 
 import hashlib
+import json
 import os
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 from pileus.kernel.db import metadata
 
 SERVER = os.environ.get("PILEUS_TEST_DATABASE", "")
+LOCK_SECONDS = 10
+
+frozen: dict[str, dict[str, list[dict[str, Any]]]] = {}
+"""The rows, by table, of the databases that change no more."""
+
+spare: dict[str, list[str]] = defaultdict(list)
+"""By the name of a frozen database, those that hold the same and that nobody uses."""
 
 
 def url_for(state_dir: Path) -> str:
     """Return the URL of a state directory's database, made if need be; empty: SQLite in the directory."""
     if not SERVER:
         return ""
-    marker = state_dir / "database"
-    name = "lab_" + hashlib.blake2b(str(state_dir).encode(), digest_size=8).hexdigest()
-    origin = marker.read_text() if marker.exists() else ""
-    if origin != name:
-        _create(name, origin)
+    found = _read(state_dir)
+    if found.get("folder") != str(state_dir):  # none yet, or that of the directory that this one is a copy of
+        origin = found.get("name", "")
+        name = spare[origin].pop() if spare[origin] else _create(state_dir, origin)
         state_dir.mkdir(parents=True, exist_ok=True)
-        marker.write_text(name)
+        found = {"folder": str(state_dir), "name": name, "origin": origin}
+        (state_dir / "database").write_text(json.dumps(found))
+    return _url(found["name"])
+
+
+def _read(state_dir: Path) -> dict[str, str]:
+    marker = state_dir / "database"
+    return json.loads(marker.read_text()) if marker.exists() else {}
+
+
+def _url(name: str) -> str:
     return make_url(SERVER).set(database=name).render_as_string(hide_password=False)
 
 
-def _create(name: str, origin: str) -> None:
+def _create(state_dir: Path, origin: str) -> str:
+    name = "lab_" + hashlib.blake2b(str(state_dir).encode(), digest_size=8).hexdigest()
     engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
@@ -42,6 +65,7 @@ def _create(name: str, origin: str) -> None:
             if origin:
                 _copy(connection, name, origin)
     engine.dispose()
+    return name
 
 
 def _copy(connection, name: str, origin: str) -> None:
@@ -51,10 +75,76 @@ def _copy(connection, name: str, origin: str) -> None:
         connection.execute(text(f"INSERT INTO {name}.{table.name} SELECT * FROM {origin}.{table.name}"))
 
 
-def drop(state_dir: Path) -> None:
-    """Remove a state directory's database from the server."""
+def freeze(state_dir: Path) -> None:
+    """Say that a state directory's database changes no more, so that copies of it can be used again."""
     if SERVER:
-        engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+        name = _read(state_dir)["name"]
+        engine = create_engine(_url(name))
         with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE IF EXISTS {(state_dir / 'database').read_text()}"))
+            filled = _filled(connection)
+            frozen[name] = {
+                table.name: [dict(row) for row in connection.execute(table.select()).mappings()]
+                for table in metadata.sorted_tables
+                if table.name in filled
+            }
         engine.dispose()
+
+
+def _filled(connection) -> set[str]:
+    """Return the tables that hold rows."""
+    questions = (f"SELECT '{table.name}' WHERE EXISTS (SELECT 1 FROM {table.name})" for table in metadata.sorted_tables)
+    return set(connection.execute(text(" UNION ALL ".join(questions))).scalars())
+
+
+def drop(state_dir: Path) -> None:
+    """Give back a state directory's database, of which no connection is open."""
+    if not SERVER:
+        return
+    found = _read(state_dir)
+    if found["origin"] in frozen and _put_back(found["name"], frozen[found["origin"]]):
+        spare[found["origin"]].append(found["name"])
+        return
+    engine = create_engine(SERVER, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {found['name']}"))
+    engine.dispose()
+
+
+def _put_back(name: str, rows: dict[str, list[dict[str, Any]]]) -> bool:
+    """Have a database hold these rows and no others, and count as from the beginning; tell whether it could be done."""
+    engine = create_engine(_url(name))
+    postgresql = engine.dialect.name == "postgresql"
+    try:
+        with engine.begin() as connection:
+            limit = f"SET lock_timeout = '{LOCK_SECONDS}s'" if postgresql else f"SET lock_wait_timeout = {LOCK_SECONDS}"
+            connection.execute(text(limit))
+            filled = _filled(connection)
+            for table in reversed(metadata.sorted_tables):
+                if table.name in filled:
+                    connection.execute(table.delete())
+            for table in metadata.sorted_tables:
+                if found := rows.get(table.name):
+                    connection.execute(table.insert(), found)
+            for statement in _restarts(connection, postgresql):
+                connection.execute(text(statement))
+    except DBAPIError:
+        return False
+    finally:
+        engine.dispose()
+    return True
+
+
+def _restarts(connection, postgresql: bool) -> list[str]:
+    """Return the statements after which numbers are given out from the beginning: behind what there is."""
+    counted = {
+        table.name: table.autoincrement_column.name for table in metadata.sorted_tables if table.autoincrement_column is not None
+    }
+    if postgresql:
+        used = {name for (name,) in connection.execute(text("SELECT sequencename FROM pg_sequences WHERE last_value > 0"))}
+        return [
+            f"SELECT setval('{table}_{column}_seq', (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)"
+            for table, column in counted.items()
+            if f"{table}_{column}_seq" in used
+        ]
+    question = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND auto_increment > 1"
+    return [f"ALTER TABLE {table} AUTO_INCREMENT = 1" for (table,) in connection.execute(text(question)) if table in counted]

@@ -14,6 +14,7 @@ import shutil
 import pytest
 
 from pileus.main import services
+from tests import engines
 from tests.conftest import BLUE, PERSONAS, make_lab
 from tests.generated.scene import OCTETS, PATCH, USER, body_of, build, path_of
 
@@ -53,6 +54,7 @@ def scene(template_state, tmp_path_factory):
     yield build(lab)
     lab.app.close()
     lab.cloud.db.dispose()
+    engines.drop(state_dir)
 
 
 def ask(scene, service, route, persona):

@@ -9,6 +9,7 @@ import pytest
 
 from pileus.image.service import images
 from pileus.kernel.errors import Conflict
+from tests import engines
 from tests.conftest import make_lab
 
 from .conftest import OCTETS, PATCH, md5, qcow2
@@ -53,6 +54,7 @@ def lab(template_state, tmp_path):
     yield made
     made.app.close()
     made.cloud.db.dispose()
+    engines.drop(tmp_path / "state")
 
 
 def show(lab, image, persona="demo"):

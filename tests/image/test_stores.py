@@ -13,6 +13,7 @@ from pileus.image.stores import Stores, parse
 from pileus.image.tasks.sweep import sweep
 from pileus.kernel.errors import Conflict
 from pileus.kernel.settings import SettingsError
+from tests import engines
 from tests.conftest import make_lab
 
 from .conftest import OCTETS, md5, qcow2
@@ -59,6 +60,7 @@ def lab(template_state, tmp_path):
     yield made
     made.app.close()
     made.cloud.db.dispose()
+    engines.drop(tmp_path / "state")
 
 
 def show(lab, image, persona="demo"):

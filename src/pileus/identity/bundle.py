@@ -18,6 +18,7 @@ from pileus.identity.api import (
     policy_files,
     projects,
     roles,
+    signed,
     trusts,
     users,
 )
@@ -33,7 +34,7 @@ from pileus.kernel.http import Service
 from pileus.kernel.settings import Settings
 
 NOUNS = (auth, users, groups, projects, domains, roles, assignments, catalog, credentials)
-EXTENSIONS = (trusts, oauth, policy_files, endpoint_filter, domain_config, limits)
+EXTENSIONS = (trusts, oauth, signed, policy_files, endpoint_filter, domain_config, limits)
 RULE = re.compile(r"identity:\w+")
 
 

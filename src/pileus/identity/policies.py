@@ -97,6 +97,7 @@ RULES: tuple[Rule, ...] = (
     *_many("delete_access_rule", f"{ADMIN} or {OWNER}", NOT_DOMAIN),
     *_many("check_token", f"{ADMIN_OR_READER} or {TOKEN_OWNER}"),
     *_many("validate_token", f"{ADMIN_OR_READER} or role:service or {TOKEN_OWNER}"),
+    *_many("ec2tokens_validate s3tokens_validate", f"{ADMIN} or role:service", ("system", "domain", "project")),
     *_many("revoke_token", f"{ADMIN} or {TOKEN_OWNER}"),
     *_many("create_trust", TRUSTOR, ("project",)),
     *_many("list_trusts", ADMIN_OR_READER, NOT_DOMAIN),

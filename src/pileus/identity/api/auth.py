@@ -24,15 +24,15 @@ def show_v3(call: Call) -> Any:
 
 def issue(call: Call) -> Any:
     """Log in: make a token"""
-    return _answer(call, auth.log_in(call.cloud, call.body.auth, signed(call)))
+    return answer_token(call, auth.log_in(call.cloud, call.body.auth, signed(call)))
 
 
 def validate(call: Call) -> Any:
     """Validate a token"""
     subject, late = call.headers.get("x-subject-token", ""), is_true(call, "allow_expired")
     if call.method == "HEAD":
-        return _answer(call, tokens.check(call.ctx, subject, late))
-    return _answer(call, tokens.validate(call.ctx, subject, late))
+        return answer_token(call, tokens.check(call.ctx, subject, late))
+    return answer_token(call, tokens.validate(call.ctx, subject, late))
 
 
 def revoke(call: Call) -> Any:
@@ -40,7 +40,8 @@ def revoke(call: Call) -> Any:
     tokens.revoke(call.ctx, call.headers.get("x-subject-token", ""))
 
 
-def _answer(call: Call, token: Token) -> Answer:
+def answer_token(call: Call, token: Token) -> Answer:
+    """Return a token, with the catalog of its scope, as an answer."""
     entries = None
     if "nocatalog" not in call.query and token.facts.scope:
         project_id = token.facts.place.id if token.facts.scope == "project" and token.facts.place else ""

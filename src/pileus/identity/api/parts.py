@@ -98,7 +98,7 @@ def off_threads(handler: Callable[[Call], Any], quick: Callable[[Any], bool] | N
 
     async def run(call: Call) -> Any:
         call.raw = await _read(call)
-        call.body = _decode(call)
+        call.body = _decode(call) if call.route.body is not None else None
         state = state_of(call.cloud)
         pool = state.quick if quick and quick(call.body) else state.hashers
         return await asyncio.get_running_loop().run_in_executor(pool, handler, call)
