@@ -139,10 +139,12 @@ def _network(settings: Settings) -> Any:
     if settings.network_driver == "fake":
         return _fake_network()
     from pileus.network.drivers.linux.host import LinuxNetworkHost  # noqa: PLC0415
+    from pileus.network.drivers.linux.tunnels import TunnelSettings  # noqa: PLC0415
     from pileus.network.drivers.linux.uplink import UplinkSettings  # noqa: PLC0415
 
     public = ip_network(settings.public_cidr)
     gateway = f"{next(public.hosts())}/{public.prefixlen}"
     uplink = UplinkSettings((gateway,), netns=settings.uplink_namespace or None)
     resolvers = tuple(part for part in settings.dns_servers.split(",") if part)
-    return LinuxNetworkHost(settings.name, Path(settings.state_dir) / "network", uplink, resolvers)
+    tunnel = TunnelSettings(settings.host_address) if settings.bus_url else None
+    return LinuxNetworkHost(settings.name, Path(settings.state_dir) / "network", uplink, resolvers, tunnel)

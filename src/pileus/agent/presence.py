@@ -11,7 +11,7 @@ import msgspec
 from pileus.kernel import ids, rabbit, wire
 from pileus.kernel.bus_rabbit import CONDUCTOR, TOPICS, News
 
-PRESENCE_SECONDS = 2.0
+PRESENCE_SECONDS = 1.5
 
 
 class Presence:

@@ -40,9 +40,7 @@ class Serving:
         self._answering.close()
 
 
-def serve(
-    settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: Identity, closers: contextlib.ExitStack
-) -> None:
+def serve(settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: Identity, closers: contextlib.ExitStack) -> None:
     """Serve this host's drivers from now on, until `closers` are closed."""
 
     def console(name: str) -> str | None:
@@ -58,7 +56,7 @@ def serve(
     server.start()
     address = f"https://{settings.host_address}:{server.port}"
     around = Files(identity, Path(settings.state_dir), address).around
-    facts = {"version": version("pileus"), "address": address}
+    facts = {"version": version("pileus"), "address": address, "tunnel": settings.host_address}
     serving = Serving(settings.bus_url, settings.host, roles, facts, around)
     closers.callback(serving.close)
     serving.start()

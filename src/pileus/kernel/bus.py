@@ -31,15 +31,20 @@ class Bus(Protocol):
     def hosts(self, role: str) -> tuple[str, ...]:
         """Return the names of the hosts that have a role, sorted."""
 
+    def facts(self, host: str) -> Mapping[str, str]:
+        """Return what the agent of a host says of itself (version, address, tunnel); nothing where there is none."""
+
 
 class LocalBus:
     """Everything in one process.
 
     :param hosts: for each host's name, its drivers by role.
+    :param facts: what hosts say of themselves.
     """
 
-    def __init__(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, hosts: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._woken = threading.Event()
+        self._facts = facts or {}
         self._hosts = {name: dict(roles) for name, roles in hosts.items()}
 
     def wake(self) -> None:
@@ -54,6 +59,9 @@ class LocalBus:
             return self._hosts[name][role]
         except KeyError:
             raise HostUnknown(f"Host {name} is not there as {role}.") from None
+
+    def facts(self, host: str) -> Mapping[str, str]:
+        return self._facts.get(host, {})
 
     def hosts(self, role: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, roles in self._hosts.items() if role in roles))

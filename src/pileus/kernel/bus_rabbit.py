@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 TOPICS = {"hypervisor": "compute", "network": "network", "volume": "volume"}
 CONDUCTOR = "conductor"
 SILENCE_SECONDS = 15.0  # an agent that works on a call says so more often
-PRESENT_SECONDS = 10.0  # an agent says that it is there more often
+PRESENT_SECONDS = 6.0  # an agent says that it is there more often
 WHO_SECONDS = 2.0  # how long a process that starts waits for the agents to say that they are there
 
 
@@ -165,7 +165,6 @@ class RabbitBus:
         return tuple(sorted(found))
 
     def facts(self, host: str) -> Mapping[str, str]:
-        """Return what the agent of a host says of itself; nothing when it is not there."""
         return next((agent.facts for agent in self._present() if agent.host == host), {})
 
     def call(self, host: str, call: wire.Call) -> bytes:

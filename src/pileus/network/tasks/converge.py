@@ -118,6 +118,8 @@ def router(cloud: Cloud, id: str) -> None:
         for each in under.values():
             driver.ensure_network(each)
         driver.ensure_router(spec)
+        for network_id in under if len(cloud.bus.hosts(ROLE)) > 1 else ():
+            network(cloud, network_id)  # the other hosts learn where the legs are
         note_routers(cloud, {id: spec})
 
 

@@ -50,9 +50,11 @@ from pileus.network.store import trunks as trunks_store
 from pileus.network.store.qos import QosRule
 from pileus.network.store.records import Network, Port, Router, Rule, Subnet
 from pileus.network.tables import floating_ips, ports, routers
+from pileus.network.tasks import spanning
 
 Ids = Collection[str] | None
 CARRIED = "trunk:subport"
+MTU_MIN = 68  # the least that an interface can have
 
 
 def tap_name(port_id: str) -> str:
@@ -126,7 +128,8 @@ def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) 
         inside[port.network_id].append(port)
     off = agents_store.is_off(tx, host, "DHCP agent")
     silent = set(wanted) if off else agents_store.unserved_on(tx, host)
-    made = (network_spec(settings, n, subnets[n.id], inside[n.id]) for n in found)
+    remotes = spanning.remotes(tx, host, inside)
+    made = (replace(network_spec(settings, n, subnets[n.id], inside[n.id]), remotes=remotes.get(n.id, ())) for n in found)
     return {n.id: replace(n, dhcp=None, hosts=()) if n.id in silent else n for n in made}
 
 
@@ -137,7 +140,7 @@ def network_spec(settings: Settings, network: Network, subnets: Sequence[Subnet]
     dhcp = DhcpSpec(own.mac_address, tuple(f.ip_address for f in own.fixed_ips), domain) if own and own.fixed_ips else None
     served = {subnet.id for subnet in subnets if subnet.enable_dhcp}
     return NetworkSpec(
-        id=network.id, segment=network.segmentation_id, mtu=network.mtu, external=network.external,
+        id=network.id, segment=network.segmentation_id, mtu=max(network.mtu, MTU_MIN), external=network.external,
         physical_network=network.physical_network, admin_up=network.admin_state_up,
         subnets=tuple(_subnet(settings, subnet) for subnet in subnets), dhcp=dhcp,
         hosts=tuple(_dhcp_host(port, served) for port in inside if port.host_id) if dhcp else (),

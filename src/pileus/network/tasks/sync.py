@@ -1,6 +1,6 @@
 """A change that matters to a host starts a task of the thing's own, in the same transaction; the task makes the hosts agree."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import Connection
 
@@ -13,7 +13,7 @@ from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
-from pileus.network.tasks import converge
+from pileus.network.tasks import converge, spanning
 
 SYNC = Program("network.sync")
 
@@ -63,9 +63,24 @@ def touch_floating(tx: Connection, cloud: Cloud, floating_ip_id: str) -> None:
 
 
 def reconcile(cloud: Cloud) -> None:
-    """Look at every host and repair it; and note that its agents are alive."""
+    """Look at every host and repair it; note that its agents are alive; have the routers of hosts that are gone on others."""
+    alive = cloud.bus.hosts(converge.ROLE)
+    spanning.note_hosts(cloud, alive)
+    _leave_hosts(cloud, alive)
     converge.everything(cloud)
-    agents_store.beat(cloud, cloud.bus.hosts(converge.ROLE))
+    agents_store.beat(cloud, alive)
+
+
+def _leave_hosts(cloud: Cloud, alive: Collection[str]) -> None:
+    with cloud.db.read() as tx:
+        gone = spanning.gone(tx, alive)
+    if not gone:
+        return
+    with cloud.db.begin() as tx:
+        for router_id, network_ids in spanning.leave_hosts(tx, gone, alive).items():
+            touch(tx, cloud, "router", router_id)
+            for network_id in network_ids:
+                touch(tx, cloud, "network", network_id)
 
 
 RECONCILE = Loop("network.reconcile", RECONCILE_SECONDS, reconcile)

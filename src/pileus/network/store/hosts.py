@@ -1,0 +1,56 @@
+"""Questions about hosts: where they are, and what of a network is on others."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from pileus.network.store.routers import GATEWAY, INTERFACE
+from pileus.network.tables import addresses, ports, routers
+from pileus.network.tables.hosts import hosts
+
+
+def tunnels(tx: Connection) -> dict[str, str]:
+    """Return the end of tunnels of each host that has one."""
+    return {row.name: row.tunnel_ip for row in tx.execute(select(hosts.c.name, hosts.c.tunnel_ip))}
+
+
+def put_tunnel(tx: Connection, name: str, tunnel_ip: str) -> None:
+    """Write down a host's end of tunnels."""
+    tx.execute(delete(hosts).where(hosts.c.name == name))
+    tx.execute(insert(hosts).values(name=name, tunnel_ip=tunnel_ip))
+
+
+def legs_elsewhere(tx: Connection, host: str, network_ids: Collection[str]) -> list[tuple[str, str, str, str]]:
+    """Return network, MAC, address and host of each leg in some networks of routers that are on other hosts."""
+    query = (
+        select(ports.c.network_id, ports.c.mac_address, addresses.c.ip_address, routers.c.host_id)
+        .join(routers, routers.c.id == ports.c.device_id)
+        .join(addresses, addresses.c.port_id == ports.c.id)
+        .where(ports.c.network_id.in_(list(network_ids)), ports.c.device_owner.in_([INTERFACE, GATEWAY]))
+        .where(routers.c.host_id.not_in(["", host]))
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in tx.execute(query)]
+
+
+def routers_by_host(tx: Connection) -> Mapping[str, int]:
+    """Return how many routers each host has."""
+    query = select(routers.c.host_id, func.count()).where(routers.c.host_id != "").group_by(routers.c.host_id)
+    return {row[0]: row[1] for row in tx.execute(query)}
+
+
+def routers_on(tx: Connection, host: str) -> list[str]:
+    """Return the ids of a host's routers."""
+    return list(tx.execute(select(routers.c.id).where(routers.c.host_id == host)).scalars())
+
+
+def move_router(tx: Connection, id: str, source: str, target: str) -> bool:
+    """Have a router on another host; tells whether it still was where it was."""
+    here = (routers.c.id == id) & (routers.c.host_id == source)
+    return tx.execute(update(routers).where(here).values(host_id=target)).rowcount == 1
+
+
+def networks_of(tx: Connection, router_id: str) -> list[str]:
+    """Return the networks that a router has legs in."""
+    legs = ports.c.device_owner.in_([INTERFACE, GATEWAY])
+    query = select(ports.c.network_id).distinct().where(ports.c.device_id == router_id, legs)
+    return list(tx.execute(query).scalars())

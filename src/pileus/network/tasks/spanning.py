@@ -1,0 +1,82 @@
+"""Networks over several hosts: where their ports are, and what becomes of routers whose host is gone."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from pileus.kernel.context import Cloud
+from pileus.network.driver import RemotePort
+from pileus.network.store import hosts as store
+from pileus.network.store.records import Port
+from pileus.network.store.routers import DHCP
+
+log = logging.getLogger(__name__)
+
+
+def remotes(tx: Connection, host: str, inside: Mapping[str, Sequence[Port]]) -> dict[str, tuple[RemotePort, ...]]:
+    """Return, for each network, its ports on other hosts as a host needs to know them.
+
+    :param inside: the bound ports of each network.
+    """
+    ends = store.tunnels(tx)
+    if not set(ends) - {host}:
+        return {}
+    found: dict[str, list[RemotePort]] = defaultdict(list)
+    for network_id, ports in inside.items():
+        for port in ports:
+            if port.host_id in ends and port.host_id != host and port.device_owner != DHCP:
+                found[network_id] += _ports(port, ends[port.host_id])
+    legs: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for network_id, mac, ip, place in store.legs_elsewhere(tx, host, list(inside)):
+        if place in ends:
+            legs[network_id, mac, ends[place]].append(ip)
+    for (network_id, mac, end), ips in legs.items():
+        found[network_id].append(RemotePort(mac, tuple(sorted(ips)), end))
+    return {id: tuple(sorted(every, key=lambda remote: (remote.mac, remote.ips))) for id, every in found.items()}
+
+
+def _ports(port: Port, end: str) -> list[RemotePort]:
+    """Return a port, and what else it may use: plain addresses under its own MAC, and others of their own."""
+    own = [fixed.ip_address for fixed in port.fixed_ips]
+    others = []
+    for pair in port.allowed_address_pairs:
+        if "/" in pair["ip_address"]:
+            continue  # a whole range is not the port's alone
+        if pair.get("mac_address") in (None, "", port.mac_address):
+            own.append(pair["ip_address"])
+        else:
+            others.append(RemotePort(pair["mac_address"], (pair["ip_address"],), end))
+    return [RemotePort(port.mac_address, tuple(own), end), *others]
+
+
+def note_hosts(cloud: Cloud, names: Collection[str]) -> None:
+    """Note where hosts are in the physical network, as their agents say."""
+    told = {name: cloud.bus.facts(name).get("tunnel", "") for name in names}
+    with cloud.db.read() as tx:
+        known = store.tunnels(tx)
+    for name, end in told.items():
+        if end and known.get(name) != end:
+            with cloud.db.begin() as tx:
+                store.put_tunnel(tx, name, end)
+
+
+def gone(tx: Connection, alive: Collection[str]) -> set[str]:
+    """Return the hosts that have routers and are not there; none while no host is there: then it is the bus that is gone."""
+    return set(store.routers_by_host(tx)) - set(alive) if alive else set()
+
+
+def leave_hosts(tx: Connection, left: Collection[str], alive: Collection[str]) -> dict[str, list[str]]:
+    """Move the routers of some hosts to others, evenly; returns each such router and its networks."""
+    load = store.routers_by_host(tx)
+    counts = {name: load.get(name, 0) for name in alive}
+    moved = {}
+    for host in left:
+        for router_id in store.routers_on(tx, host):
+            target = min(sorted(counts), key=lambda name: counts[name])
+            if store.move_router(tx, router_id, host, target):
+                counts[target] += 1
+                moved[router_id] = store.networks_of(tx, router_id)
+                log.warning("router %s moves from %s, which is gone, to %s", router_id, host, target)
+    return moved
