@@ -39,6 +39,7 @@ def test_a_consistency_group_lives(lab, demo, kind):
         "volume_types": [kind],
     }  # fmt: skip
     volume_id = add(lab, demo, kind, id)
+    assert demo.get(url(f"volumes/{volume_id}")).json()["volume"]["consistencygroup_id"] == id
     assert demo.put(f"{one}/update", json={"consistencygroup": {"name": "new", "remove_volumes": volume_id}}).status_code == 202
     assert demo.put(f"{one}/update", json={"consistencygroup": {"add_volumes": volume_id}}).status_code == 202
     assert demo.get(url("consistencygroups")).json() == {"consistencygroups": [{"id": id, "name": "new"}]}

@@ -169,7 +169,7 @@ def show(ctx: Context, shown: Shown, version: Version, links: list[dict[str, str
         "bootable": "true" if volume.bootable else "false",
         "encrypted": volume.encryption_key_id is not None,
         "replication_status": volume.replication_status,
-        "consistencygroup_id": None,
+        "consistencygroup_id": volume.group_id if shown.in_consistency_group else None,
         "multiattach": volume.multiattach,
         "attachments": [_attachment(ctx, volume, row) for row in shown.attachments],
     }

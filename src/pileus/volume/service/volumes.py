@@ -16,7 +16,7 @@ from pileus.volume.service import volume_images
 from pileus.volume.service.access import find_volume as find
 from pileus.volume.service.access import no_volume
 from pileus.volume.service.volume_create import Wanted, make
-from pileus.volume.store import services, snapshots, types, volume_search
+from pileus.volume.store import groups, services, snapshots, types, volume_search
 from pileus.volume.store import volumes as store
 from pileus.volume.store.pages import Slice, UnknownKey, UnknownMarker
 from pileus.volume.store.volume_search import Search
@@ -43,6 +43,7 @@ class Shown:
     image_metadata: Mapping[str, str] = field(default_factory=dict)
     attachments: Sequence[Any] = ()
     service_id: str | None = None
+    in_consistency_group: bool = False
 
 
 def gather(tx: Connection, rows: Sequence[Volume]) -> list[Shown]:
@@ -54,10 +55,11 @@ def gather(tx: Connection, rows: Sequence[Volume]) -> list[Shown]:
     metadata, image_metadata = store.all_metadata_of(tx, ids)
     attached = store.attached_of(tx, ids)
     parts = services.backends(tx)
+    older = groups.consistency_groups_among(tx, sorted({row.group_id for row in rows if row.group_id}))
     return [
         Shown(
             row, kinds.get(row.volume_type_id), metadata.get(row.id, {}), image_metadata.get(row.id, {}),
-            attached.get(row.id, ()), _service_id(parts, row.host),
+            attached.get(row.id, ()), _service_id(parts, row.host), row.group_id in older,
         )
         for row in rows
     ]  # fmt: skip

@@ -89,6 +89,12 @@ def get_snapshot(tx: Connection, id: str) -> GroupSnapshot | None:
     return tx.execute(select(group_snapshots).where(S.id == id)).first()
 
 
+def consistency_groups_among(tx: Connection, ids: Sequence[str]) -> set[str]:
+    """Return those of some groups that are consistency groups."""
+    query = select(G.id).join(group_types, group_types.c.id == G.group_type_id).where(G.id.in_(ids))
+    return set(tx.execute(query.where(group_types.c.is_default.is_(True))).scalars()) if ids else set()
+
+
 def list_snapshots(tx: Connection, project_id: str | None, *, reserved: bool = False) -> Sequence[GroupSnapshot]:
     """Return the group snapshots of a project, or of all, the newest first.
 
