@@ -143,7 +143,7 @@ def _speeds(places: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def _bench(kind: str, place: list[str]) -> float:
-    """Go once over the first SPEED_MIB MiB in requests of 1 MiB, 16 at a time, and return the seconds it took, without those of the start."""
+    """Go once over SPEED_MIB MiB, 1 MiB a request and 16 at a time; returns the seconds it took, without those of the start."""
     went, started = _seconds(place, [_batch(kind, first) for first in range(0, SPEED_MIB, 16)]), _seconds(place, [])
     return max(went - started, 0.001)
 
