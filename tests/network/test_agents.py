@@ -92,7 +92,8 @@ def test_kinds_of_routers(demo, admin):
     assert (router["distributed"], router["ha"]) == (True, False)
     assert admin.change("router", router["id"], 400, distributed=False) == "HTTPBadRequest"
     admin.change("router", router["id"], admin_state_up=False)
-    assert admin.change("router", router["id"], distributed=False, ha=True)["ha"] is True
+    assert admin.change("router", router["id"], distributed=False)["distributed"] is False
+    assert admin.make("router", 409, ha=True) == "HANotEnoughAvailableAgents"
     assert "distributed" not in demo.make("router")
 
 
@@ -187,3 +188,60 @@ def test_the_first_address_is_for_dhcp(demo):
     assert port["fixed_ips"][0]["ip_address"] == "10.100.0.10"
     server = demo.call("GET", f"ports?device_owner=network:dhcp&network_id={network['id']}")["ports"][0]
     assert server["fixed_ips"][0]["ip_address"] == "10.100.0.2"
+
+
+def test_pages_lead_back_from_an_empty_one(demo):
+    for _ in range(3):
+        demo.make("network", name="n")
+    path, seen = "networks?limit=2&sort_key=name", 0
+    while path:
+        page = demo.call("GET", path)
+        seen += len(page["networks"])
+        links = {each["rel"]: each["href"].split("/v2.0/")[1] for each in page["networks_links"]}
+        path = links.get("next")
+    assert seen == 3
+    empty = demo.call("GET", f"networks?limit=2&marker={demo.ids('networks')[-1]}")
+    assert empty["networks"] == []
+    back = {each["rel"]: each["href"].split("/v2.0/")[1] for each in empty["networks_links"]}
+    assert set(back) == {"previous"}
+    assert len(demo.call("GET", back["previous"])["networks"]) == 2
+
+
+def test_many_at_once_may_stand_under_their_noun(demo):
+    network, _ = demo.network()
+    wanted = {"network_id": network["id"], "tags": ["a", "b"]}
+    made = demo.call("POST", "ports", {"ports": [{"port": wanted}, wanted]}, 201)["ports"]
+    assert [each["tags"] for each in made] == [["a", "b"]] * 2
+    demo.call("POST", "ports", {"ports": [{"port": wanted | {"colour": "red"}}]}, 400)
+
+
+def test_a_limit_below_what_is_used_can_be_refused(demo, admin):
+    demo.network()
+    path = f"quotas/{BLUE}"
+    refused = admin.call("PUT", path, {"quota": {"network": 0, "check_limit": True}}, 400)
+    assert refused["NeutronError"]["type"] == "InvalidQuotaValue"
+    admin.call("PUT", path, {"quota": {"network": 0}})
+
+
+def test_changes_count_revisions_up(demo):
+    network, subnet = demo.network()
+    before = demo.show("network", network["id"])["revision_number"]
+    demo.change("subnet", subnet["id"], name="other")
+    assert demo.show("network", network["id"])["revision_number"] > before
+    port = demo.make("port", network_id=network["id"])
+    group = demo.make("security_group", name="g")
+    assert demo.change("port", port["id"], security_groups=[group["id"]])["revision_number"] > port["revision_number"]
+    assert demo.change("port", port["id"], 400, security_groups=[group["id"]] * 2) == "HTTPBadRequest"
+    fast = demo.make("security_group", name="f", stateful=False)
+    assert demo.change("port", port["id"], 409, security_groups=[group["id"], fast["id"]]) == "SecurityGroupConflict"
+
+
+def test_an_mtu_must_carry_what_is_in_the_network(demo):
+    network = demo.make("network", name="n", mtu=60)
+    subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}
+    assert demo.make("subnet", 409, **subnet) == "NetworkMTUSubnetConflict"
+    demo.change("network", network["id"], mtu=100)
+    demo.make("subnet", **subnet)
+    assert demo.change("network", network["id"], 409, mtu=60) == "NetworkMTUSubnetConflict"
+    six = {"network_id": network["id"], "ip_version": 6, "cidr": "2001:db8::/64"}
+    assert demo.make("subnet", 409, **six) == "NetworkMTUSubnetConflict"

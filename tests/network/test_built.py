@@ -104,7 +104,7 @@ def test_what_cannot_be_forwarded(demo, admin):
     ip = port["fixed_ips"][0]
     other_ip = [{"subnet_id": ip["subnet_id"], "ip_address": "10.0.0.200"}]
     assert demo.change("port", port["id"], 400, fixed_ips=other_ip) == "HTTPBadRequest"
-    demo.drop("floatingip", free["id"])
+    assert demo.drop("floatingip", free["id"], 409) == "FloatingIPInUseByPortForwarding"
 
 
 def test_a_trunk_follows_the_port_that_carries(lab, demo, admin, other):
@@ -226,7 +226,8 @@ def test_what_meters_counted_is_told_to_operators(lab, demo, admin):
 
 
 def test_address_groups_in_rules(lab, demo, admin, other):
-    group = demo.make("address_group", name="offices", addresses=["192.0.2.0/24", "2001:db8::1"])
+    group = demo.make("address_group", name="offices", addresses=["192.0.2.0/24", "2001:db8::1/128"])
+    assert demo.make("address_group", 400, addresses=["192.0.2.7"]) == "InvalidInput"
     assert group["addresses"] == ["192.0.2.0/24", "2001:db8::1/128"]
     sg = demo.make("security_group", name="web")
     rule = {"security_group_id": sg["id"], "direction": "ingress", "remote_address_group_id": group["id"]}
@@ -247,15 +248,15 @@ def test_address_groups_in_rules(lab, demo, admin, other):
 
     assert told() == ("192.0.2.0/24",)
     path = f"address-groups/{group['id']}"
-    demo.call("PUT", f"{path}/add_addresses", {"address_group": {"addresses": ["198.51.100.7"]}})
+    demo.call("PUT", f"{path}/add_addresses", {"addresses": ["198.51.100.7"]})
     lab.settle()
     assert told() == ("192.0.2.0/24", "198.51.100.7/32")
-    assert demo.call("PUT", f"{path}/add_addresses", {"address_group": {"addresses": ["198.51.100.7"]}}, 409)
-    assert demo.call("PUT", f"{path}/add_addresses", {"address_group": {"addresses": ["somewhere"]}}, 400)
-    demo.call("PUT", f"{path}/remove_addresses", {"address_group": {"addresses": ["192.0.2.0/24"]}})
+    assert demo.call("PUT", f"{path}/add_addresses", {"addresses": ["198.51.100.7"]}, 409)
+    assert demo.call("PUT", f"{path}/add_addresses", {"addresses": ["somewhere"]}, 400)
+    demo.call("PUT", f"{path}/remove_addresses", {"addresses": ["192.0.2.0/24"]})
     lab.settle()
     assert told() == ("198.51.100.7/32",)
-    assert demo.call("PUT", f"{path}/remove_addresses", {"address_group": {"addresses": ["192.0.2.0/24"]}}, 400)
+    assert demo.call("PUT", f"{path}/remove_addresses", {"addresses": ["192.0.2.0/24"]}, 404)
     assert demo.drop("address_group", group["id"], 409) == "AddressGroupInUse"
     demo.drop("security_group_rule", made["id"])
     demo.drop("address_group", group["id"])
@@ -291,7 +292,7 @@ def test_stateless_groups_are_told(lab, demo, admin):
 
 def test_flavors_of_routers(demo, admin):
     flavor = admin.make("flavor", name="gold", service_type="L3_ROUTER_NAT")
-    assert admin.make("flavor", 400, service_type="COFFEE") == "InvalidServiceType"
+    assert admin.make("flavor", 400, name="x") == "HTTPBadRequest"
     assert demo.make("flavor", 403, service_type="L3_ROUTER_NAT") == "PolicyNotAuthorized"
     assert demo.show("flavor", flavor["id"])["service_profiles"] == []
     assert demo.make("router", 404, flavor_id=flavor["id"]) == "ServiceProfileDisabled"

@@ -36,7 +36,7 @@ def test_a_network_is_open_to_one_project(demo, other, admin):
     network, subnet = demo.network()
     other.show("network", network["id"], 404)
     policy = opened(demo, "network", network["id"])
-    assert policy["target_tenant"] == policy["target_project"] == RED
+    assert policy["target_tenant"] == RED
     assert other.show("network", network["id"])["shared"] is True
     assert demo.show("network", network["id"])["shared"] is False
     assert admin.show("network", network["id"])["shared"] is False
@@ -54,7 +54,7 @@ def test_a_network_is_open_to_one_project(demo, other, admin):
 def test_only_operators_open_to_all_or_to_the_outside(demo, other, admin):
     network, _ = demo.network()
     assert opened(demo, "network", network["id"], "*", status=403) == "PolicyNotAuthorized"
-    assert opened(demo, "network", network["id"], action="access_as_external", status=400)
+    assert opened(demo, "network", network["id"], "*", action="access_as_external", status=403) == "PolicyNotAuthorized"
     policy = opened(admin, "network", network["id"], "*")
     assert demo.show("network", network["id"])["shared"] is True
     assert network["id"] in other.ids("networks", "shared=true")
@@ -104,12 +104,15 @@ def test_pools_and_scopes_are_open(demo, other):
     network = other.make("network", name="n")
     asked = {"network_id": network["id"], "ip_version": 4, "subnetpool_id": pool["id"]}
     assert other.make("subnet", 404, **asked) == "SubnetPoolNotFound"
+    assert opened(demo, "subnetpool", pool["id"], status=400) == "InvalidInput", "the scope is not open to them"
+    way = opened(demo, "address_scope", scope["id"])
     policy = opened(demo, "subnetpool", pool["id"])
     assert other.show("subnetpool", pool["id"])["shared"] is True
     subnet = other.make("subnet", **asked)
     assert close(demo, policy, 409) == "RbacPolicyInUse"
     other.drop("subnet", subnet["id"])
     close(demo, policy)
+    close(demo, way)
     mine = {"name": "q", "prefixes": ["10.7.0.0/16"], "address_scope_id": scope["id"]}
     assert other.make("subnetpool", 404, **mine) == "AddressScopeNotFound"
     policy = opened(demo, "address_scope", scope["id"])
@@ -132,3 +135,24 @@ def test_policies_are_checked_and_hidden(demo, other, admin):
     assert opened(demo, "network", network["id"], status=409) == "OverQuota"
     demo.drop("network", network["id"])
     demo.call("GET", f"rbac-policies/{policy['id']}", status=404)
+
+
+def test_lists_by_sharing_are_as_the_caller_sees(demo, other):
+    mine, subnet = demo.network()
+    theirs = other.make("network", name="t")["id"]
+    opened(demo, "network", mine["id"])
+    assert other.ids("networks", "shared=true") == [mine["id"]]
+    assert other.ids("networks", "shared=false") == [theirs]
+    assert other.ids("subnets", "shared=true") == [subnet["id"]]
+    assert demo.ids("networks", "shared=false") == [mine["id"]]
+    assert demo.ids("subnets", "shared=true") == []
+
+
+def test_an_external_network_without_policies_is_none(admin):
+    network = admin.make("network", name="n")
+    before = network["revision_number"]
+    policy = opened(admin, "network", network["id"], "*", action="access_as_external")
+    shown = admin.show("network", network["id"])
+    assert (shown["router:external"], shown["revision_number"] > before) == (True, True)
+    close(admin, policy)
+    assert admin.show("network", network["id"])["router:external"] is False

@@ -135,6 +135,7 @@ QOS = [
         _each("create update", "shared", ADMIN),
     ),
     Rule("get_rule_type", ANYONE, ("GET /v2.0/qos/rule-types",)),
+    Rule("get_rule_type_details", ADMIN, ("GET /v2.0/qos/rule-types/{name}",)),
     *(
         Rule(f"{verb}_policy_{kind}_rule", f"{READER} or {SHARED}" if verb == "get" else MANAGER,
              (f"{VERBS[verb]} /v2.0/qos/policies/{{policy_id}}/{kind}_rules",))

@@ -100,12 +100,12 @@ def _rule_type(call: Call) -> Any:
 
 
 def _add_addresses(call: Call) -> Any:
-    group = address_groups.add_addresses(call.ctx, call.path["id"], call.body.address_group.addresses)
+    group = address_groups.add_addresses(call.ctx, call.path["id"], call.body.addresses)
     return {"address_group": shown.address_groups(call.ctx)(group)}
 
 
 def _remove_addresses(call: Call) -> Any:
-    group = address_groups.remove_addresses(call.ctx, call.path["id"], call.body.address_group.addresses)
+    group = address_groups.remove_addresses(call.ctx, call.path["id"], call.body.addresses)
     return {"address_group": shown.address_groups(call.ctx)(group)}
 
 
@@ -184,6 +184,7 @@ def _dhcp_networks(call: Call) -> Any:
 
 def _add_dhcp_network(call: Call) -> Any:
     schedulers.add_network(call.ctx, call.path["id"], call.body.network_id)
+    return {}
 
 
 def _remove_dhcp_network(call: Call) -> Any:
@@ -202,6 +203,7 @@ def _l3_routers(call: Call) -> Any:
 
 def _add_l3_router(call: Call) -> Any:
     schedulers.add_router(call.ctx, call.path["id"], call.body.router_id)
+    return {}
 
 
 def _remove_l3_router(call: Call) -> Any:
@@ -252,7 +254,7 @@ CHANGING = (400, 401, 403, 404, 409, 412)
 ROUTES = (
     *(route for kind in BODIES for route in _qos_routes(kind)),
     Route("GET", "/v2.0/qos/rule-types", _rule_types, rule="get_rule_type"),
-    Route("GET", "/v2.0/qos/rule-types/{name}", _rule_type, rule="get_rule_type"),
+    Route("GET", "/v2.0/qos/rule-types/{name}", _rule_type, rule="get_rule_type_details"),
     Route("PUT", f"{GROUP}/add_addresses", _add_addresses, body=f.AddressesBody, rule="update_address_group"),
     Route("PUT", f"{GROUP}/remove_addresses", _remove_addresses, body=f.AddressesBody, rule="update_address_group"),
     Route("GET", FORWARD, _list_forwardings, rule="get_floatingip_port_forwarding"),

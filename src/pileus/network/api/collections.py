@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct
 
 from pileus.kernel.context import Context
@@ -124,7 +125,7 @@ def routes_of(c: Collection) -> list[Route]:
         one, many = getattr(call.body, c.noun), getattr(call.body, c.key, UNSET)
         if (one is UNSET) == (many is UNSET):
             raise BadRequest(f"The body needs '{c.noun}'" + (f" or '{c.key}'." if c.bulk else "."), kind="HTTPBadRequest")
-        bodies = [one] if many is UNSET else many
+        bodies = [one] if many is UNSET else [_unwrapped(c, item) for item in many]
         made = [c.show(call.ctx)(record) for record in c.make(call.ctx, [_complete(attributes_of(body)) for body in bodies])]
         return {c.noun: made[0]} if many is UNSET else {c.key: made}
 
@@ -154,6 +155,15 @@ def routes_of(c: Collection) -> list[Route]:
                   errors=(400, 401, 403, 404, 409, 412), summary=f"Change a {c.noun}")
         )  # fmt: skip
     return found
+
+
+def _unwrapped(c: Collection, item: dict[str, Any]) -> Struct:
+    """Read one of many, which may stand under its noun.  :raises BadRequest: when it is not well formed."""
+    found = item[c.noun] if set(item) == {c.noun} else item
+    try:
+        return msgspec.convert(found, c.create)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Invalid input for {c.key}. {error}", kind="HTTPBadRequest") from None
 
 
 def _complete(attributes: tuple[dict[str, Any], frozenset[str]]) -> tuple[dict[str, Any], frozenset[str]]:

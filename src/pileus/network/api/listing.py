@@ -52,16 +52,17 @@ def pick(call: Call) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 def links(call: Call, page: Page, ids: Sequence[str]) -> list[dict[str, str]]:
-    """Return the links to the pages before and after this one."""
-    if not page.limit or not ids:
+    """Return the links to the pages before and after this one; from an empty page the one before is the last."""
+    if not page.limit:
         return []
     full = len(ids) >= page.limit
     kept = [(name, value) for name, value in call.query.pairs if name not in ("marker", "page_reverse")]
     found = []
     if full or page.reverse:
-        found.append({"rel": "next", "href": f"{call.path_url}?{urlencode([*kept, ('marker', ids[-1])])}"})
+        onward = [*kept, *([("marker", ids[-1])] if ids else [])]
+        found.append({"rel": "next", "href": f"{call.path_url}?{urlencode(onward)}"})
     if full or not page.reverse:
-        back = [*kept, ("marker", ids[0]), ("page_reverse", "True")]
+        back = [*kept, *([("marker", ids[0])] if ids else []), ("page_reverse", "True")]
         found.append({"rel": "previous", "href": f"{call.path_url}?{urlencode(back)}"})
     return found
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec import UNSET
+
 from pileus.kernel.http import Answer, Call, Route
 from pileus.network.api import listing
 from pileus.network.errors import bad_attribute, missing
@@ -22,7 +24,7 @@ EXTENSIONS = {
     "floating-ip-port-forwarding-description": "Floating IP Port Forwarding new attribute description",
     "floating-ip-port-forwarding-detail": "Floating IP Port Forwarding new attribute internal_ip_address",
     "floating-ip-port-forwarding-port-ranges": "Floating IP Port Forwarding support port ranges",
-    "ip_allocation": "IP Allocation", "l3-flavors": "Router Flavor Extension", "l3-ha": "HA Router extension",
+    "ip_allocation": "IP Allocation", "l3-flavors": "Router Flavor Extension",
     "l3_agent_scheduler": "L3 Agent Scheduler", "metering": "Neutron Metering",
     "metering_source_and_destination_fields": "Adds source and destination IP prefixes to the Neutron Metering API",
     "network-ip-availability": "Network IP Availability", "port-mac-address-regenerate": "Neutron Port MAC address regenerate",
@@ -30,6 +32,7 @@ EXTENSIONS = {
     "qos-bw-limit-direction": "Direction for QoS bandwidth limit rule", "qos-default": "QoS default policy",
     "qos-bw-minimum-ingress": "Ingress direction for QoS minimum bandwidth rule", "qos-fip": "Floating IP QoS",
     "qos-gateway-ip": "Gateway IP QoS", "qos-port-network-policy": "QoS Port Network Policy",
+    "quota-check-limit": "Quota engine limit check",
     "qos-rule-type-details": "Details of QoS rule types", "qos-rules-alias": "Alias for QoS rules API",
     "rbac-address-group": "RBAC support for address groups", "rbac-address-scope": "Address scope RBAC",
     "rbac-policies": "RBAC Policies", "rbac-security-groups": "RBAC support for security groups",
@@ -134,7 +137,9 @@ def _remove_routes(call: Call) -> Any:
 
 
 def _pool_prefixes(call: Call, change: Any) -> Any:
-    texts = CLEANERS["prefixes"]("prefixes", call.body.subnetpool.prefixes)
+    texts = CLEANERS["prefixes"](
+        "prefixes", call.body.prefixes if call.body.subnetpool is UNSET else call.body.subnetpool.prefixes
+    )
     return {"subnetpool": {"prefixes": change(call.ctx, call.path["id"], texts)}}
 
 
@@ -203,7 +208,8 @@ def _set_quota(call: Call) -> Any:
         if abs(int(value)) > operations.LIMIT_MAX:
             raise bad_attribute(name, f"'{value}' is too large")
         values[name] = int(value)
-    return {"quota": operations.change_quota(call.ctx, call.path["project_id"], values)}
+    checked = str(call.body.quota.get("check_limit", "")).lower() in ("true", "1")
+    return {"quota": operations.change_quota(call.ctx, call.path["project_id"], values, checked=checked)}
 
 
 def _reset_quota(call: Call) -> Any:
@@ -242,6 +248,17 @@ def _providers(call: Call) -> Any:
     return {"service_providers": operations.service_providers(call.ctx)}
 
 
+def _tag_routes(base: str) -> list[Route]:
+    return [
+        Route("GET", base, _list_tags),
+        Route("PUT", base, _set_tags, body=r.TagsBody),
+        Route("DELETE", base, _clear_tags, status=204),
+        Route("GET", base + "/{tag}", _has_tag, status=204),
+        Route("PUT", base + "/{tag}", _add_tag, status=201),
+        Route("DELETE", base + "/{tag}", _remove_tag, status=204),
+    ]
+
+
 TAGS, QUOTA, AGENT, ROUTER = "/v2.0/{plural}/{id}/tags", "/v2.0/quotas/{project_id}", "/v2.0/agents/{id}", "/v2.0/routers/{id}"
 POOL = "/v2.0/subnetpools/{id}"
 
@@ -256,12 +273,8 @@ ROUTES = (
     Route("PUT", f"{ROUTER}/remove_extraroutes", _remove_routes, body=r.ExtraRoutesBody, rule="remove_extraroutes"),
     Route("PUT", f"{POOL}/add_prefixes", _add_prefixes, body=r.PoolPrefixesBody, rule="add_prefixes"),
     Route("PUT", f"{POOL}/remove_prefixes", _remove_prefixes, body=r.PoolPrefixesBody, rule="remove_prefixes"),
-    Route("GET", TAGS, _list_tags),
-    Route("PUT", TAGS, _set_tags, body=r.TagsBody),
-    Route("DELETE", TAGS, _clear_tags, status=204),
-    Route("GET", TAGS + "/{tag}", _has_tag, status=204),
-    Route("PUT", TAGS + "/{tag}", _add_tag, status=201),
-    Route("DELETE", TAGS + "/{tag}", _remove_tag, status=204),
+    *_tag_routes(TAGS),
+    *_tag_routes("/v2.0/qos/{plural}/{id}/tags"),
     Route("GET", "/v2.0/quotas", _list_quotas, rule="get_quota"),
     Route("GET", "/v2.0/quotas/tenant", _own_quota),
     Route("GET", "/v2.0/quotas/project", _own_quota),

@@ -154,7 +154,7 @@ def routers(ctx: Context) -> Callable[[Router], Json]:
             "availability_zone_hints": r.availability_zone_hints, "availability_zones": ["nova"], "flavor_id": r.flavor_id,
             "tags": r.tags, **end(r),
         }  # fmt: skip
-        return found | {name: getattr(r, name) for name in flags}
+        return found | {name: r.distributed if name == "distributed" else False for name in flags}
 
     return show
 
@@ -169,7 +169,7 @@ def floating_ips(ctx: Context) -> Callable[[Shown], Json]:
             "floating_network_id": f.floating_network_id, "floating_ip_address": f.floating_ip_address, "port_id": f.port_id,
             "fixed_ip_address": f.fixed_ip_address, "router_id": f.router_id, "status": f.status, "dns_name": f.dns_name,
             "dns_domain": f.dns_domain, "port_details": shown.port_details, "qos_policy_id": f.qos_policy_id,
-            "port_forwardings": [_forwarded(each) for each in shown.forwardings], "tags": f.tags, **end(f),
+            "port_forwardings": [_in_floating_ip(each) for each in shown.forwardings], "tags": f.tags, **end(f),
         }  # fmt: skip
 
     return show
@@ -181,6 +181,13 @@ def _forwarded(f: Forwarding) -> Json:
     for name, first, last in (("external", f.external_first, f.external_last), ("internal", f.internal_first, f.internal_last)):
         found |= {f"{name}_port": first if first == last else None, f"{name}_port_range": f"{first}:{last}"}
     return found
+
+
+def _in_floating_ip(f: Forwarding) -> Json:
+    """Show a forwarded port as its floating IP does: ranges only where it is one."""
+    found = {"id": f.id, "internal_port_id": f.internal_port_id} | _forwarded(f)
+    wide = f.external_first != f.external_last
+    return {name: value for name, value in found.items() if wide or not name.endswith("_range")}
 
 
 def forwardings(ctx: Context) -> Callable[[Forwarding], Json]:

@@ -52,6 +52,18 @@ def _cidr(name: str, value: str) -> str:
         raise bad_attribute(name, f"'{value}' is not a valid IP subnet") from None
 
 
+def _prefix(name: str, value: str) -> str:
+    """A prefix whose further bits stay as they are."""
+    _cidr(name, value)
+    return value
+
+
+def _unique(name: str, values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise bad_attribute(name, f"Duplicate items in the list: '{values}'")
+    return values
+
+
 def _mac(name: str, value: str) -> str:
     try:
         return addressing.canonical_mac(value)
@@ -103,7 +115,8 @@ CLEANERS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("gateway_ip", "floating_ip_address", "fixed_ip_address", "ip_address"), _ip),
     "mac_address": _mac,
     "cidr": _cidr,
-    **dict.fromkeys(("remote_ip_prefix", "source_ip_prefix", "destination_ip_prefix"), _cidr),
+    **dict.fromkeys(("remote_ip_prefix", "source_ip_prefix", "destination_ip_prefix"), _prefix),
+    "security_groups": _unique,
     "internal_ip_address": _ip,
     "protocol": lambda name, value: str(value),
     "ethertype": _ethertype,

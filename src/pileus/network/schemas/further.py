@@ -76,12 +76,8 @@ class AddressGroupUpdate(Struct, forbid_unknown_fields=True, kw_only=True, omit_
     shared: Flag | UnsetType = UNSET
 
 
-class Addresses(Struct, forbid_unknown_fields=True):
+class AddressesBody(Struct, forbid_unknown_fields=True):
     addresses: list[str]
-
-
-class AddressesBody(Struct):
-    address_group: Addresses
 
 
 class DefaultRuleCreate(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -150,7 +150,8 @@ class PoolPrefixes(Struct, forbid_unknown_fields=True):
 
 
 class PoolPrefixesBody(Struct, forbid_unknown_fields=True):
-    subnetpool: PoolPrefixes
+    subnetpool: PoolPrefixes | UnsetType = UNSET
+    prefixes: list[str] = []
 
 
 class AddressScopeCreate(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -323,5 +324,6 @@ def envelope(name: str, kind: type[Struct], plural: str = "") -> type[Struct]:
     """Return the body that holds one thing under its noun, or many under the plural."""
     fields: list[tuple[str, Any, Any]] = [(name, kind | UnsetType, UNSET)]
     if plural:
-        fields.append((plural, Annotated[list[kind], Meta(min_length=1)] | UnsetType, UNSET))  # type: ignore[valid-type]
+        many = Annotated[list[dict[str, Any]], Meta(min_length=1)]  # each as it is, or under its noun
+        fields.append((plural, many | UnsetType, UNSET))
     return msgspec.defstruct(f"{kind.__name__}Body", fields)

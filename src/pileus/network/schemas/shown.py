@@ -27,7 +27,7 @@ def rbac(ctx: Context) -> Callable[[RbacPolicy], Json]:
     def show(p: RbacPolicy) -> Json:
         return {
             "id": p.id, **_owner(p), "object_type": p.object_type, "object_id": p.object_id, "action": p.action,
-            "target_tenant": p.target_project, "target_project": p.target_project,
+            "target_tenant": p.target_project,
         }  # fmt: skip
 
     return show

@@ -14,7 +14,7 @@ from pileus.network.errors import missing
 from pileus.network.store import networks as networks_store
 from pileus.network.store import rows, sharing
 from pileus.network.store.records import Network
-from pileus.network.store.rows import Clause
+from pileus.network.store.rows import Clause, Wanted
 from pileus.network.tables.sharing import rbac_policies
 from pileus.network.tables.trunks import trunks
 
@@ -95,6 +95,18 @@ def visible(ctx: Context, noun: str, clause: Callable[[str], Clause]) -> Clause 
     if ctx.can(rule, {"project_id": SOMEONE_ELSE}):
         return None
     return clause(ctx.project_id) if ctx.can(rule) else rows.NONE
+
+
+def by_sharing(ctx: Context, wanted: Wanted, condition: Clause | None, opened: Clause) -> tuple[Clause | None, Wanted]:
+    """Take the filter `shared` out of what is wanted of a list, and add it to the condition: it means open to the caller."""
+    values = [value for name, given in wanted.filters if name == "shared" for value in given]
+    if not values:
+        return condition, wanted
+    known = {value.lower() in ("true", "1") for value in values}
+    for shared in known if len(known) == 1 else ():
+        asked = opened if shared else ~opened
+        condition = asked if condition is None else condition & asked
+    return condition, Wanted(tuple(each for each in wanted.filters if each[0] != "shared"), wanted.page)
 
 
 def own(table: Table) -> Callable[[str], Clause]:

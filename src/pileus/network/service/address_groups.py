@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Context
+from pileus.kernel.errors import Forbidden, NotFound
 from pileus.network import addressing
-from pileus.network.errors import conflict, invalid
+from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, plain
 from pileus.network.service.access import Attributes
 from pileus.network.service.plain import Plain
@@ -21,7 +22,6 @@ ADDRESS_GROUP = Plain(store.ADDRESS_GROUP, store.assemble, store.visible, "addre
 
 list_groups = partial(plain.list_all, ADDRESS_GROUP)
 show = partial(plain.show, ADDRESS_GROUP)
-change = partial(plain.change, ADDRESS_GROUP, plain.allow)
 
 
 def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[AddressGroup]:
@@ -30,6 +30,10 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     def prepare(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> dict[str, Any]:
         return {name: attributes[name] for name in ("name", "description", "shared")}
 
+    for attributes, _ in many:
+        for text in attributes["addresses"]:
+            if "/" not in text:
+                raise invalid(f"'{text}' isn't a recognized IP subnet cidr")
     prefixes = [_read(attributes.pop("addresses")) for attributes, _ in many]
     made = plain.create(ADDRESS_GROUP, prepare, ctx, many)
 
@@ -39,6 +43,17 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         return [plain.read(ADDRESS_GROUP, tx, group.id) or group for group in made]
 
     return access.transact(ctx.cloud, fill)
+
+
+def change(ctx: Context, id: str, attributes: Attributes, revision: int | None = None) -> AddressGroup:
+    """Change a group's name, description or sharing.  :raises NotFound: when it is another project's."""
+    try:
+        found: AddressGroup = plain.change(ADDRESS_GROUP, plain.allow, ctx, id, attributes, revision)
+    except Forbidden:
+        if show(ctx, id).project_id != ctx.project_id:
+            raise missing("address_group", id) from None
+        raise
+    return found
 
 
 def _read(texts: list[str]) -> list[str]:
@@ -68,8 +83,8 @@ def remove_addresses(ctx: Context, id: str, texts: list[str]) -> AddressGroup:
 
     def work(tx: Connection, group: AddressGroup, wanted: list[str]) -> list[str]:
         if absent := sorted(set(wanted) - set(group.addresses)):
-            fault = invalid(f"Addresses {', '.join(absent)} not found in the address group {id}.", "AddressesNotFound")
-            raise fault
+            text = f"Addresses {', '.join(absent)} not found in the address group {id}."
+            raise NotFound(text, kind="AddressesNotFound")
         return [each for each in group.addresses if each not in wanted]
 
     return _edit(ctx, id, texts, work)

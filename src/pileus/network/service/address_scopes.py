@@ -18,7 +18,9 @@ from pileus.network.store.rows import Wanted
 def list_scopes(ctx: Context, wanted: Wanted) -> list[AddressScope]:
     """Return the address scopes that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return _as_seen(ctx, tx, store.list_scopes(tx, access.visible(ctx, "address_scope", store.visible_scopes), wanted))
+        visible = access.visible(ctx, "address_scope", store.visible_scopes)
+        asked = access.by_sharing(ctx, wanted, visible, sharing.opened("address_scope", ctx.project_id))
+        return _as_seen(ctx, tx, store.list_scopes(tx, *asked))
 
 
 def _as_seen(ctx: Context, tx: Connection, found: list[AddressScope]) -> list[AddressScope]:

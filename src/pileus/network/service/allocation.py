@@ -179,7 +179,7 @@ def service_port(
     mac = ids.mac()
     if wanted:
         fixed = resolve(tx, network, subnets, wanted, mac, owner)
-    elif owner in (GATEWAY, "network:floatingip") and not subnets:
+    elif owner == "network:floatingip" and not subnets:
         raise BadRequest(f"Bad floatingip request: Network {network.id} does not contain any IPv4 subnet.", kind="BadRequest")
     else:
         fixed = choose(tx, network, subnets, mac, owner)

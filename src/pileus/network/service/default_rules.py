@@ -33,7 +33,8 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         columns = {name: value for name, value in attributes.items() if name not in ("id", "project_id", "tenant_id")}
         rules.check_rule(columns)
         facts = {name: value for name, value in columns.items() if name != "description" and not name.startswith("used_in")}
-        if same := store.same(tx, facts):
+        used = [name for name in ("used_in_default_sg", "used_in_non_default_sg") if columns[name]]
+        if same := store.same(tx, facts, used):
             text = f"Default security group rule already exists. Rule id is {same}."
             raise conflict("DefaultSecurityGroupRuleExists", text)
         return columns
@@ -49,7 +50,8 @@ def bootstrap(tx: Connection, cloud: Cloud) -> None:
         for direction in ("egress", "ingress"):
             inward = direction == "ingress"
             row = {
-                "id": ids.uuid(), "description": "", "direction": direction, "ethertype": ethertype, "protocol": None,
+                "id": ids.uuid(), "description": f"Legacy default SG rule for {direction} traffic",
+                "direction": direction, "ethertype": ethertype, "protocol": None,
                 "port_range_min": None, "port_range_max": None, "remote_ip_prefix": None,
                 "remote_group_id": PARENT if inward else None, "remote_address_group_id": None,
                 "used_in_default_sg": True, "used_in_non_default_sg": not inward,

@@ -26,11 +26,9 @@ list_profiles, show_profile = partial(plain.list_all, PROFILE), partial(plain.sh
 
 
 def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[Flavor]:
-    """Make flavors.  :raises BadRequest: when they are of something that has none."""
+    """Make flavors."""
 
     def prepare(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> dict[str, Any]:
-        if attributes["service_type"] != ROUTERS:
-            raise invalid(f"Invalid service type {attributes['service_type']}.", "InvalidServiceType")
         return {name: attributes[name] for name in ("name", "description", "service_type", "enabled")}
 
     return plain.create(FLAVOR, prepare, ctx, many)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
@@ -99,6 +100,7 @@ def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes)
     fip = FloatingIp(**rows.insert_row(tx, tables.floating_ips, ctx.cloud.clock.now(), row))
     if named := attributes.get("tags"):
         rows.set_tags(tx, id, named)
+        fip = msgspec.structs.replace(fip, tags=tuple(sorted(set(named))))
     if attributes["port_id"]:
         _lead_to(tx, ctx, fip, attributes["port_id"], attributes["fixed_ip_address"])
         fip = find(ctx, tx, id, "get")
@@ -206,9 +208,11 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
     def work(tx: Connection) -> None:
         fip = find(ctx, tx, id, "delete")
         access.check_revision(revision, fip.revision_number)
+        if forwardings.by_floating_ip(tx, [id]):
+            text = f"Floating IP {id} has forwarded ports: remove these first."
+            raise conflict("FloatingIPInUseByPortForwarding", text)
         if fip.router_id:
             _write(tx, ctx.cloud, fip, NOWHERE, None)
-        forwardings.forget(tx, id)
         rows.delete_row(tx, tables.floating_ips, id)
         ports_store.delete_port(tx, fip.floating_port_id)
 

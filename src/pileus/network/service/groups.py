@@ -39,9 +39,9 @@ def _write_group(
         store.set_default(tx, project_id, group.id)
     made = []
     for given in default_store.rules_for(tx, default=default):
-        names = ("description", "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+        names = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
         rule = {name: getattr(given, name) for name in (*names, "remote_address_group_id")}
-        rule |= {"id": ids.uuid(), "project_id": project_id, "security_group_id": group.id}
+        rule |= {"id": ids.uuid(), "project_id": project_id, "security_group_id": group.id, "description": ""}
         rule |= {"remote_group_id": group.id if given.remote_group_id == PARENT else given.remote_group_id}
         made.append(Rule(**rows.insert_row(tx, tables.rules, now, rule), in_default=default))
     return Group(**row, revision_number=0, created_at=now, updated_at=now, rules=tuple(made))
@@ -64,7 +64,8 @@ def list_groups(ctx: Context, wanted: Wanted) -> list[Group]:
         asked = next((values for name, values in wanted.filters if name in ("project_id", "tenant_id")), None)
         _with_default(ctx, asked[0] if asked and condition is None else ctx.project_id)
     with ctx.cloud.db.read() as tx:
-        return _as_seen(ctx, tx, store.list_groups(tx, condition, wanted))
+        part = access.by_sharing(ctx, wanted, condition, sharing.opened("security_group", ctx.project_id))
+        return _as_seen(ctx, tx, store.list_groups(tx, *part))
 
 
 def _as_seen(ctx: Context, tx: Connection, found: list[Group]) -> list[Group]:
@@ -115,6 +116,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
             group = _write_group(tx, ctx.cloud, project_id, attributes["name"], attributes["description"], stateful)
             if named := attributes.get("tags"):
                 rows.set_tags(tx, group.id, named)
+                group = msgspec.structs.replace(group, tags=tuple(sorted(set(named))))
             made.append(group)
         return made
 
@@ -168,7 +170,7 @@ def list_rules(ctx: Context, wanted: Wanted) -> list[Rule]:
     """Return the rules that the caller sees."""
     if ctx.can("get_security_group"):
         _with_default(ctx, ctx.project_id)
-    condition = access.visible(ctx, "security_group_rule", access.own(tables.rules))
+    condition = access.visible(ctx, "security_group_rule", store.visible_rules)
     with ctx.cloud.db.read() as tx:
         return store.list_rules(tx, condition, wanted)
 

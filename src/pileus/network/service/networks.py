@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.network import tables
-from pileus.network.errors import invalid, missing
+from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, qos
 from pileus.network.service.access import Attributes, target_in, target_of
 from pileus.network.store import networks as store
@@ -27,7 +28,8 @@ TYPES = ("vxlan", "flat")
 def list_networks(ctx: Context, wanted: Wanted) -> list[Network]:
     """Return the networks that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return store.list_networks(tx, access.visible(ctx, "network", store.visible_networks), wanted)
+        visible = access.visible(ctx, "network", store.visible_networks)
+        return store.list_networks(tx, *access.by_sharing(ctx, wanted, visible, sharing.opened("network", ctx.project_id)))
 
 
 def show(ctx: Context, id: str) -> Network:
@@ -68,8 +70,8 @@ def make(tx: Connection, cloud: Cloud, project_id: str, attributes: Attributes) 
     overhead = TUNNEL_OVERHEAD_BYTES if kind == "vxlan" else 0
     most = cloud.settings.network_mtu - overhead
     mtu = attributes.get("mtu") or most
-    if not MTU_MIN <= mtu <= most:
-        raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
+    if not 0 < mtu <= most:
+        raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else "The MTU is negative")
     if attributes.get("is_default"):
         store.clear_default(tx)
     row = {
@@ -89,6 +91,7 @@ def make(tx: Connection, cloud: Cloud, project_id: str, attributes: Attributes) 
         store.take_segment(tx, segment, id)
     if named := attributes.get("tags"):
         rows.set_tags(tx, id, named)
+        network = msgspec.structs.replace(network, tags=tuple(sorted(set(named))))
     return network
 
 
@@ -177,8 +180,11 @@ def _check_change(tx: Connection, ctx: Context, network: Network, values: dict[s
         store.clear_default(tx, network.id)
     if (mtu := values.get("mtu")) is not None:
         most = ctx.cloud.settings.network_mtu - (TUNNEL_OVERHEAD_BYTES if network.network_type == "vxlan" else 0)
-        if not MTU_MIN <= mtu <= most:
-            raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else f"The MTU is below {MTU_MIN}")
+        if not 0 < mtu <= most:
+            raise invalid(f"Requested MTU is too big, maximum is {most}" if mtu > most else "The MTU is not above 0")
+        least = max((1280 if version == 6 else MTU_MIN for _, version in network.subnets), default=0)
+        if mtu < least:
+            raise conflict("NetworkMTUSubnetConflict", f"Requested MTU {mtu} is below {least}, which the subnets need.")
 
 
 def _guests_by_name(network: Network) -> list[str]:

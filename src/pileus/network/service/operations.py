@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.errors import Forbidden
-from pileus.network.errors import bad_attribute, missing
+from pileus.network.errors import bad_attribute, invalid, missing
 from pileus.network.service import access
 from pileus.network.service.access import COUNTED, DEFAULTS, SERVICE
 from pileus.network.store import agents as agents_store
@@ -53,8 +53,11 @@ def list_quotas(ctx: Context) -> dict[str, dict[str, int]]:
         return {owner: quota.get_limits(tx, SERVICE, owner, DEFAULTS) for owner in owners}
 
 
-def change_quota(ctx: Context, project_id: str, values: dict[str, int]) -> dict[str, int]:
-    """Change a project's limits."""
+def change_quota(ctx: Context, project_id: str, values: dict[str, int], *, checked: bool = False) -> dict[str, int]:
+    """Change a project's limits.
+
+    :param checked: whether a limit below what is used is refused.
+    """
     ctx.require("update_quota", access.target_of(project_id))
     for name, value in values.items():
         if name not in DEFAULTS:
@@ -63,6 +66,9 @@ def change_quota(ctx: Context, project_id: str, values: dict[str, int]) -> dict[
             raise bad_attribute(name, f"Quota limit for resource {name} must be -1 or more")
 
     def work(tx: Connection) -> dict[str, int]:
+        for name, value in values.items() if checked else ():
+            if name in COUNTED and 0 <= value < (used := rows.count_rows(tx, COUNTED[name], project_id)):
+                raise invalid(f"Quota limit for resource {name} is below what is used: {used}.", "InvalidQuotaValue")
         quota.set_limits(tx, SERVICE, project_id, values)
         return quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
 

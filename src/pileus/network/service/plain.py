@@ -55,6 +55,8 @@ def list_all(what: Plain, ctx: Context, wanted: Wanted) -> list[Any]:
     visible = access.visible(ctx, what.noun, what.visible) if what.visible else None
     if what.visible is None and not ctx.can(f"get_{what.noun}"):
         visible = rows.NONE
+    if what.object_type:
+        visible, wanted = access.by_sharing(ctx, wanted, visible, sharing.opened(what.object_type, ctx.project_id))
     with ctx.cloud.db.read() as tx:
         found = what.assemble(tx, rows.list_rows(tx, what.kind, visible, wanted))
         return as_seen(what, ctx, tx, found)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from pileus.kernel import ids
@@ -115,6 +116,7 @@ def make(tx: Connection, ctx: Context, project_id: str, network: Network, attrib
     port = allocation.write_port(tx, ctx.cloud, network, project_id, fixed, mac, group_ids, **values)
     if named := attributes.get("tags"):
         rows.set_tags(tx, port.id, named)
+        port = msgspec.structs.replace(port, tags=tuple(sorted(set(named))))
     if host:
         sync.touch(tx, ctx.cloud, "port", port.id)
     return port
@@ -132,6 +134,8 @@ def _groups(
         text = "Port security must be enabled and port must have an IP address in order to use security groups."
         raise invalid(text, "PortSecurityAndIPRequiredForSecurityGroups")
     found = groups_store.groups_by_id(tx, set(wanted)) if wanted else {}
+    if len({group.stateful for group in found.values()}) > 1:
+        raise conflict("SecurityGroupConflict", "Cannot apply both stateful and stateless security groups on the same port.")
     for id in wanted:
         if id not in found:
             raise missing("security_group", id)
@@ -180,6 +184,8 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
         access.check_revision(revision, port.revision_number)
         values: dict[str, Any] = {COLUMNS.get(name, name): value for name, value in attributes.items()}
         _merge(tx, ctx, port, network, values)
+        if attributes and not values:
+            rows.update_row(tx, tables.ports, ctx.cloud.clock.now(), id, {})
         found = write_change(tx, ctx.cloud, port, values)
         for group_id in set(port.security_groups) - set(found.security_groups):
             sync.touch_group(tx, ctx.cloud, group_id)

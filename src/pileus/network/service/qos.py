@@ -98,6 +98,8 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
 
 def _policy(ctx: Context, tx: Connection, policy_id: str, kind: str, action: str) -> QosPolicy:
     """Return a policy whose rules of a kind the caller may see or change."""
+    if action != "get":
+        ctx.require(f"{action}_policy_{kind}_rule")
     policy: QosPolicy = plain.find(POLICY, ctx, tx, policy_id, "get")
     target = plain.target(POLICY, ctx, tx, policy)
     ctx.require(f"{action}_policy_{kind}_rule", target)
@@ -247,7 +249,7 @@ def rule_types(ctx: Context) -> list[str]:
 
 def rule_type(ctx: Context, name: str) -> dict[str, Any]:
     """Return how a kind of rule is enforced.  :raises NotFound: when it is not."""
-    ctx.require("get_rule_type")
+    ctx.require("get_rule_type_details")
     if name not in APPLIED:
         raise missing("rule_type", name)
     rate = {"parameter_type": "range", "parameter_values": {"start": 0, "end": 2_147_483_647}}

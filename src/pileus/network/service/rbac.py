@@ -11,21 +11,17 @@ from pileus.network.service import access
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import rows, usage
 from pileus.network.store import sharing as store
-from pileus.network.store.rows import Clause, Wanted
+from pileus.network.store.rows import Wanted
 from pileus.network.store.sharing import ALL, EXTERNAL, SHARED, RbacPolicy
 from pileus.network.tables.sharing import rbac_policies
 
 ACTIONS = {kind: (SHARED, EXTERNAL) if kind == "network" else (SHARED,) for kind in store.OBJECTS}
 
 
-def _visible(project_id: str) -> Clause:
-    return (rbac_policies.c.project_id == project_id) | (rbac_policies.c.target_project == project_id)
-
-
 def list_policies(ctx: Context, wanted: Wanted) -> list[RbacPolicy]:
-    """Return the policies that the caller made, or that are for their project."""
+    """Return the policies of the caller's project."""
     with ctx.cloud.db.read() as tx:
-        return store.list_policies(tx, access.visible(ctx, "rbac_policy", _visible), wanted)
+        return store.list_policies(tx, access.visible(ctx, "rbac_policy", access.own(rbac_policies)), wanted)
 
 
 def show(ctx: Context, id: str) -> RbacPolicy:
@@ -42,9 +38,7 @@ def _find(ctx: Context, tx: Connection, id: str, action: str) -> RbacPolicy:
     policy = store.find_policy(tx, id)
     if policy is None:
         raise missing("rbac_policy", id)
-    mine = policy.target_project in (ctx.project_id, ALL) and action == "get"
-    if not mine:
-        access.require(ctx, "rbac_policy", action, id, _target(policy.project_id, policy.target_project))
+    access.require(ctx, "rbac_policy", action, id, _target(policy.project_id, policy.target_project))
     return policy
 
 
@@ -75,10 +69,12 @@ def _make(tx: Connection, ctx: Context, project_id: str, target: str | None, att
     if action not in ACTIONS[kind]:
         raise invalid(f"Invalid action '{action}' for object type '{kind}'. Valid actions: {', '.join(ACTIONS[kind])}")
     owner = store.owner_of(tx, kind, object_id)
+    if owner is not None and owner != ctx.project_id and not ctx.is_admin and store.is_open(tx, kind, object_id, ctx.project_id):
+        raise invalid(f"Only admins can manipulate policies on {kind} objects which they do not own")
     if owner is None or (owner != ctx.project_id and not ctx.is_admin):
         raise missing("rbac_object", object_id)
-    if action == EXTERNAL and not ctx.is_admin:
-        raise invalid("Only admins can open networks as external ones")
+    if kind == "subnetpool" and not usage.reaches_scope(tx, object_id, target):
+        raise invalid(f"Project {target} has no access to the address scope of subnetpool {object_id}")
     ctx.require("create_rbac_policy", _target(project_id, target))
     access.guard(ctx, "create_rbac_policy", ["target_project"], _target(project_id, target))
     access.take(tx, project_id, rbac_policy=1)
@@ -89,14 +85,16 @@ def _make(tx: Connection, ctx: Context, project_id: str, target: str | None, att
         "action": action,
     }  # fmt: skip
     made = RbacPolicy(**rows.insert_row(tx, rbac_policies, ctx.cloud.clock.now(), row))
-    _note(tx, made)
+    _note(tx, ctx, made)
     return made
 
 
-def _note(tx: Connection, policy: RbacPolicy) -> None:
-    """Keep the flags of a thing equal to its policies."""
+def _note(tx: Connection, ctx: Context, policy: RbacPolicy) -> None:
+    """Keep the flags of a thing equal to its policies, and count its revision up."""
+    rows.update_row(tx, store.OBJECTS[policy.object_type], ctx.cloud.clock.now(), policy.object_id, {})
     if policy.action == EXTERNAL:
-        store.set_flag(tx, "network", policy.object_id, "external", True)
+        external = any(other.action == EXTERNAL for other in store.policies_of(tx, policy.object_id))
+        store.set_flag(tx, "network", policy.object_id, "external", external)
     elif policy.object_type in store.WITH_FLAG:
         shared = store.exists_same(tx, policy.object_id, ALL, SHARED)
         store.set_flag(tx, policy.object_type, policy.object_id, "shared", shared)
@@ -115,7 +113,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
             if store.exists_same(tx, policy.object_id, target, policy.action):
                 raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
             rows.update_row(tx, rbac_policies, ctx.cloud.clock.now(), id, {"target_project": target})
-            _note(tx, policy)
+            _note(tx, ctx, policy)
         return _find(ctx, tx, id, "get")
 
     return access.transact(ctx.cloud, work)
@@ -129,7 +127,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         access.check_revision(revision, policy.revision_number)
         _check_unused(tx, policy)
         rows.delete_row(tx, rbac_policies, id)
-        _note(tx, policy)
+        _note(tx, ctx, policy)
 
     access.transact(ctx.cloud, work)
 

@@ -49,6 +49,9 @@ def _flags(ctx: Context, verb: str, attributes: Attributes, given: frozenset[str
     info = attributes.get("external_gateway_info") or {}
     names |= {f"external_gateway_info:{name}" for name in info}
     access.guard(ctx, f"{verb}_router", sorted(names), target_of(project_id))
+    if attributes.pop("ha", None):
+        text = "Not enough l3 agents available to ensure HA. Minimum required 2, available 1."
+        raise conflict("HANotEnoughAvailableAgents", text)
 
 
 def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[Router]:
@@ -74,7 +77,7 @@ def make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) 
         "id": ids.uuid(), "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
         "admin_state_up": attributes["admin_state_up"], "status": "ACTIVE", "enable_snat": info.get("enable_snat", True),
         "routes": [], "availability_zone_hints": attributes["availability_zone_hints"],
-        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]), "ha": bool(attributes["ha"]),
+        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]),
         "flavor_id": attributes["flavor_id"], "qos_policy_id": info.get("qos_policy_id"),
     }  # fmt: skip
     router = Router(**rows.insert_row(tx, tables.routers, ctx.cloud.clock.now(), row))
@@ -166,10 +169,10 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
 
 def _check_flags(router: Router, values: dict[str, Any]) -> None:
     """A router's kind changes only while it is down.  :raises BadRequest: otherwise."""
-    kinds = {name for name in ("distributed", "ha") if values.get(name, getattr(router, name)) != getattr(router, name)}
-    if kinds and (router.admin_state_up or values.get("admin_state_up")):
+    changed = values.get("distributed", router.distributed) != router.distributed
+    if changed and (router.admin_state_up or values.get("admin_state_up")):
         raise invalid(
-            f"Bad router request: Cannot change the '{min(kinds)}' attribute of active routers. "
+            "Bad router request: Cannot change the 'distributed' attribute of active routers. "
             "Please set router admin_state_up to False prior to upgrade.",
             "BadRequest",
         )

@@ -17,6 +17,7 @@ WITH_PORTS = {6, 17, 33, 132, 136}
 ICMP = {1, 58}
 PORT_MAX = 65535
 ONLY_IPV6 = {"ipv6-encap", "ipv6-frag", "ipv6-icmp", "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route"}
+ONLY_IPV6_NUMBERS = {PROTOCOLS[name] for name in ONLY_IPV6}
 
 
 def check_rule(rule: Attributes) -> None:
@@ -87,7 +88,7 @@ def _protocol(rule: dict[str, Any]) -> int | None:
         )
     if rule["ethertype"] == "IPv6" and text == "icmp":
         text, number = "ipv6-icmp", 58
-    if rule["ethertype"] == "IPv4" and text in ONLY_IPV6:
+    if rule["ethertype"] == "IPv4" and (text in ONLY_IPV6 or (text.isdecimal() and number in ONLY_IPV6_NUMBERS)):
         raise invalid(f"Invalid ethertype {rule['ethertype']} for protocol {text}.", "SecurityGroupEthertypeConflictWithProtocol")
     rule["protocol"] = "ipv6-icmp" if text == "icmpv6" else text
     return number

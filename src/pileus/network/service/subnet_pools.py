@@ -25,7 +25,9 @@ SHORTEST = {4: 8, 6: 64}
 def list_pools(ctx: Context, wanted: Wanted) -> list[SubnetPool]:
     """Return the subnet pools that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return _as_seen(ctx, tx, store.list_pools(tx, access.visible(ctx, "subnetpool", store.visible_pools), wanted))
+        visible = access.visible(ctx, "subnetpool", store.visible_pools)
+        asked = access.by_sharing(ctx, wanted, visible, sharing.opened("subnetpool", ctx.project_id))
+        return _as_seen(ctx, tx, store.list_pools(tx, *asked))
 
 
 def _as_seen(ctx: Context, tx: Connection, found: list[SubnetPool]) -> list[SubnetPool]:
@@ -161,6 +163,10 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
                     "Illegal update to prefixes: the prefixes that are there must stay.", "IllegalSubnetPoolPrefixUpdate"
                 )
             values["prefixes"] = [str(net) for net in nets]
+            if pool.address_scope_id and not ctx.is_admin:
+                scope = address_scopes.find(ctx, tx, pool.address_scope_id, "get")
+                if scope.project_id != ctx.project_id:
+                    raise invalid("Illegal update to prefixes: the address scope is another project's", "IllegalSubnetPoolUpdate")
         return _update(tx, ctx, pool, values)
 
     return access.transact(ctx.cloud, work)

@@ -24,12 +24,14 @@ from pileus.network.tasks import sync
 
 DNS_SERVERS_MAX, HOST_ROUTES_MAX = 5, 20
 SLAAC_PREFIX = 64
+MTU_MIN = {4: 68, 6: 1280}
 
 
 def list_subnets(ctx: Context, wanted: Wanted) -> list[Subnet]:
     """Return the subnets that the caller sees."""
     with ctx.cloud.db.read() as tx:
-        return store.list_subnets(tx, access.visible(ctx, "subnet", store.visible_subnets), wanted)
+        visible = access.visible(ctx, "subnet", store.visible_subnets)
+        return store.list_subnets(tx, *access.by_sharing(ctx, wanted, visible, store.in_opened(ctx.project_id)))
 
 
 def show(ctx: Context, id: str) -> Subnet:
@@ -76,6 +78,9 @@ def make(
     if pools_store.pools_of_network(tx, network.id, net.version) - {pool_id}:
         text = "Subnets hosted on the same network must be allocated from the same subnet pool."
         raise invalid(text, "NetworkSubnetPoolAffinityError")
+    if network.mtu < MTU_MIN[net.version]:
+        text = f"The network's MTU {network.mtu} is below {MTU_MIN[net.version]}, which IPv{net.version} needs."
+        raise conflict("NetworkMTUSubnetConflict", text)
     before = store.subnets_of(tx, [network.id])
     if other := next((s for s in before if s.ip_version == net.version and net.overlaps(addressing.network(s.cidr))), None):
         text = f"Requested subnet with cidr: {net} for network: {network.id} overlaps with another subnet ({other.cidr})"
@@ -251,6 +256,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
             raise invalid("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
         if values:
             rows.update_row(tx, tables.subnets, ctx.cloud.clock.now(), id, values)
+            rows.update_row(tx, tables.networks, ctx.cloud.clock.now(), network.id, {})
             serve_dhcp(tx, ctx.cloud, network, store.subnets_of(tx, [network.id]))
             sync.touch_network(tx, ctx.cloud, network.id)
         return _find(ctx, tx, id, "get")[0]

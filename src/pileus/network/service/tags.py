@@ -1,6 +1,7 @@
 """Use cases of tags, the same on every resource that has them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from sqlalchemy import Connection, Table
 
@@ -14,7 +15,9 @@ from pileus.network.service import (
     floating_ips,
     groups,
     networks,
+    plain,
     ports,
+    qos,
     routers,
     subnet_pools,
     subnets,
@@ -22,6 +25,7 @@ from pileus.network.service import (
 )  # fmt: skip
 from pileus.network.store import rows
 from pileus.network.tables.grouping import address_groups as address_groups_table
+from pileus.network.tables.qos import qos_policies
 from pileus.network.tables.trunks import trunks as trunks_table
 
 TAG_MAX, TAGS_MAX = 255, 50
@@ -35,6 +39,7 @@ KINDS: Mapping[str, tuple[str, Table, Show]] = {
     "ports": ("port", tables.ports, ports.show),
     "routers": ("router", tables.routers, routers.show),
     "floatingips": ("floatingip", tables.floating_ips, floating_ips.show),
+    "policies": ("policy", qos_policies, partial(plain.show, qos.POLICY)),
     "trunks": ("trunk", trunks_table, trunks.show),
     "address-groups": ("address_group", address_groups_table, address_groups.show),
     "security-groups": ("security_group", tables.groups, groups.show),

@@ -39,6 +39,10 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         return columns | ({"tags": attributes["tags"]} if attributes.get("tags") else {})
 
     owned = [(attributes, attributes.pop("sub_ports")) for attributes, _ in many]
+    for _, wanted in owned:
+        read = [_read(given) for given in wanted]
+        if len({subport.segmentation_id for subport in read}) < len(read):
+            raise invalid("Duplicate items in the list of sub_ports", "HTTPBadRequest")
     wished = [(access.project_for(ctx, attributes), attributes) for attributes, _ in owned]
     for project_id, _ in wished:
         ctx.require("create_trunk", target_of(project_id))
@@ -55,7 +59,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     return access.transact(ctx.cloud, work)
 
 
-def _read(tx: Connection, ctx: Context, given: dict[str, Any]) -> Subport:
+def _read(given: dict[str, Any]) -> Subport:
     kind, number = given.get("segmentation_type"), given.get("segmentation_id")
     if kind is None or number is None:
         raise invalid("Invalid subport details: segmentation type and id must both be given.", "TrunkPluginDriverConflict")
@@ -74,7 +78,7 @@ def _add(tx: Connection, ctx: Context, trunk: Trunk, wanted: list[dict[str, Any]
     found: list[Subport] = []
     for given in wanted:
         port, _ = ports_service.find(ctx, tx, given["port_id"], "update")
-        subport = _read(tx, ctx, given)
+        subport = _read(given)
         carried.check_free(tx, port.id)
         if port.id == trunk.port_id or any(other.port_id == port.id for other in found):
             raise conflict("DuplicateSubPort", f"Port {port.id} is named twice, or carries the trunk itself.")
@@ -168,6 +172,8 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         bound = ports_store.ports_where(tx, tables.ports.c.id == trunk.port_id, tables.ports.c.host_id != "")
         if bound:
             raise conflict("TrunkInUse", f"Trunk {id} is currently in use.")
+        if not trunk.admin_state_up:
+            raise conflict("TrunkDisabled", f"Trunk {id} is currently disabled.")
         if trunk.sub_ports:
             _let_go(tx, ctx, trunk, [s.port_id for s in trunk.sub_ports])
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 
 from pileus.network.store.records import record
 from pileus.network.store.rows import Kind
@@ -51,9 +51,9 @@ def is_empty(tx: Connection) -> bool:
     return tx.execute(select(D.id).limit(1)).first() is None
 
 
-def same(tx: Connection, facts: dict[str, Any]) -> str | None:
-    """Return the id of a rule of which these facts hold."""
-    query = select(D.id)
+def same(tx: Connection, facts: dict[str, Any], used: Sequence[str]) -> str | None:
+    """Return the id of a rule of which these facts hold, and which is used where this one is, too."""
+    query = select(D.id).where(or_(*(D[name].is_(True) for name in used))) if used else select(D.id)
     for name, value in facts.items():
         query = query.where(D[name].is_(None) if value is None else D[name] == value)
     return tx.execute(query).scalars().first()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from pileus.network.store import rows
 from pileus.network.store.records import record
@@ -78,11 +78,6 @@ def of_routers(tx: Connection, router_ids: Collection[str]) -> list[tuple[str, s
 def into_subnets(subnet_ids: Collection[str]) -> Clause:
     """Return the condition that ports are forwarded to a port with an address in one of some subnets."""
     return F.internal_port_id.in_(select(addresses.c.port_id).where(addresses.c.subnet_id.in_(list(subnet_ids))))
-
-
-def forget(tx: Connection, floating_ip_id: str) -> None:
-    """Remove all forwarded ports of a floating IP."""
-    tx.execute(delete(port_forwardings).where(F.floatingip_id == floating_ip_id))
 
 
 def columns(forwarding: Forwarding) -> dict[str, Any]:

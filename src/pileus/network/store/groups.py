@@ -20,6 +20,12 @@ def visible(project_id: str) -> Clause:
     return (groups.c.project_id == project_id) | sharing.opened("security_group", project_id)
 
 
+def visible_rules(project_id: str) -> Clause:
+    """The rules that a project sees: its own and those of its groups."""
+    own = select(groups.c.id).where(groups.c.project_id == project_id)
+    return (rules.c.project_id == project_id) | rules.c.security_group_id.in_(own)
+
+
 def list_groups(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Group]:
     """Return groups with their rules and tags."""
     return _groups(tx, rows.list_rows(tx, GROUP, visible, wanted))

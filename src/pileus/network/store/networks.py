@@ -48,6 +48,11 @@ def visible_subnets(project_id: str) -> Clause:
     return (subnets.c.project_id == project_id) | subnets.c.network_id.in_(reachable)
 
 
+def in_opened(project_id: str) -> Clause:
+    """Return the condition that a subnet is of a network that is open to a project."""
+    return subnets.c.network_id.in_(select(networks.c.id).where(sharing.opened("network", project_id)))
+
+
 def list_networks(tx: Connection, visible: Clause | None, wanted: Wanted) -> list[Network]:
     """Return networks with their subnets and tags."""
     return _networks(tx, rows.list_rows(tx, NETWORK, visible, wanted))

@@ -2,8 +2,19 @@
 
 from sqlalchemy import Connection, select
 
+from pileus.network.store import sharing
 from pileus.network.store.sharing import EXTERNAL
-from pileus.network.tables import floating_ips, networks, port_groups, ports, routers, rules, subnet_pools, subnets
+from pileus.network.tables import (
+    address_scopes,
+    floating_ips,
+    networks,
+    port_groups,
+    ports,
+    routers,
+    rules,
+    subnet_pools,
+    subnets,
+)
 
 
 def projects_using(tx: Connection, object_type: str, id: str, action: str) -> set[str]:
@@ -28,3 +39,11 @@ def projects_using(tx: Connection, object_type: str, id: str, action: str) -> se
             select(floating_ips.c.project_id).where(floating_ips.c.floating_network_id == id),
         ]
     return {project for query in queries for project in tx.execute(query.distinct()).scalars()}
+
+
+def reaches_scope(tx: Connection, pool_id: str, target: str) -> bool:
+    """Tell whether a project (`*`: all) may use the address scope of a pool, if that has one."""
+    query = select(address_scopes.c.id, address_scopes.c.project_id)
+    query = query.join(subnet_pools, subnet_pools.c.address_scope_id == address_scopes.c.id)
+    scope = tx.execute(query.where(subnet_pools.c.id == pool_id)).first()
+    return scope is None or scope.project_id == target or sharing.is_open(tx, "address_scope", scope.id, target)
