@@ -46,6 +46,8 @@ def test_an_image_of_a_servers_volumes_stands_for_its_snapshot(cloud):
     made = cloud.make(cloud.api(version="3.46"), imageRef=image_id)
     assert cloud.read(made, 4) == b"root"
     assert cloud.show(made)["snapshot_id"] == snapshot_id
+    assert cloud.act(made, "os-reimage", {"image_id": image_id}).status_code == 400
+    assert cloud.show(made)["status"] == "available"
     older = cloud.make(cloud.api(version="3.45"), imageRef=image_id)
     assert cloud.show(older)["snapshot_id"] is None
     cloud.demo.delete(f"/snapshots/{made}")

@@ -182,6 +182,8 @@ def reimage(ctx: Context, volume_id: str, image_id: str, *, reserved: bool) -> N
         image = volume_images.find(tx, ctx, image_id)
         if volume_images.key_of(image) is not None:
             raise _invalid(f"Image {image_id} is encrypted: volumes are made of it anew, with its key.")
+        if not image.size:
+            raise _invalid(f"Image {image_id} has no content of its own.")
         volume_images.require_fit(image, volume.size_gib)
         aside = {
             "from_image_id": image_id, "beside_id": ids.uuid(), "image_metadata": volume_images.describe(image),
