@@ -77,9 +77,19 @@ class Settings:
         "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
     )
     object_rings_dir: str = _setting("", "where the rings of a storage cluster are; empty: one device in state_dir")
+    object_policies: str = _setting("", "further storage policies of the device in state_dir, with commas, always in this order")
     object_encryption_secrets: str = _setting(
         "",
-        "secrets that objects are encrypted with, ID:BASE64 of 32 bytes or more, with commas; the first is for new ones; empty: none",
+        "secrets that objects are encrypted with, ID:BASE64 of 32 bytes or more, with commas; the first for new ones; empty: no",
+    )
+    object_account_rate: float = _setting(0.0, "containers that may be made or deleted in an account a second; 0: any number")
+    object_container_rates: str = _setting(
+        "", "writes in a container a second by its number of objects, SIZE:RATE with commas (0:100,1000:10); empty: any number"
+    )
+    object_listing_rates: str = _setting("", "listings of a container a second by its number of objects, likewise")
+    object_rate_wait_seconds: float = _setting(60.0, "who would have to wait longer for their turn is refused", "seconds")
+    object_storage_domains: str = _setting(
+        "", "domains below which CONTAINER.ACCOUNT and ACCOUNT are served (domain remap), with commas; empty: none"
     )
     object_sync_realms: str = _setting(
         "", "container sync: file of realms, their keys and clusters (container-sync-realms.conf); empty: none"

@@ -13,18 +13,20 @@ from pileus.kernel.http import Service
 from pileus.kernel.loops import Loop
 from pileus.kernel.settings import Settings
 from pileus.object_store.api import faults, front, routes, site
-from pileus.object_store.backend import Cluster
+from pileus.object_store.backend import Cluster, StoragePolicy
 from pileus.object_store.ciphers import read_secrets
 from pileus.object_store.encryption import EncryptedPlacement
 from pileus.object_store.limits import limits_of
 from pileus.object_store.placement import Placement
 from pileus.object_store.policies import RULES
+from pileus.object_store.rates import RateLimits, Turns, read_rates
 from pileus.object_store.realms import read_realms
 from pileus.object_store.state import ObjectStore
 from pileus.object_store.storage.daemons.container_sync import ContainerSync
 from pileus.object_store.storage.daemons.running import run_once
 from pileus.object_store.storage.embedded import (
     AUDIT_SECONDS,
+    DEFAULT_POLICIES,
     EXPIRE_SECONDS,
     UPDATE_SECONDS,
     embedded_cluster,
@@ -50,7 +52,15 @@ def make_store(settings: Settings, open_placement: Callable[[Callable[[], float]
     """
     users = parse_users(settings.object_tempauth_users)
     realms = read_realms(settings.object_sync_realms, settings.object_sync_hosts)
-    return ObjectStore(open_placement, limits_of(settings), TempAuth(users, secret) if users else None, realms)
+    made = ObjectStore(open_placement, limits_of(settings), TempAuth(users, secret) if users else None, realms, _rates(settings))
+    made.domains = tuple(name.strip(" .").lower() for name in settings.object_storage_domains.split(",") if name.strip())
+    return made
+
+
+def _rates(settings: Settings) -> RateLimits:
+    container, listing = read_rates(settings.object_container_rates), read_rates(settings.object_listing_rates)
+    turns = Turns(wait_seconds_max=settings.object_rate_wait_seconds)
+    return RateLimits(settings.object_account_rate, container, listing, turns)
 
 
 def _place(settings: Settings, cluster: Cluster) -> Placement:
@@ -64,7 +74,9 @@ def _parts(settings: Settings) -> Mapping[type[Any], Any]:
         opened = http_cluster(settings.object_rings_dir)
         return {ObjectStore: make_store(settings, lambda now: _place(settings, opened), salt.prefix + salt.suffix)}
     root = str(Path(settings.state_dir) / "objects")
-    return {ObjectStore: make_store(settings, lambda now: _place(settings, embedded_cluster(root, now)))}
+    further = [name.strip() for name in settings.object_policies.split(",") if name.strip()]
+    policies = (*DEFAULT_POLICIES, *(StoragePolicy(index, name) for index, name in enumerate(further, len(DEFAULT_POLICIES))))
+    return {ObjectStore: make_store(settings, lambda now: _place(settings, embedded_cluster(root, now, policies)))}
 
 
 def _bootstrap(cloud: Cloud) -> None:
@@ -126,6 +138,7 @@ SERVICE = Service(
     id_header="x-trans-id",
     make_id=front.make_trans_id,
     front=site.FRONT,
+    claims=front.claims,
 )
 
 BUNDLE = Bundle("object_store", rules=RULES, services=(SERVICE,), parts=_parts, bootstrap=_bootstrap, loops=LOOPS)

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from pileus.kernel.clock import Clock, SystemClock
 from pileus.object_store.limits import Limits
 from pileus.object_store.placement import Placement
+from pileus.object_store.rates import RateLimits
 from pileus.object_store.realms import Realms
 from pileus.object_store.tempauth import TempAuth
 from pileus.object_store.timestamps import ZERO, Timestamp
@@ -17,6 +18,7 @@ from pileus.object_store.timestamps import ZERO, Timestamp
 REMEMBERED_MAX = 10_000
 REMEMBERED_SECONDS = 5.0
 NO_REALMS = Realms()
+NO_RATES = RateLimits()
 
 
 class ObjectStore:
@@ -25,6 +27,7 @@ class ObjectStore:
     :param open_placement: opens the cluster, at the first use; it is given a function that tells the time.
     :param tempauth: users of its own, beside those of identity; None: there are none.
     :param realms: where containers may be synced to.
+    :param rates: how often what may be asked.
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class ObjectStore:
         limits: Limits,
         tempauth: TempAuth | None = None,
         realms: Realms = NO_REALMS,
+        rates: RateLimits = NO_RATES,
     ) -> None:
-        self._open, self.limits, self.tempauth, self.realms = open_placement, limits, tempauth, realms
+        self._open, self.limits, self.tempauth, self.realms, self.rates = open_placement, limits, tempauth, realms, rates
+        self.domains: tuple[str, ...] = ()
         self.kept: dict[str, Any] = {}
         self._clock: Clock = SystemClock()
         self._placement: Placement | None = None

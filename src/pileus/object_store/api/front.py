@@ -1,7 +1,7 @@
 """From a call to a request of the object store, and from its answer to HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -11,6 +11,7 @@ from pileus.kernel.errors import BadRequest, Unauthenticated
 from pileus.kernel.http import Answer, Call, FileAnswer, StreamAnswer
 from pileus.object_store.backend import Unreachable
 from pileus.object_store.caller import Caller
+from pileus.object_store.domains import Place, is_below, place_of
 from pileus.object_store.listing import is_utf8
 from pileus.object_store.request import Bytes, FileSlice, Refused, Request, Response
 from pileus.object_store.state import ObjectStore
@@ -55,6 +56,8 @@ def split_path(call: Call) -> tuple[str, str, str, str]:
     :raises Refused: 412 when it is not valid UTF-8.
     """
     raw = call.path_url[len(call.base_url) :]
+    if place := _remapped(call):
+        raw = place.path(raw)
     text = unquote(raw, errors="surrogateescape")
     if not is_utf8(text):
         raise Refused(412, "Invalid UTF8 or contains NULL")
@@ -62,6 +65,24 @@ def split_path(call: Call) -> tuple[str, str, str, str]:
     if (name and not container) or (container and not account):
         raise Refused(404)
     return version, account, container, name
+
+
+def claims(cloud: Cloud, headers: Mapping[str, str], query: str, at: str) -> bool:
+    """Tell whether a request is for the object store by the name of its host (domain remap)."""
+    del query, at
+    domains = cloud.part(ObjectStore).domains
+    return bool(domains) and is_below(headers.get("host", ""), domains)
+
+
+def _remapped(call: Call) -> Place | None:
+    """Return the account, and perhaps the container, that the host's name stands for.  :raises Refused: 400."""
+    domains = call.cloud.part(ObjectStore).domains
+    if not domains:
+        return None
+    try:
+        return place_of(call.headers.get("host", ""), domains)
+    except ValueError as error:
+        raise Refused(400, str(error), {"Content-Type": "text/plain"}) from None
 
 
 def headers_of(call: Call) -> dict[str, str]:
@@ -75,7 +96,7 @@ def headers_of(call: Call) -> dict[str, str]:
 async def read_request(call: Call) -> Request:
     """Return the request that a call makes; its caller is not known yet.  :raises Refused: 400, 404, 412."""
     version, account, container, name = split_path(call)
-    if version not in ("v1", "v1.0"):
+    if version not in ("v1", "v1.0") or not account:
         raise Refused(412, "Bad URL")
     store = call.cloud.part(ObjectStore)
     return Request(

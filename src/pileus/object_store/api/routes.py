@@ -6,7 +6,18 @@ from pileus.kernel.http import Call, Route
 from pileus.object_store.api import front
 from pileus.object_store.caller import NOBODY
 from pileus.object_store.request import Refused, Request, Response
-from pileus.object_store.service import accounts, bulk, containers, cors, formpost, objects, staticweb, syncing, tempurl
+from pileus.object_store.service import (
+    accounts,
+    bulk,
+    containers,
+    cors,
+    formpost,
+    objects,
+    ratelimit,
+    staticweb,
+    syncing,
+    tempurl,
+)
 
 UseCase = Callable[[Request], Awaitable[Response]]
 
@@ -48,6 +59,7 @@ async def _decide(req: Request) -> Response:
         return await cors.preflight(req, sorted(table))
     if syncing.AUTH in req.headers or syncing.KEY in req.headers:
         await syncing.admit(req)
+    await ratelimit.wait(req)
     if formpost.is_used(req):
         return await formpost.submit(req)
     if tempurl.is_used(req):
@@ -74,5 +86,6 @@ async def _by_path(req: Request, table: dict[str, UseCase]) -> Response:
 
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "COPY", "OPTIONS")
-PATHS = ("/{version}/{account}", "/{version}/{account}/{container}", "/{version}/{account}/{container}/{object:rest}")
+PLACES = ("/{version}", "/{version}/{account}", "/{version}/{account}/{container}")
+PATHS = ("/", *PLACES, f"{PLACES[-1]}/{{object:rest}}")
 ROUTES = tuple(Route(method, path, serve, stream=True, public=True) for path in PATHS for method in METHODS)

@@ -82,7 +82,19 @@ def _features(store: ObjectStore) -> dict[str, Any]:
         "versioned_writes": {"allowed_flags": ["x-versions-location", "x-history-location"]},
         "object_versioning": {},
         **({"container_sync": {"realms": _realms(store)}} if store.realms else {}),
+        **({"domain_remap": {"default_reseller_prefix": "AUTH"}} if store.domains else {}),
+        **({"ratelimit": _rates(store)} if store.rates else {}),
         **({"tempauth": {"account_acls": True}} if store.tempauth else {}),
+    }
+
+
+def _rates(store: ObjectStore) -> dict[str, Any]:
+    rates = store.rates
+    return {
+        "account_ratelimit": rates.account,
+        "max_sleep_time_seconds": rates.turns.wait_seconds_max,
+        "container_ratelimits": [list(step) for step in rates.container.steps],
+        "container_listing_ratelimits": [list(step) for step in rates.listing.steps],
     }
 
 

@@ -6,7 +6,7 @@ from pileus.object_store import acl, listing, metadata
 from pileus.object_store.caller import NOBODY
 from pileus.object_store.indexes import AccountInfo, ContainerEntry, PolicyUse
 from pileus.object_store.request import TEXT, Refused, Request, Response
-from pileus.object_store.service import access, quotas
+from pileus.object_store.service import access, quotas, ratelimit
 
 ACL_STORED, ACL_SHOWN = "X-Account-Sysmeta-Core-Access-Control", "X-Account-Access-Control"
 
@@ -78,6 +78,8 @@ def _given(req: Request, info: AccountInfo | None) -> dict[str, str]:
         found[ACL_STORED] = acl.format_account(understood) if understood else ""
     elif "x-remove-account-access-control" in req.headers:
         found[ACL_STORED] = ""
+    if ratelimit.GLOBAL.lower() in req.headers and (req.caller or NOBODY).administers(req.account):
+        found[ratelimit.GLOBAL] = req.headers[ratelimit.GLOBAL.lower()]
     return found | quotas.account_headers(req)
 
 
