@@ -3,20 +3,25 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ARGS ?=
+SECONDS ?= 600
+SEED ?= 1
 BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo up down test dbs check fmt format-check lint types imports docs docs-check bench tempest image lock clean
+.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check bench probe tempest image lock clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ready: ## install what is missing (Debian packages when root, the locked Python packages); nothing to do takes no time
 	@tools/bootstrap
 
 demo: ready ## start the cloud, boot a server by openstacksdk, log in to it by SSH, show where the time went
 	@$(BIN)/python -m pileus.demo $(ARGS)
+
+demo-cluster: ready ## a cloud of three hosts in namespaces: join, boot, talk over VXLAN, lose a host; as root, 3 minutes
+	@$(BIN)/python -m pileus.demo_cluster $(ARGS)
 
 up: ready ## start the cloud and leave it running
 	@$(BIN)/pileus up --detach $(ARGS)
@@ -57,6 +62,9 @@ docs-check: docs
 
 bench: ready ## measure the cloud (ARGS: for benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+probe: ready ## kill nodes of a real storage cluster at random and check that nothing acknowledged is lost (SECONDS=600 SEED=1)
+	@$(BIN)/python -m tests.object_store.storage.probe --seconds $(SECONDS) --seed $(SEED)
 
 tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke|interop-2022.11|all..., REGEX=tempest.api.volume)
 	@$(BIN)/python tests/conformance/tempest.py $(ARGS)

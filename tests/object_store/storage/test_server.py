@@ -1,17 +1,24 @@
 """The backend servers, asked by those who do not know how."""
 
 import asyncio
+import hashlib
 import json
 import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pileus.kernel.clock import FakeClock
 from pileus.object_store.backend import Node, ObjectName, ObjectPut, Unreachable, Written
+from pileus.object_store.storage.daemons.auditor import ObjectAuditor
+from pileus.object_store.storage.daemons.running import run_once
 from pileus.object_store.storage.http_carrier import HttpCarrier
+from pileus.object_store.storage.layout import Device
+from pileus.object_store.storage.local import LocalCarrier
+from pileus.object_store.storage.recon import Recon
 from pileus.object_store.storage.wire import Address, encode_call, to_header
 from pileus.object_store.timestamps import Timestamp
 
@@ -53,6 +60,42 @@ def test_figures_are_shown(far: Store) -> None:
     status, body = ask(far, "/recon")
     assert status == 200
     assert json.loads(body)["d0"]["free_bytes"] > 0
+
+
+def test_figures_are_shown_by_subject(far: Store, tmp_path: Path) -> None:
+    (tmp_path / "d0" / "quarantined" / "objects-1" / "x").mkdir(parents=True)
+    device = LocalCarrier({"d0": Device(str(tmp_path / "d0"))}, far.clock.now)
+    (tmp_path / "rings").mkdir()
+    (tmp_path / "rings" / "object.ring.gz").write_bytes(b"ring")
+
+    async def audit() -> None:
+        await run_once(ObjectAuditor(device.devices["d0"], far.clock.now), far.clock.now)
+
+    far.put("a", b"abc")
+    far.run(audit())
+    device.close()
+
+    def read(subject: str) -> Any:
+        status, body = ask(far, f"/recon/{subject}")
+        assert status == 200, subject
+        return json.loads(body)
+
+    assert read("auditor/object")["object_auditor_stats_ALL"]["passes"] == 1
+    assert read("quarantined") == {"accounts": 0, "containers": 0, "objects": 1, "policies": {"1": {"objects": 1}}}
+    assert read("async")["async_pending"] == 0
+    assert read("diskusage")[0]["mounted"] is True
+    assert read("replication/object")["object_replication_last"] is None
+    for subject in (
+        "version", "time", "load", "mem", "replication", "replication/container", "replication/account", "devices",
+        "reconstruction/object", "sharding", "updater/object", "updater/container", "expirer/object", "auditor/container",
+        "auditor/account", "unmounted", "ringmd5",
+    ):  # fmt: skip
+        read(subject)
+    assert ask(far, "/recon/nothing")[0] == 404
+    recon = Recon(device.devices, str(tmp_path / "rings"), ("d0", "d1"))
+    assert json.loads(recon.answer("recon/unmounted") or b"") == [{"device": "d1", "mounted": False}]
+    digest = hashlib.md5(b"ring").hexdigest()
+    assert json.loads(recon.answer("recon/ringmd5") or b"") == {f"{tmp_path}/rings/object.ring.gz": digest}
 
 
 def test_an_unknown_device_has_no_room(far: Store) -> None:

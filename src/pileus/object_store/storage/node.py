@@ -27,6 +27,7 @@ from pileus.object_store.storage.http_carrier import HttpCarrier
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local import LocalCarrier
 from pileus.object_store.storage.policies_file import load_policies
+from pileus.object_store.storage.recon import Recon
 from pileus.object_store.storage.replication_http import ReplicationCalls, reach_over_http
 from pileus.object_store.storage.ring.table import Table, load_table
 from pileus.object_store.storage.serve import serving
@@ -149,7 +150,8 @@ async def run_node(settings: NodeSettings, now: Callable[[], float], stop: async
     }
     remote = HttpCarrier()
     carrier = LocalCarrier(devices, now, remote=remote, container_ring=rings.containers, patient=True)
-    app = backend_app(carrier, settings.kinds, ReplicationCalls(carrier))
+    recon = Recon(devices, settings.rings_dir, tuple(sorted(names)))
+    app = backend_app(carrier, settings.kinds, ReplicationCalls(carrier), recon)
     tasks: list[asyncio.Task[None]] = []
     try:
         async with serving(app, settings.host, settings.port):

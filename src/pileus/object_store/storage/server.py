@@ -3,8 +3,6 @@
 They trust whoever reaches them, as Swift's do: their ports belong on a network of the cluster's own.
 """
 
-import glob
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import structlog
 from pileus.object_store.backend import ObjectReader, Written
 from pileus.object_store.places import Node
 from pileus.object_store.storage.local import LocalCarrier
+from pileus.object_store.storage.recon import Recon
 from pileus.object_store.storage.wire import (
     ARGUMENTS,
     BODY_METHODS,
@@ -56,6 +55,7 @@ class BackendApp:
     carrier: LocalCarrier
     kinds: tuple[str, ...] = KINDS
     extra: Extra | None = None
+    recon: Recon | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,8 +69,9 @@ class BackendApp:
         try:
             if path == "healthcheck":
                 await _answer(send, HTTPStatus.OK, b"OK")
-            elif path == "recon":
-                await _answer(send, HTTPStatus.OK, msgspec.json.encode(self._figures()))
+            elif path.split("/")[0] == "recon":
+                found = (self.recon or Recon(self.carrier.devices)).answer(path)
+                await _answer(send, HTTPStatus.NOT_FOUND if found is None else HTTPStatus.OK, found or b"no such figures")
             elif self.extra and self.extra.answers(path):
                 await _answer_packed(send, await self.extra.call(path, header, body_of(receive)))
             elif path in ARGUMENTS and SERVED_AS.get(path.split("/")[0], path.split("/")[0]) in self.kinds:
@@ -85,17 +86,6 @@ class BackendApp:
             log.exception("backend call failed", call=path)
             with suppress(Exception):
                 await _answer(send, HTTPStatus.INTERNAL_SERVER_ERROR, b"")
-
-    def _figures(self) -> dict[str, dict[str, Any]]:
-        """Return the figures that daemons left of their last passes, by device and daemon, and the room that is left."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, device in self.carrier.devices.items():
-            space = os.statvfs(device.root)
-            found[name] = {"size_bytes": space.f_blocks * space.f_frsize, "free_bytes": space.f_bavail * space.f_frsize}
-            for path in glob.glob(f"{device.root}/recon/*.json"):
-                with open(path, "rb") as file:
-                    found[name][os.path.basename(path)[:-5]] = msgspec.json.decode(file.read())
-        return found
 
     async def _call(self, path: str, header: str, receive: Receive, send: Send) -> None:
         call = b"".join([piece async for piece in body_of(receive)]) if path in BODY_METHODS else from_header(header)
@@ -226,6 +216,8 @@ async def _give(reader: ObjectReader, start: int, length: int | None, send: Send
         await reader.close()
 
 
-def backend_app(carrier: LocalCarrier, kinds: Iterable[str] = KINDS, extra: Extra | None = None) -> BackendApp:
+def backend_app(
+    carrier: LocalCarrier, kinds: Iterable[str] = KINDS, extra: Extra | None = None, recon: Recon | None = None
+) -> BackendApp:
     """Return the app of an object, container or account server, or of several in one."""
-    return BackendApp(carrier, tuple(kinds), extra)
+    return BackendApp(carrier, tuple(kinds), extra, recon)

@@ -10,8 +10,9 @@ time is a row in no index, whenever a process dies.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from sqlite3 import Connection
+from sqlite3 import Connection, OperationalError
 
 import msgspec
 from msgspec.structs import replace
@@ -153,6 +154,9 @@ def purge(file: IndexFile) -> int:
                 if done < PURGED_AT_ONCE:
                     _count_again(connection)
                     break
+    if count >= PURGED_AT_ONCE:
+        with file.lock, suppress(OperationalError):  # somebody reads it: then it stays as big as it is
+            file.connect().execute("VACUUM")
     return count
 
 
