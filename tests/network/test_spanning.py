@@ -105,3 +105,10 @@ def test_nothing_moves_while_the_bus_is_away(town):
     town.cloud = replace(town.cloud, bus=bus_of(town, HOSTS))
     reconcile(town.cloud)
     assert town.router.id in town.drivers["host3"].routers
+
+
+def test_a_router_that_was_made_before_any_host_joined_is_placed(town):
+    with town.lab.cloud.db.begin() as tx:
+        store.move_router(tx, town.router.id, "host3", "")
+    reconcile(town.cloud)
+    assert sum(town.router.id in driver.routers for driver in town.drivers.values()) == 1

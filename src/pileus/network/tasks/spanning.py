@@ -63,7 +63,10 @@ def note_hosts(cloud: Cloud, names: Collection[str]) -> None:
 
 
 def gone(tx: Connection, alive: Collection[str]) -> set[str]:
-    """Return the hosts that have routers and are not there; none while no host is there: then it is the bus that is gone."""
+    """Return the hosts that have routers and are not there ("" for routers that are on none yet).
+
+    While no host is there at all, it is the bus that is gone: then none.
+    """
     return set(store.routers_by_host(tx)) - set(alive) if alive else set()
 
 
@@ -78,5 +81,5 @@ def leave_hosts(tx: Connection, left: Collection[str], alive: Collection[str]) -
             if store.move_router(tx, router_id, host, target):
                 counts[target] += 1
                 moved[router_id] = store.networks_of(tx, router_id)
-                log.warning("router %s moves from %s, which is gone, to %s", router_id, host, target)
+                log.warning("router %s moves from %s to %s", router_id, host or "nowhere", target)
     return moved
