@@ -140,7 +140,8 @@ def _pool_prefixes(call: Call, change: Any) -> Any:
     texts = CLEANERS["prefixes"](
         "prefixes", call.body.prefixes if call.body.subnetpool is UNSET else call.body.subnetpool.prefixes
     )
-    return {"subnetpool": {"prefixes": change(call.ctx, call.path["id"], texts)}}
+    left = {"prefixes": change(call.ctx, call.path["id"], texts)}
+    return left if call.body.subnetpool is UNSET else {"subnetpool": left}
 
 
 def _add_prefixes(call: Call) -> Any:

@@ -59,6 +59,9 @@ def project_for(ctx: Context, attributes: Attributes) -> str:
     found = project_id or tenant_id or ctx.project_id
     if not found:
         raise BadRequest("Running without keystone AuthN requires that tenant_id is specified", kind="HTTPBadRequest")
+    if found != ctx.project_id and not (ctx.is_admin or "service" in ctx.roles):
+        text = "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin privileges"
+        raise BadRequest(text, kind="HTTPBadRequest")
     return str(found)
 
 

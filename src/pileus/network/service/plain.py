@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.network.errors import missing
-from pileus.network.service import access
+from pileus.network.service import access, closing
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import rows, sharing
 from pileus.network.store.rows import Clause, Kind, Wanted
@@ -152,6 +152,9 @@ def open_to_all(tx: Connection, ctx: Context, what: Plain, record: Any, shared: 
     if shared:
         sharing.grant(tx, ctx.cloud.clock.now(), what.object_type, record.id, record.project_id, sharing.ALL, sharing.SHARED)
     else:
+        for policy in sharing.policies_of(tx, record.id):
+            if policy.target_project == sharing.ALL:
+                closing.check_unused(tx, policy)
         sharing.revoke(tx, record.id, sharing.ALL, sharing.SHARED)
 
 

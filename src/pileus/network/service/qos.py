@@ -98,7 +98,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
 
 def _policy(ctx: Context, tx: Connection, policy_id: str, kind: str, action: str) -> QosPolicy:
     """Return a policy whose rules of a kind the caller may see or change."""
-    if action != "get":
+    if action == "create":
         ctx.require(f"{action}_policy_{kind}_rule")
     policy: QosPolicy = plain.find(POLICY, ctx, tx, policy_id, "get")
     target = plain.target(POLICY, ctx, tx, policy)

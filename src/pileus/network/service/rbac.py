@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.network.errors import conflict, invalid, missing
-from pileus.network.service import access
+from pileus.network.service import access, closing
 from pileus.network.service.access import Attributes, target_of
 from pileus.network.store import rows, usage
 from pileus.network.store import sharing as store
@@ -109,7 +109,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
         target = _named(dict(attributes))
         if target and target != policy.target_project:
             access.guard(ctx, "update_rbac_policy", ["target_project"], _target(policy.project_id, target))
-            _check_unused(tx, policy)
+            closing.check_unused(tx, policy, {target})
             if store.exists_same(tx, policy.object_id, target, policy.action):
                 raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
             rows.update_row(tx, rbac_policies, ctx.cloud.clock.now(), id, {"target_project": target})
@@ -125,26 +125,8 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
     def work(tx: Connection) -> None:
         policy = _find(ctx, tx, id, "delete")
         access.check_revision(revision, policy.revision_number)
-        _check_unused(tx, policy)
+        closing.check_unused(tx, policy)
         rows.delete_row(tx, rbac_policies, id)
         _note(tx, ctx, policy)
 
     access.transact(ctx.cloud, work)
-
-
-def _check_unused(tx: Connection, policy: RbacPolicy) -> None:
-    """Check that nobody whom only this policy lets in uses the thing.  :raises Conflict: when somebody does."""
-    owner = store.owner_of(tx, policy.object_type, policy.object_id)
-    if owner is None or policy.target_project == owner:
-        return
-    same = [p for p in store.policies_of(tx, policy.object_id) if p.action == policy.action and p.id != policy.id]
-    others = {p.target_project for p in same}
-    if ALL in others:
-        return
-    using = usage.projects_using(tx, policy.object_type, policy.object_id, policy.action) - {owner, ""} - others
-    if using if policy.target_project == ALL else policy.target_project in using:
-        text = (
-            f"RBAC policy on object {policy.object_id} cannot be removed because other objects depend on it. "
-            f"Details: Projects {', '.join(sorted(using))} use it."
-        )
-        raise conflict("RbacPolicyInUse", text)

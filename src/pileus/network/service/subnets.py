@@ -104,6 +104,7 @@ def make(
         rows.set_tags(tx, subnet.id, named)
     if allocation.by_itself(subnet):
         _add_automatic(tx, cloud, network, subnet)
+    rows.update_row(tx, tables.networks, cloud.clock.now(), network.id, {})
     serve_dhcp(tx, cloud, network, [*before, subnet])
     sync.touch_network(tx, cloud, network.id)
     return subnet
@@ -294,6 +295,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
             if port.host_id:
                 sync.touch(tx, ctx.cloud, "port", port.id)
         rows.delete_row(tx, tables.subnets, id)
+        rows.update_row(tx, tables.networks, ctx.cloud.clock.now(), network.id, {})
         serve_dhcp(tx, ctx.cloud, network, store.subnets_of(tx, [network.id]))
         sync.touch_network(tx, ctx.cloud, network.id)
 
