@@ -82,6 +82,12 @@ def test_a_volume_is_taken_in_and_let_go_of(cloud, twice, attic, twice_over):
     assert cloud.left_over() == []
 
 
+def test_clients_send_null_for_what_they_do_not_say(cloud, attic):
+    attic.put("disk.img", 1)
+    answer = manage(cloud, name="mine", bootable=None, metadata=None, cluster=None, description=None)
+    assert answer.json()["volume"]["bootable"] == "false"
+
+
 def test_a_snapshot_is_taken_in_and_let_go_of(cloud, attic):
     volume = cloud.make(cloud.admin)
     answer = cloud.snap(volume, cloud.admin)

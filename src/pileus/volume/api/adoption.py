@@ -29,7 +29,7 @@ class NewVolume(Struct, forbid_unknown_fields=True):
     description: Description = None
     volume_type: LooseName = None
     availability_zone: LooseName = None
-    bootable: Bool = False
+    bootable: Bool | None = None
     metadata: Metadata | None = None
 
 
@@ -117,7 +117,7 @@ def manage_volume(call: Call) -> Any:
         raise BadRequest("Invalid input received: Host field is missing.", kind="InvalidInput")
     wanted = Wanted(
         _reference(given.ref), given.host, (given.name or "").strip() or None, given.description, given.volume_type or None,
-        given.metadata or {}, read_bool(given.bootable),
+        given.metadata or {}, read_bool(given.bootable or False),
     )  # fmt: skip
     shown = volumes.show(call.ctx, adoption.manage(call.ctx, wanted))
     return {"volume": volume_schemas.show(call.ctx, shown, (3, 0), links(call, "volumes", shown.volume.id))}

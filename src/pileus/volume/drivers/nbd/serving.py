@@ -150,8 +150,10 @@ class Serving:
             raise VolumeDriverError(f"there is no way to host {connector.host} at {connector.address}: {error}") from error
 
     def close(self) -> None:
-        """Let go of the daemons."""
+        """Let go of the daemons; the directory stays as long as one is there."""
         self.watch.close()
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
 
     def _settle_gate(self, head: Head, mode: str) -> None:
         key = f"{head.id}.{mode}"
