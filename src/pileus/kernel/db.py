@@ -59,6 +59,7 @@ class Database:
             _prepare_sqlite(self.engine)
         self._readers = self.engine.execution_options(pileus_begin="BEGIN")
         self._writers = self.engine.execution_options(pileus_begin="BEGIN IMMEDIATE")
+        self._lookers = self.engine.execution_options(pileus_begin="")
 
     def create_tables(self) -> None:
         """Create every known table that is missing.  For tests; a real database is brought up by migrations."""
@@ -114,6 +115,12 @@ class Database:
             finally:
                 connection.exec_driver_sql(leave, (name,))
 
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """Run a question on the state of its moment: a third cheaper than `read` where there is but one; it may not write."""
+        with self._lookers.connect() as tx:
+            yield tx
+
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
@@ -147,7 +154,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.close()
 
     def began(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("pileus_begin", "BEGIN IMMEDIATE"))
+        if begin := connection.get_execution_options().get("pileus_begin", "BEGIN IMMEDIATE"):
+            connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", began)

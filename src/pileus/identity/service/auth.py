@@ -82,7 +82,7 @@ def _prove(cloud: Cloud, view: View, auth: Auth, method: str, signed: Signed | N
     if method == "password" and auth.identity.password:
         return _prove_password(cloud, view, auth.identity.password.user)
     if method == "token" and auth.identity.token:
-        return _prove_token(cloud, auth, auth.identity.token.id)
+        return _prove_token(cloud, view, auth, auth.identity.token.id)
     if method == "application_credential" and auth.identity.application_credential:
         return _prove_app_credential(cloud, view, auth.identity.application_credential)
     if method == "oauth1" and signed:
@@ -106,8 +106,8 @@ def _prove_password(cloud: Cloud, view: View, given: PasswordUser) -> Proof:
     return Proof(user.id, ("password",), _end(cloud))
 
 
-def _prove_token(cloud: Cloud, auth: Auth, text: str) -> Proof:
-    token = tokens.look_into(cloud, text)
+def _prove_token(cloud: Cloud, view: View, auth: Auth, text: str) -> Proof:
+    token = tokens.look_into(cloud, text, view=view)
     if isinstance(auth.scope, Scope):
         if token.payload.scope == "system" and (auth.scope.project or auth.scope.domain):
             raise forbidden("Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed.")

@@ -117,15 +117,16 @@ def _scope_id(facts: Facts) -> str:
     return facts.place.id if facts.place else ""
 
 
-def look_into(cloud: Cloud, text: str, window_seconds: float = 0) -> Token:
+def look_into(cloud: Cloud, text: str, window_seconds: float = 0, view: View | None = None) -> Token:
     """Understand a token that somebody names.
 
     :param window_seconds: how long after its end it still counts.
+    :param view: the present one, where it was looked up for this request; None: look it up.
     :raises NotFound: when it is not valid.
     """
     if not text:
         raise NotFound("No token in the request.")
-    view = state_of(cloud).view(cloud)
+    view = view or state_of(cloud).view(cloud)
     try:
         token = view.tokens.get(text) or _understand(cloud, view, text)
     except Unauthenticated:

@@ -44,7 +44,7 @@ def get(ctx: Context, image_id: str) -> Image:
 
     :raises NotFound: when there is none, or the caller does not see it.
     """
-    with ctx.cloud.db.read() as tx:
+    with ctx.cloud.db.look() as tx:
         return find(ctx, tx, image_id)[0]
 
 
