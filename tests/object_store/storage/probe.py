@@ -17,6 +17,7 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import cycle
 from pathlib import Path
 
 from pileus.object_store.backend import ObjectDelete, ObjectName, ObjectPost, ObjectPut, Unreachable, Written
@@ -31,8 +32,9 @@ from .processes import Processes
 ACCOUNT = "AUTH_probe"
 BOXES = {"whole": 0, "coded": 1, "many": 0}
 SIZES = (0, 10, 5_000, 70_000, 300_000, 1_500_000)
-WRITERS = 6
+WRITERS, CHECKED_AT_ONCE = 6, 8
 SETTLE_SECONDS = 300.0
+DEEDS = ("nothing", "empty", "lose indexes", "flip")
 
 
 @dataclass(frozen=True)
@@ -191,12 +193,13 @@ class Probe:
 
     async def _killer(self, end: float, calm: float) -> None:
         chance, nodes = self.chance, len(self.processes.ports)
+        deeds = cycle(chance.sample(DEEDS, len(DEEDS)))
         while time.monotonic() < end:
             victim = chance.randrange(nodes)
             self.processes.kill(victim)
             self.ledger.counts["kills"] += 1
             await asyncio.sleep(chance.uniform(0.2, 2.0) * calm)
-            deed = chance.choice(["nothing", "nothing", "empty", "lose indexes", "flip"])
+            deed = next(deeds)
             if deed == "empty":
                 self.processes.empty(victim)
             elif deed == "lose indexes":
@@ -215,24 +218,35 @@ class Probe:
     async def _unsettled(self) -> str:
         """Return what is not as it must be, "" when all is."""
         alive: dict[str, dict[str, Write]] = {box: {} for box in BOXES}
-        for (box, key), writes in list(self.ledger.writes.items()):
-            name, possible = ObjectName(ACCOUNT, box, key), self.ledger.possible((box, key))
-            held = await (self._fragments(name) if BOXES[box] else self._replicas(name))
-            if len(set(held)) != 1:
-                return f"{box}/{key}: the nodes differ: {held}"
-            winner = next((write for write in possible if (write.at, write.etag) == held[0]), None)
-            if held[0] is None:
-                winner = next((write for write in possible if write.etag is None), None)
-            if winner is None:
-                return f"{box}/{key}: {held[0]} is none of {possible} of {len(writes)}"
-            if winner.etag is not None:
-                alive[box][key] = winner
-                if error := await self._unreadable(name, winner):
-                    return error
+        turn = asyncio.Semaphore(CHECKED_AT_ONCE)
+
+        async def one(box: str, key: str) -> str:
+            async with turn:
+                return await self._check(ObjectName(ACCOUNT, box, key), alive[box])
+
+        found = await asyncio.gather(*(one(box, key) for box, key in list(self.ledger.writes)))
+        if error := next(filter(None, found), ""):
+            return error
         for box in BOXES:
             if error := await self._misfigured(box, alive[box]):
                 return error
         return ""
+
+    async def _check(self, name: ObjectName, alive: dict[str, Write]) -> str:
+        """Look at one name on all nodes; note it where it is there."""
+        possible = self.ledger.possible((name.container, name.object))
+        held = await (self._fragments(name) if BOXES[name.container] else self._replicas(name))
+        if len(set(held)) != 1:
+            return f"{name}: the nodes differ: {held}"
+        winner = next((write for write in possible if (write.at, write.etag) == held[0]), None)
+        if held[0] is None:
+            winner = next((write for write in possible if write.etag is None), None)
+        if winner is None:
+            return f"{name}: {held[0]} is none of {possible}"
+        if winner.etag is None:
+            return ""
+        alive[name.object] = winner
+        return await self._unreadable(name, winner)
 
     async def _replicas(self, name: ObjectName) -> list[tuple[Timestamp, str] | None]:
         ring = self.proxies[0].cluster.object_rings[0]

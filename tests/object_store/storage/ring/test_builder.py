@@ -181,3 +181,14 @@ def test_files_keep_everything(tmp_path: Path) -> None:
     assert sorted(node.id for node in [*ring.nodes(part), *others]) == [0, 1, 2, 3, 4]
     with pytest.raises(RingError):
         load_builder(str(tmp_path / "object.ring.gz"), builder.now)
+
+
+def test_a_device_that_becomes_lighter_is_relieved_within_its_zone() -> None:
+    clock = FakeClock()
+    builder = make([100.0] * 20, zones=5, clock=clock)
+    builder.rebalance(seed=1)
+    clock.advance(7200)
+    builder.change(7, weight=50.0)
+    done = builder.rebalance(seed=1)
+    assert done.balance < 2
+    assert done.dispersion == 0

@@ -27,7 +27,7 @@ def test_the_life_of_a_ring(tmp_path: Path) -> None:
         )
     run("add", "--region", "1", "--zone", "4", "--ip", "127.0.0.4", "--port", "6200", "--device", "sdb", "--weight", "100")
     run("add", "nonsense", "1", code=2)
-    assert "Reassigned 64 (100.00%) partitions. Balance is now 0.00.  Dispersion is now 0.00" in run("rebalance", "7").output
+    assert "Reassigned 192 (300.00%) partitions. Balance is now 0.00.  Dispersion is now 0.00" in run("rebalance", "7").output
     assert load_table(str(tmp_path / "object.ring.gz")).replicas == 3
     assert "64 partitions, 3.000000 replicas, 1 regions, 4 zones, 4 devices, 0.00 balance, 0.00 dispersion" in run().output
     run("validate")

@@ -48,7 +48,7 @@ class Saved(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class Rebalanced:
-    """What a rebalance did."""
+    """What a rebalance did; moved counts replicas, so it may be more than there are partitions."""
 
     moved: int
     balance: float
@@ -161,15 +161,17 @@ class Builder:
         for device_id in self.removed:
             self.devices[device_id] = None
         self.removed = set()
-        moved = set()
+        moved, count = set(), 0
         for replica, row in enumerate(self.rows):
             old = before[replica] if replica < len(before) else array("H")
-            moved |= {part for part, device in enumerate(row) if part >= len(old) or old[part] != device}
+            changed = {part for part, device in enumerate(row) if part >= len(old) or old[part] != device}
+            moved |= changed
+            count += len(changed)
         for part in moved:
             self.moved_at[part] = int(self.now())
         self.changed = False
         self.version += 1
-        return Rebalanced(len(moved), self.balance(), self.dispersion(), gone)
+        return Rebalanced(count, self.balance(), self.dispersion(), gone)
 
     def _movable(self) -> set[int]:
         """Return the partitions that may be moved again."""

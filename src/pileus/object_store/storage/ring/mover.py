@@ -107,6 +107,15 @@ class Mover:
         counts: Counter[Tier] = Counter(tier for other in others for tier in self.tiers[other])
         return sum(counts[tier] + 1 > self.limits[tier] for tier in self.tiers[device_id])
 
+    def _takes(self, device_id: int | None, others: list[int], crowding: int) -> bool:
+        """Tell whether a device wants one more replica, and can have it without more crowding."""
+        if device_id is None or self.hunger[self.tiers[device_id][3]] <= 0:
+            return False
+        return self._crowding(device_id, others) <= crowding
+
+    def _takers(self, others: list[int], crowding: int) -> list[int]:
+        return [one for one in self.nodes if one not in others and self._takes(one, others, crowding)]
+
     def _improve(self, part: int, crowded_only: bool) -> bool:
         """Move one replica of a partition to a better place, if there is one; tell whether it did."""
         for row in self.rows:
@@ -119,11 +128,12 @@ class Mover:
                 continue
             if not crowded_only and self.hunger[self.tiers[now_on][3]] >= 0:
                 continue
-            best = self._best(others)
-            new_crowding = self._crowding(best, others)
-            hungry = self.hunger[self.tiers[best][3]] > 0
-            better = new_crowding < crowding if crowded_only else hungry and new_crowding <= crowding
-            if best != now_on and better:
+            best: int | None = self._best(others)
+            if not crowded_only and not self._takes(best, others, crowding):
+                # the best tier has no hungry device, but one that is well fed as a whole may have
+                best = max(self._takers(others, crowding), key=lambda one: (self.hunger[self.tiers[one][3]], -one), default=None)
+            better = best is not None and (not crowded_only or self._crowding(best, others) < crowding)
+            if best is not None and best != now_on and better:
                 self._count(now_on, 1)
                 self._count(best, -1)
                 row[part] = best
