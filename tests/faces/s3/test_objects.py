@@ -262,3 +262,17 @@ def test_encryption_with_keys_is_refused(s3, bucket):
 def test_a_website_is_refused(s3, bucket):
     site = {"IndexDocument": {"Suffix": "index.html"}}
     assert refused(s3.put_bucket_website, Bucket=bucket, WebsiteConfiguration=site) == (501, "NotImplemented")
+
+
+def test_of_many_deletions_each_is_answered_in_its_place(s3, bucket):
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    made = [s3.put_object(Bucket=bucket, Key="x", Body=b"%d" % number)["VersionId"] for number in range(3)]
+    names = [{"Key": f"k{number:03d}"} for number in range(40)]
+    asked = [{"Key": "x", "VersionId": made[2]}, *names, {"Key": "x", "VersionId": "bogus"}, {"Key": "x", "VersionId": made[1]}]
+    done = s3.delete_objects(Bucket=bucket, Delete={"Objects": asked})
+    assert [one["Key"] for one in done["Deleted"]] == ["x", *(one["Key"] for one in names), "x"]
+    assert [(one["Key"], one["VersionId"]) for one in done["Errors"]] == [("x", "bogus")]
+    assert s3.get_object(Bucket=bucket, Key="x")["Body"].read() == b"0"
+    quiet = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "x", "VersionId": made[0]}], "Quiet": True})
+    assert "Deleted" not in quiet
+    assert refused(s3.get_object, Bucket=bucket, Key="x") == (404, "NoSuchKey")

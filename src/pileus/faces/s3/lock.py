@@ -28,7 +28,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 def to_date(seconds: float) -> str:
     """Return a time as documents have it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(seconds * 1000) % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(int(seconds), UTC).isoformat()[:19]}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 def parse_date(text: str, code: str = "MalformedXML") -> float:

@@ -1,5 +1,6 @@
 """Objects uploaded, copied and deleted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_plus
@@ -15,14 +16,17 @@ from pileus.faces.s3.reading import open_for
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
 from pileus.faces.s3.xml import Element, answer, tag, wrap
+from pileus.kernel.errors import Fault
 from pileus.kernel.http import Answer
 from pileus.object_store import ranges
+from pileus.object_store.backend import Unreachable
 from pileus.object_store.content import Content
 from pileus.object_store.request import Refused
 from pileus.object_store.service import direct, locks
 from pileus.object_store.service.writing import NewObject
 
 KEY_BYTES_MAX, DELETES_MAX, COPY_BYTES_MAX = 1024, 1000, 5 * 1024**3
+DELETES_AT_ONCE = 8
 BYPASS = Need("s3:BypassGovernanceRetention")
 
 
@@ -252,21 +256,45 @@ async def delete_many(s3: S3Request, bucket: Bucket) -> Answer:
     listed = list(root.all("Object"))
     if not listed or len(listed) > DELETES_MAX:
         raise S3Error("MalformedXML")
-    quiet, parts = root.get("Quiet").lower() == "true", []
-    for one in listed:
-        key, version_id = one.first("Key"), one.get("VersionId")
-        if key is None or not key.text:
-            raise S3Error("MalformedXML")
-        named = tag("Key", key.text) + (tag("VersionId", version_id) if version_id else "")
-        try:
-            stored = await _delete_listed(s3, bucket, one, key.text, version_id)
-        except (S3Error, Refused) as fault:
-            error = fault if isinstance(fault, S3Error) else of_refused(fault, key.text, version_id)
-            parts.append(wrap("Error", named + tag("Code", error.kind) + tag("Message", error.message)))
-            continue
-        if not quiet:
-            parts.append(wrap("Deleted", named + _marker_xml(stored, version_id)))
-    return xml_answer(answer("DeleteResult", "".join(parts)))
+    quiet, wanted = root.get("Quiet").lower() == "true", [_listed(one) for one in listed]
+    by_key: dict[str, list[int]] = {}
+    for place, (key, _, _) in enumerate(wanted):
+        by_key.setdefault(key, []).append(place)
+    found, turn = [""] * len(wanted), asyncio.Semaphore(DELETES_AT_ONCE)
+
+    async def delete_key(places: list[int]) -> None:
+        async with turn:
+            for place in places:
+                found[place] = await _delete_named(s3, bucket, *wanted[place], quiet)
+
+    async with asyncio.TaskGroup() as group:
+        for places in by_key.values():
+            group.create_task(delete_key(places))
+    return xml_answer(answer("DeleteResult", "".join(found)))
+
+
+def _listed(one: Element) -> tuple[str, str, Element]:
+    """Return the key and version id of a line.  :raises S3Error: when it has no key."""
+    key = one.first("Key")
+    if key is None or not key.text:
+        raise S3Error("MalformedXML")
+    return key.text, one.get("VersionId"), one
+
+
+async def _delete_named(s3: S3Request, bucket: Bucket, key: str, version_id: str, one: Element, quiet: bool) -> str:
+    """Delete what a line of the document names, and return what is told of that."""
+    named = tag("Key", key) + (tag("VersionId", version_id) if version_id else "")
+    own = replace(s3, facts=dict(s3.facts))
+    try:
+        stored = await _delete_listed(own, bucket, one, key, version_id)
+    except (Fault, Unreachable) as fault:
+        error = fault if isinstance(fault, S3Error) else of_refused(_as_refused(fault), key, version_id)
+        return wrap("Error", named + tag("Code", error.kind) + tag("Message", error.message))
+    return "" if quiet else wrap("Deleted", named + _marker_xml(stored, version_id))
+
+
+def _as_refused(fault: Exception) -> Refused:
+    return fault if isinstance(fault, Refused) else Refused(503 if isinstance(fault, Unreachable) else 500)
 
 
 def _marker_xml(stored: direct.Stored, version_id: str) -> str:

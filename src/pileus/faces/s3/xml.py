@@ -14,6 +14,7 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 SCHEMA_INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 DEPTH_MAX, ELEMENTS_MAX = 16, 40_000
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+MARKED = re.compile("[&<>\x00-\x08\x0b-\x1f\ufffe\uffff]")
 OPENING = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -96,7 +97,10 @@ def parse(raw: bytes) -> Element:
 
 def text(value: object) -> str:
     """Return a value as character data."""
-    found = escape(str(value), {"\r": "&#13;"})
+    found = str(value)
+    if not MARKED.search(found):
+        return found
+    found = escape(found, {"\r": "&#13;"})
     return CONTROL.sub(lambda match: "\ufffd" if match[0] in "\ufffe\uffff\x00" else f"&#x{ord(match[0]):x};", found)
 
 
