@@ -337,21 +337,6 @@ def test_a_volume_is_snapshotted_while_a_server_writes(lab):
         assert guests.snapshot_status(tx, taken) is None
 
 
-def test_another_volume_takes_the_place_of_one(lab):
-    old, new = make_volume(lab), make_volume(lab)
-    first = attach(lab, old, device="/dev/vdc")
-    with pytest.raises(NotFound):
-        do(lab, guests.swap, first, new)
-    second = reserve(lab, new)
-    guests.connect(lab.cloud, second, HOST)
-    assert do(lab, guests.swap, first, new) == second
-    assert (volume(lab, old)["status"], volume(lab, new)["status"]) == ("detaching", "in-use")
-    assert volume(lab, new)["attachments"][0]["device"] == "/dev/vdc"
-    guests.disconnect(lab.cloud, first)
-    do(lab, guests.release, first)
-    assert volume(lab, old)["status"] == "available"
-
-
 # ---- time
 
 

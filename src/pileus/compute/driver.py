@@ -21,6 +21,7 @@ SeenPower = Literal["on", "off", "paused", "suspended", "crashed"]
 DiskFormat = Literal["raw", "qcow2"]
 
 MIB = 1024**2
+SWAP_SECONDS = 6 * 3600.0
 GIB = 1024**3
 
 
@@ -269,11 +270,12 @@ class Hypervisor(Protocol):
 class DiskSwapper(Protocol):
     """An optional ability: move a running guest from one volume to another under its feet."""
 
-    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec, wait_seconds: float = SWAP_SECONDS) -> bool:
         """Copy a volume of a guest that runs to another one, and let the guest go on with that.
 
-        The guest sees no change.  Takes as long as the copy does; called again, it goes on with a copy that is under way, and
-        does nothing when the guest has the new volume already.  From then on the specs of the guest name the new volume.
+        The guest sees no change.  Tells whether it has the new volume now; after `wait_seconds` it may not, and the copy goes on:
+        called again, it is waited for again, and nothing is done when the guest has the new volume already.  From then on the
+        specs of the guest name the new volume; a spec that does not, before, gives the copy up.
 
         :raises DriverError: when the guest does not run or has no such volume, or the copy fails; then it goes on with the
             old volume.

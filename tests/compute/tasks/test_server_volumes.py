@@ -186,3 +186,107 @@ def test_a_server_deleted_while_a_volume_is_attached_leaves_nothing(store):
         store.lab.settle()
     assert store.show(id) is None
     assert (store.status(volume), store.connected(volume), store.left_over()) == ("available", 0, [])
+
+
+# ---- moved to another back end while a server has it
+
+
+def _there(store, volume):
+    here = store.lab.client("admin").get(f"/volume/v3/{'a' * 31}0/volumes/{volume}").json()["volume"]["os-vol-host-attr:host"]
+    return here.partition("#")[0], "host1@more" if here.startswith("host1@fake") else "host1@fake"
+
+
+def _migrate(store, volume, host):
+    body = {"os-migrate_volume": {"host": host}}
+    return store.lab.client("admin").post(f"/volume/v3/{'a' * 31}0/volumes/{volume}/action", json=body)
+
+
+def _backend(store, host):
+    return store.lab.cloud.bus.host(host, "volume")
+
+
+def _migration(store, volume):
+    found = store.lab.client("admin").get(f"/volume/v3/{'a' * 31}0/volumes/{volume}").json()["volume"]
+    return found["status"], found["migration_status"], found["os-vol-host-attr:host"].partition("#")[0]
+
+
+def test_a_volume_is_moved_under_its_server(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    for times in (1, 2):
+        here, there = _there(store, volume)
+        answer = _migrate(store, volume, there)
+        assert answer.status_code == 202, answer.text
+        assert store.status(volume) == "in-use"
+        store.lab.settle()
+        assert _migration(store, volume) == ("in-use", "success", there)
+        assert store.plugged(id) == [f"{volume}-{times}"]
+        assert store.lab.hypervisor.guests[id].volumes[f"{volume}-{times}"].serial == volume
+        assert volume not in _backend(store, here).volumes
+        assert len(_backend(store, there).volumes[volume].connectors) == 1
+    assert [entry["volumeId"] for entry in store.attached(id)] == [volume]
+    assert store.act(id, "reboot", {"type": "HARD"}).status_code == 202
+    store.lab.settle()
+    assert store.plugged(id) == [f"{volume}-2"]
+    store.detach(id, volume)
+    assert (store.status(volume), store.plugged(id), store.tasks()) == ("available", [], [])
+    assert not _backend(store, there).volumes[volume].connectors
+
+
+def test_a_server_goes_on_with_other_work_while_its_volume_is_copied(store):
+    id, volume, other = store.boot(), store.volume(), store.volume()
+    store.attach(id, volume)
+    store.lab.hypervisor.copying.add(f"{volume}-1")
+    there = _there(store, volume)[1]
+    _migrate(store, volume, there)
+    store.lab.settle()
+    assert store.demo.delete(f"/compute/v2.1/servers/{id}/os-volume_attachments/{volume}").status_code == 400
+    assert store.ask(id, other).status_code == 200
+    store.lab.hypervisor.copying.clear()
+    store.lab.settle(1)
+    assert _migration(store, volume) == ("in-use", "success", there)
+    assert set(store.plugged(id)) == {f"{volume}-1", other}
+
+
+def test_a_volume_whose_copy_fails_stays_where_it_is(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    here, there = _there(store, volume)
+    store.lab.hypervisor.fail_next("swap_disk", reason="no room on the other side")
+    _migrate(store, volume, there)
+    store.lab.settle()
+    assert _migration(store, volume) == ("in-use", "error", here)
+    assert store.plugged(id) == [volume]
+    assert volume not in _backend(store, there).volumes
+    _migrate(store, volume, there)
+    store.lab.settle()
+    assert _migration(store, volume) == ("in-use", "success", there)
+
+
+def test_a_volume_of_a_server_that_is_off_or_goes_off_stays_where_it_is(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    store.act(id, "os-stop")
+    store.lab.settle()
+    here, there = _there(store, volume)
+    _migrate(store, volume, there)
+    store.lab.settle()
+    assert _migration(store, volume) == ("in-use", "error", here)
+    assert volume not in _backend(store, there).volumes
+
+
+def test_a_server_deleted_while_its_volume_is_moved_leaves_it_whole(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    store.lab.hypervisor.copying.add(f"{volume}-1")
+    here, there = _there(store, volume)
+    _migrate(store, volume, there)
+    store.lab.settle()
+    store.demo.delete(f"/compute/v2.1/servers/{id}")
+    store.lab.settle()
+    for _ in range(3):
+        store.lab.settle(100)
+    assert store.show(id) is None
+    assert _migration(store, volume)[:2] == ("available", "success")
+    assert not _backend(store, there).volumes[volume].connectors
+    assert volume not in _backend(store, here).volumes

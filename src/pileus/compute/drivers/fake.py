@@ -12,6 +12,7 @@ from threading import RLock
 
 from pileus.compute.driver import (
     LIMITS,
+    SWAP_SECONDS,
     Diagnostics,
     DiskCounters,
     DiskFormat,
@@ -94,6 +95,7 @@ class FakeHypervisor:
         self.host = resources
         self.deaf: set[str] = set()
         self.unreachable: set[str] = set()
+        self.copying: set[str] = set()
         self.delays_seconds: dict[str, float] = {}
         self.hook: Callable[[str, str], None] | None = None
         self._failures: dict[str, tuple[int, str]] = {}
@@ -182,21 +184,25 @@ class FakeHypervisor:
                 raise DriverError(f"guest {guest_id} has no disk")
         Path(target_path).write_bytes(bytes(512) if disk_format == "raw" else empty_qcow2())
 
-    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec, wait_seconds: float = SWAP_SECONDS) -> bool:
+        """As in the contract; the copy to a volume whose id is in `copying` does not end."""
         self._arrive("swap_disk", guest_id)
         with self._lock:
             guest = self._guest(guest_id)
             if new.id in guest.volumes and old_disk_id not in guest.volumes:
-                return
+                return True
             if guest.power not in ("on", "paused"):
                 raise DriverError(f"guest {guest_id} does not run: its volumes cannot be swapped")
             if old_disk_id not in guest.volumes:
                 raise DriverError(f"guest {guest_id} has no volume {old_disk_id}")
             self._reach(new)
+            if new.id in self.copying:
+                return False
             guest.volumes = {new.id if key == old_disk_id else key: disk for key, disk in guest.volumes.items()}
             guest.volumes[new.id] = new
             disks = tuple(new if disk.id == old_disk_id else disk for disk in guest.spec.disks)
             guest.spec = replace(guest.spec, disks=disks)
+            return True
 
     def diagnose(self, guest_id: str) -> Diagnostics:
         """As in the contract: a guest that does nothing, for so long."""

@@ -13,8 +13,8 @@ from pileus.volume.service.guests import VolumeFacts
 
 __all__ = [
     "REFUSALS", "Connection", "VolumeFacts", "abort_detach", "attached", "begin_detach", "connect", "connection", "create",
-    "delete", "disconnect", "drop_snapshot", "facts", "limits_of", "park", "prolong", "reimage", "release", "reserve", "snapshot",
-    "snapshot_facts", "snapshot_status", "status_of",
+    "delete", "disconnect", "drop_snapshot", "facts", "limits_of", "moved", "park", "prolong", "refuse_move", "reimage",
+    "release", "reserve", "snapshot", "snapshot_facts", "snapshot_status", "status_of", "target_of_move",
 ]  # fmt: skip
 
 REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError,)
@@ -33,6 +33,9 @@ release = guests.release
 park = guests.park
 prolong = guests.prolong
 delete = guests.delete
+target_of_move = guests.target_of_move
+moved = guests.moved
+refuse_move = guests.refuse_move
 snapshot = guests.snapshot
 snapshot_status = guests.snapshot_status
 drop_snapshot = guests.drop_snapshot

@@ -11,7 +11,7 @@ Mapped = Row[Any]
 """A volume of a server: a row, with the names of the table's columns."""
 
 C = server_volumes.c
-PENDING = ("attaching", "detaching")
+PENDING = ("attaching", "detaching", "moving")
 
 
 def of(tx: Connection, server_id: str) -> list[Mapped]:
@@ -44,7 +44,7 @@ def of_volume(tx: Connection, volume_id: str) -> list[Mapped]:
 
 
 def has_pending(tx: Connection, server_id: str) -> bool:
-    """Tell whether a volume of a server is being attached or detached."""
+    """Tell whether a volume of a server is being attached, detached or moved."""
     return tx.execute(select(C.id).where(C.server_id == server_id, C.state.in_(PENDING)).limit(1)).first() is not None
 
 

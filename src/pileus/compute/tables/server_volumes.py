@@ -3,6 +3,8 @@
 The disks that a guest has of its host stand in the server's own row (`disks`).
 
     attaching --> attached --> detaching --> (gone)      what fails goes back: attaching --> (gone), detaching --> attached
+                     ^  '----> moving ---.               the guest goes over to where the volume is carried, or stays
+                     '-------------------'
 """
 
 from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, UniqueConstraint
@@ -15,7 +17,8 @@ server_volumes = Table(
     Column("server_id", String(36), ForeignKey("servers.id", ondelete="CASCADE"), nullable=False),
     Column("volume_id", String(36), nullable=False),
     Column("attachment_id", String(36), nullable=False, unique=True, doc="by which the volume service knows it"),
-    Column("state", String(16), nullable=False, doc="attaching, attached, detaching"),
+    Column("state", String(16), nullable=False, doc="attaching, attached, detaching, moving"),
+    Column("moves", Integer, nullable=False, default=0, doc="how often the guest has gone over: its disk has a new id each time"),
     Column("device_name", String(255), nullable=False, doc="/dev/vdb"),
     Column("boot_index", Integer, doc="None: not to be booted from; 0: the root disk"),
     Column("source_type", String(16), nullable=False, doc="volume, snapshot, image, blank: what it was made of"),

@@ -19,7 +19,7 @@ from pileus.kernel.errors import NotFound
 
 log = logging.getLogger(__name__)
 
-CONNECTED = {"attached", "detaching"}
+CONNECTED = {"attached", "detaching", "moving"}
 UNMADE = {"creating", "downloading"}
 LOOK_AGAIN_SECONDS = 60.0
 """After which a server that waits looks at its volumes though nobody woke it."""
@@ -82,14 +82,21 @@ def _volumes(cloud: Cloud, server: Server, power: Power, change: Change) -> list
     for row in staying:
         fresh = row.id in change.joining or (change.fresh and power in ("on", "paused"))
         reached = None if fresh else known[row.id]
-        found.append(_volume(server, row, reached or neighbours.volumes.connect(cloud, row.attachment_id, str(server.host))))
+        found.append(volume_disk(server, row, reached or neighbours.volumes.connect(cloud, row.attachment_id, str(server.host))))
     return found
 
 
-def _volume(server: Server, row: Mapped, reached: neighbours.volumes.Connection) -> DiskSpec:
+def id_of(row: Mapped, ahead: int = 0) -> str:
+    """Return what a host calls the disk that is a volume; ahead: how often it will have been moved by then."""
+    number = row.moves + ahead
+    return f"{row.volume_id}-{number}" if number else str(row.volume_id)
+
+
+def volume_disk(server: Server, row: Mapped, reached: neighbours.volumes.Connection, ahead: int = 0) -> DiskSpec:
+    """Return the disk that is a volume, where it is reached so."""
     bus: Any = row.disk_bus or (_bus(server) if row.boot_index == 0 else "virtio")
     return DiskSpec(
-        id=row.volume_id, kind="volume", size_gib=row.size_gib, bus=bus, serial=row.volume_id,
+        id=id_of(row, ahead), kind="volume", size_gib=row.size_gib, bus=bus, serial=row.volume_id,
         boot_index=None if row.boot_index is None or row.boot_index < 0 else row.boot_index,
         connection={"driver_volume_type": reached["driver_volume_type"], "data": reached["data"]},
         read_only=bool(reached.get("read_only")), device=row.device_name, limits=neighbours.volumes.limits_of(reached),
@@ -100,7 +107,7 @@ def _volume(server: Server, row: Mapped, reached: neighbours.volumes.Connection)
 def mark_attached(tx: Connection, cloud: Cloud, server_id: str) -> None:
     """Write down that a guest that has just been started has the volumes that it was to be started with."""
     for row in store.of(tx, server_id):
-        if row.state != "detaching":
+        if row.state not in ("detaching", "moving"):
             store.change(tx, row.id, state="attached", request_id="")
             neighbours.volumes.attached(tx, cloud, row.attachment_id, row.device_name)
 

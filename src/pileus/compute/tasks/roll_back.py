@@ -36,6 +36,14 @@ def keep(cloud: Cloud, server: Server, row: Mapped, why: str) -> None:
             guests.log_event(tx, cloud, server, why, "compute_detach_volume", row.request_id)
 
 
+def stay(cloud: Cloud, server: Server, row: Mapped, why: str) -> None:
+    """Leave a volume where it is that was to be moved to another back end.  May be repeated."""
+    log.warning("server %s: volume %s is not moved: %s", server.id, row.volume_id, why)
+    with cloud.db.begin() as tx:
+        if store.change_if(tx, row, state="attached"):
+            neighbours.volumes.refuse_move(tx, cloud, row.attachment_id, why)
+
+
 def give_back(cloud: Cloud, server: Server, row: Mapped) -> None:
     """Let go of a volume that the guest has let go of.  May be repeated.
 
@@ -56,6 +64,9 @@ def roll_back(cloud: Cloud, server: Server, why: str) -> bool:
         if row.state == "detaching" and not row.forced and _holds(cloud, server, row):
             keep(cloud, server, row, why)
             continue
+        if row.state == "moving":
+            stay(cloud, server, row, why)
+            continue
         _cut(cloud, server, row)
         with cloud.db.begin() as tx:
             if store.change_if(tx, row, request_id=""):
@@ -74,7 +85,7 @@ def _holds(cloud: Cloud, server: Server, row: Mapped) -> bool:
     except Exception as error:  # whatever it is: the volume stays attached
         log.warning("server %s: its host does not say which volumes its guest has: %s", server.id, error)
         return True
-    return seen is not None and row.volume_id in seen.disks
+    return seen is not None and disks.id_of(row) in seen.disks
 
 
 def _cut(cloud: Cloud, server: Server, row: Mapped) -> None:

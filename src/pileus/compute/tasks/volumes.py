@@ -4,6 +4,7 @@
     plug --> plug --> (done)           one volume after another is plugged into the guest or unplugged
 
 A guest that does not let go of a volume, as one that is just starting, is asked again for some minutes; the others go first.
+A volume that goes to another back end is copied by the host of its server, which looks up every few seconds for other work.
 What fails is undone (`roll_back`): a volume is never half attached, and its server goes on as it was.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pileus.compute import neighbours
+from pileus.compute import neighbours, states
 from pileus.compute.store import server_actions, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.server_actions import Asked
@@ -20,7 +21,7 @@ from pileus.compute.store.server_volumes import Mapped
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests
 from pileus.compute.tasks.disks import LOOK_AGAIN_SECONDS, UNMADE, Change
-from pileus.compute.tasks.roll_back import give_back, keep, undo_attach
+from pileus.compute.tasks.roll_back import give_back, keep, stay, undo_attach
 from pileus.compute.tasks.servers import FAILURES, begin, boot, go, program, step
 from pileus.kernel import ids, tasks
 from pileus.kernel.context import Cloud
@@ -30,6 +31,8 @@ __all__ = ["fill", "plug", "program"]
 
 UNPLUG_TRIES = 10
 ASK_AGAIN_SECONDS = 5.0
+COPY_SLICE_SECONDS, COPY_PAUSE_SECONDS = 2.0, 0.05
+COPY_SECONDS = 6 * 3600.0
 
 
 @step
@@ -67,6 +70,11 @@ def plug(run: Run, server: Server) -> Outcome:
     if row.state == "attaching":
         _attach(run, server, row)
         return Hop(plug)
+    if row.state == "moving":
+        if _move(run, server, row):
+            return Hop(plug)
+        run.memo["tries"] = {**tries, row.id: UNPLUG_TRIES}
+        return Nap(COPY_PAUSE_SECONDS) if row.id in tries else Hop(plug, COPY_SECONDS)
     if _detach(run, server, row, tries.get(row.id, 0) + 1):
         return Hop(plug)
     run.memo["tries"] = tries = {**tries, row.id: tries.get(row.id, 0) + 1}
@@ -113,7 +121,48 @@ def _detach(run: Run, server: Server, row: Mapped, tries: int) -> bool:
     return True
 
 
+def _move(run: Run, server: Server, row: Mapped) -> bool:
+    """Have the guest go over to where its volume is carried to, or leave it; tells whether that is settled."""
+    with run.cloud.db.read() as tx:
+        reached = neighbours.volumes.target_of_move(tx, run.cloud, row.attachment_id)
+    why = _why_not_moved(server) if reached else "The move was given up."
+    if why or reached is None:
+        stay(run.cloud, server, row, why)
+        return True
+    host: Any = guests.hypervisor(run.cloud, str(server.host))
+    new = disks.volume_disk(server, row, reached, ahead=1)
+    try:
+        if not host.swap_disk(server.id, disks.id_of(row), new, COPY_SLICE_SECONDS):
+            return False
+    except FAILURES as error:
+        stay(run.cloud, server, row, str(error))
+        return True
+    with run.cloud.db.begin() as tx:
+        if server_volumes.change_if(tx, row, state="attached", moves=row.moves + 1):
+            neighbours.volumes.moved(tx, run.cloud, row.attachment_id)
+    return True
+
+
+def _why_not_moved(server: Server) -> str:
+    if server.host is None or server.vm_state not in states.ALLOWED["swap_volume"] or guests.power_of(server) == "off":
+        return f"Instance {server.id} is in vm_state {server.vm_state}: only a guest that runs can copy its volume."
+    return ""
+
+
 # ---- what the volume service tells
+
+
+def move_wanted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
+    """Have a guest go over to where its volume is carried to; one that does not run stays, and so does its volume."""
+    row = server_volumes.of_attachment(tx, str(facts["attachment_id"]))
+    server = store.get(tx, row.server_id) if row is not None else None
+    if row is None or server is None:
+        return
+    why = _why_not_moved(server) or ("" if row.state == "attached" else f"The volume is {row.state}.")
+    if why:
+        neighbours.volumes.refuse_move(tx, cloud, row.attachment_id, why)
+    elif server_volumes.change_if(tx, row, state="moving"):
+        go(tx, cloud, server.id, step="plug")
 
 
 def volume_settled(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
@@ -193,3 +242,4 @@ def subscribe(events: Any) -> None:
     events.subscribe("volume.attachment.expired", attachment_expired)
     events.subscribe("volume.attachment.deleted", attachment_deleted)
     events.subscribe("volume.detach.wanted", detach_wanted)
+    events.subscribe("volume.move.wanted", move_wanted)

@@ -410,6 +410,7 @@ def upgrade() -> None:
         sa.Column("volume_id", sa.String(length=36), nullable=False),
         sa.Column("attachment_id", sa.String(length=36), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("moves", sa.Integer(), nullable=False),
         sa.Column("device_name", sa.String(length=255), nullable=False),
         sa.Column("boot_index", sa.Integer(), nullable=True),
         sa.Column("source_type", sa.String(length=16), nullable=False),

@@ -27,7 +27,7 @@ from pileus.volume.store import volumes as volume_store
 from pileus.volume.store.attachments import Attachment
 from pileus.volume.store.volumes import Volume
 from pileus.volume.tasks import attachments as work
-from pileus.volume.tasks import keys
+from pileus.volume.tasks import keys, moves
 
 __all__ = ["VolumeDriverError"]
 
@@ -238,22 +238,31 @@ def prolong(tx: Connection, cloud: Cloud, attachment_id: str) -> None:
         store.change(tx, attachment_id, expires_at=work.deadline(cloud))
 
 
-def swap(tx: Connection, cloud: Cloud, old_attachment_id: str, new_volume_id: str) -> str:
-    """Write down that a server has another volume in the place of one; returns the new one's attachment.
+def target_of_move(tx: Connection, cloud: Cloud, attachment_id: str) -> dict[str, Any] | None:
+    """Return how the copy of a volume is reached that is being moved to another back end; None: it is not being moved.
 
-    The server must have reserved the new volume and be connected to it.  The old attachment stays, to be disconnected and
-    released.
-
-    :raises NotFound: VolumeAttachmentNotFound when the old is not attached, or the new not reserved.
-    :raises Conflict: when the new one is being let go of.
+    :raises VolumeDriverError: when the volume is encrypted and its key is lost.
     """
-    old = _find(tx, old_attachment_id)
-    for row in store.of_servers(tx, [old.server_id]).get(old.server_id, []):
-        if row.volume_id == new_volume_id and row.id != old.id:
-            service.attach(tx, cloud_itself(cloud), row, mountpoint=old.mountpoint)
-            work.change(tx, cloud, old, status=work.DETACHING, expires_at=work.deadline(cloud))
-            return str(row.id)
-    raise work.no_attachment(f"of volume {new_volume_id} to server {old.server_id}")
+    known, attachment = connection(tx, cloud, attachment_id), store.get(tx, attachment_id)
+    volume = volume_store.get(tx, attachment.volume_id) if attachment else None
+    target = moves.target_of(volume, attachment_id) if volume is not None else None
+    return {**known, **target} if known is not None and target is not None else None
+
+
+def moved(tx: Connection, cloud: Cloud, attachment_id: str) -> None:
+    """Write down that a server has the copy of its volume now; nothing happens when the volume is not being moved."""
+    attachment = store.get(tx, attachment_id)
+    volume = store.hold(tx, attachment.volume_id) if attachment else None
+    if attachment is not None and volume is not None and moves.target_of(volume, attachment_id) is not None:
+        moves.moved(tx, cloud, volume, attachment)
+
+
+def refuse_move(tx: Connection, cloud: Cloud, attachment_id: str, why: str) -> None:
+    """Write down that a server keeps its volume where it is; nothing happens when that is not being moved."""
+    attachment = store.get(tx, attachment_id)
+    volume = store.hold(tx, attachment.volume_id) if attachment else None
+    if volume is not None and moves.target_of(volume, attachment_id) is not None:
+        moves.refused(tx, cloud, volume, why)
 
 
 def volumes_of(tx: Connection, server_ids: Iterable[str]) -> dict[str, list[AttachedVolume]]:

@@ -211,8 +211,10 @@ def retype(ctx: Context, volume_id: str, new_type: str, policy: str) -> None:
         volume = find_volume(tx, ctx, volume_id, "volume:retype")
         require_status(volume, states.AVAILABLE, states.IN_USE, doing="be retyped")
         _require_retypable(tx, volume, kind)
-        if not stays and policy == "on-demand" and (volume.status == states.IN_USE or store.count_snapshots(tx, volume_id)):
-            raise invalid_volume("A volume that is in use or has snapshots is not carried to another back end.")
+        if not stays and policy == "on-demand":
+            _require_movable(tx, volume)
+            if store.count_snapshots(tx, volume_id):
+                raise invalid_volume("A volume that has snapshots is not carried to another back end.")
         store.describe(tx, volume_id, counts=False)
         room = {"volumes": 1, "gigabytes": volume.size_gib}
         quotas.require_room(tx, ctx, volume.project_id, volume_type=kind.id, **room)
@@ -250,12 +252,16 @@ def migrate(ctx: Context, volume_id: str, host: str, *, lock: bool) -> None:
             raise BadRequest(f"Invalid host: No available service named {host}", kind="InvalidHost")
         if wanted == volume.host:
             raise BadRequest("Invalid host: Destination host must be different than the current host.", kind="InvalidHost")
-        if volume.status == states.IN_USE:
-            raise invalid_volume(f"Volume {volume_id} is in use: detach it, or swap it for another one.")
+        _require_movable(tx, volume)
         if store.count_snapshots(tx, volume_id) or volume.group_id is not None:
             raise invalid_volume(f"Volume {volume_id} must not have snapshots or be part of a group to be migrated.")
         aside = {"wanted_host": wanted, "unlocked": not lock}
         begin(tx, ctx, volume, states.MAINTENANCE, aside, migration_status="starting")
+
+
+def _require_movable(tx: Connection, volume: Volume) -> None:
+    if volume.status == states.IN_USE and moves.movable(attachment_store.of_volume(tx, volume.id)) is None:
+        raise invalid_volume(f"Volume {volume.id} is in use: {moves.NOT_MOVABLE}")
 
 
 def complete_migration(ctx: Context, volume_id: str, new_volume_id: str) -> None:

@@ -107,19 +107,25 @@ def connect(cloud: Cloud, attachment_id: str, connector: Mapping[str, Any]) -> d
         volume = volumes.get(tx, attachment.volume_id) if attachment else None
     if attachment is None or volume is None or is_doomed(attachment):
         raise no_attachment(attachment_id)
-    host = str(connector.get("host") or "")
-    told = Connector(
-        attachment_id, host, str(connector.get("ip") or ""), str(connector.get("initiator") or ""),
-        read_only=is_read_only(volume, attachment),
-    )  # fmt: skip
     try:
-        made = dict(backends.of(cloud, volume).connect(volume.id, told))
+        made = dict(backends.of(cloud, volume).connect(volume.id, _connector(volume, attachment, connector)))
     except HostUnknown as error:
         raise VolumeDriverError(str(error)) from error
     if not _write_connection(cloud, attachment_id, dict(connector), made):
         disconnect_from(cloud, volume, attachment_id)
         raise no_attachment(attachment_id)
     return made
+
+
+def connector_of(volume: Volume, attachment: Attachment) -> Connector:
+    """Return who has a volume, in the words of back ends."""
+    return _connector(volume, attachment, attachment.connector or {})
+
+
+def _connector(volume: Volume, attachment: Attachment, told: Mapping[str, Any]) -> Connector:
+    ip, initiator = str(told.get("ip") or ""), str(told.get("initiator") or "")
+    read_only = is_read_only(volume, attachment)
+    return Connector(attachment.id, str(told.get("host") or ""), ip, initiator, read_only=read_only)
 
 
 def _write_connection(cloud: Cloud, id: str, connector: dict[str, Any], made: dict[str, Any]) -> bool:

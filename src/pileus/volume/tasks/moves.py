@@ -1,29 +1,36 @@
 """Moving volumes: to another type (retype) and to another back end (migrate).
 
     move --> (done: the type fits where the volume is)
-      '--> carry --> leave --> (done)     content is copied beside, then one write says where the volume is, then the old goes
+      |--> carry --> leave --> (done)     content is copied beside, then one write says where the volume is, then the old goes
+      '--> hand_over --> leave            a server has the volume: its host copies it while the guest writes, and tells
 
-`aside` of a volume says how far it is: to_host while it is copied, from_host once it is there.
+`aside` of a volume says how far it is: to_host while it is copied (and connection, by which a server's host reaches the copy),
+from_host once it is there.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud
-from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
+from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Run, Step
 from pileus.volume import scheduler, states
 from pileus.volume.scheduler import Choice
+from pileus.volume.store import attachments as attachment_store
 from pileus.volume.store import types
 from pileus.volume.store import volumes as store
+from pileus.volume.store.attachments import Attachment
 from pileus.volume.store.types import Type
 from pileus.volume.store.volumes import Volume
-from pileus.volume.tasks import contents, placing
+from pileus.volume.tasks import attachments, backends, contents, placing
 from pileus.volume.tasks.backends import Gauges
-from pileus.volume.tasks.volumes import REFUSALS, begin, destroy, program, settle, step
+from pileus.volume.tasks.volumes import REFUSALS, UNABLE, begin, destroy, drop_connection, go, program, settle, step
 
 MOVING = (states.RETYPING, states.MAINTENANCE)
 MULTIATTACH = "<is> True"
+LOOK_AGAIN_SECONDS = 60.0
+NOT_MOVABLE = "Only a volume that one running server of this cloud has is carried to another back end while it is in use."
 
 
 @step
@@ -35,16 +42,16 @@ def move(run: Run, volume: Volume) -> Outcome:
     if "from_host" in aside:
         return Hop(program.steps["leave"])
     if "to_host" in aside:
-        return Hop(program.steps["carry"])
+        return Hop(_way(run.cloud, volume))
     if volume.status == states.RETYPING and fits(run.cloud, volume, aside["type_id"]):
         return _finish(run, volume)
     with run.cloud.db.read() as tx:
-        attached = bool(store.attachments_of(tx, [volume.id]).get(volume.id))
+        in_use = bool(attachment_store.of_volume(tx, volume.id))
         snapshotted = store.count_snapshots(tx, volume.id) > 0
     if volume.status == states.RETYPING and aside.get("policy") != "on-demand":
         return Fail("The type fits no volume that stays where it is, and the migration policy is not on-demand.")
-    if attached or snapshotted:
-        return Fail("A volume that is attached or has snapshots is not carried to another back end.")
+    if snapshotted:
+        return Fail("A volume that has snapshots is not carried to another back end.")
     choice = find_place(run.cloud, volume, aside)
     if choice.host is None:
         return Fail(choice.why)
@@ -52,7 +59,84 @@ def move(run: Run, volume: Volume) -> Outcome:
         written = store.change_if(
             tx, volume, aside={**aside, "to_host": choice.host, "to_zone": choice.zone}, migration_status="migrating"
         )
-    return Hop(program.steps["carry"]) if written else Hop(begin)
+    return Hop(program.steps["hand_over" if in_use else "carry"]) if written else Hop(begin)
+
+
+def _way(cloud: Cloud, volume: Volume) -> Step:
+    with cloud.db.read() as tx:
+        return program.steps["hand_over" if attachment_store.of_volume(tx, volume.id) else "carry"]
+
+
+@step
+def hand_over(run: Run, volume: Volume) -> Outcome:
+    """Make an empty volume on the other back end, and have the host of the server that uses the volume copy it there."""
+    aside = volume.aside or {}
+    if volume.status not in MOVING or "to_host" not in aside:
+        return Hop(begin)
+    if "refused" in aside:
+        return Fail(aside["refused"])
+    with run.cloud.db.read() as tx:
+        server = movable(attachment_store.of_volume(tx, volume.id))
+        others = server is None and bool(attachment_store.of_volume(tx, volume.id))
+    if others:
+        return Fail(NOT_MOVABLE)
+    if server is None:
+        return _alone(run, volume, aside)
+    if "connection" in aside:
+        return Nap(LOOK_AGAIN_SECONDS)
+    try:
+        target = backends.named(run.cloud, aside["to_host"])
+        target.ensure(contents.spec_of(volume, contents.luks_key(run.cloud, volume)))
+        connection = dict(target.connect(volume.id, attachments.connector_of(volume, server)))
+    except UNABLE as error:
+        return Fail(str(error))
+    with run.cloud.db.begin() as tx:
+        if not store.change_if(tx, volume, aside={**aside, "connection": connection, "attachment_id": server.id}):
+            return Hop(begin)
+        facts = {"volume_id": volume.id, "attachment_id": server.id, "server_id": server.server_id}
+        run.cloud.events.publish(tx, run.cloud, "volume.move.wanted", facts)
+    return Nap(LOOK_AGAIN_SECONDS)
+
+
+def _alone(run: Run, volume: Volume, aside: dict[str, Any]) -> Outcome:
+    """Go on with a volume that its server has given back meanwhile: whatever was copied is copied again."""
+    drop_connection(run.cloud, volume, aside["to_host"])
+    destroy(run.cloud, aside["to_host"], volume.id)
+    left = {key: value for key, value in aside.items() if key not in ("connection", "attachment_id")}
+    with run.cloud.db.begin() as tx:
+        return Hop(program.steps["carry"]) if store.change_if(tx, volume, aside=left) else Hop(begin)
+
+
+def movable(found: Sequence[Attachment]) -> Attachment | None:
+    """Return the attachment of the one server of this cloud that has a volume and can copy it while it works."""
+    alone = found[0] if len(found) == 1 else None
+    return alone if alone is not None and alone.of_cloud and alone.status == attachments.ATTACHED else None
+
+
+def target_of(volume: Volume, attachment_id: str) -> dict[str, Any] | None:
+    """Return how a server's host reaches the copy of a volume that is being moved; None: it is not."""
+    aside = volume.aside or {}
+    meant = volume.status in MOVING and aside.get("attachment_id") == attachment_id and "to_host" in aside
+    return aside.get("connection") if meant else None
+
+
+def moved(tx: Connection, cloud: Cloud, volume: Volume, attachment: Attachment) -> None:
+    """Write down that the server that has a volume goes on with the copy."""
+    aside = volume.aside or {}
+    attachment_store.change(tx, attachment.id, connection=aside["connection"])
+    left = {key: value for key, value in aside.items() if key not in ("to_host", "to_zone", "connection")}
+    values = {
+        "host": aside["to_host"], "availability_zone": aside.get("to_zone") or volume.availability_zone,
+        "aside": left | {"from_host": volume.host}, "migration_status": "completing",
+    }  # fmt: skip
+    store.change(tx, volume.id, **new_type(tx, aside), **values)
+    go(tx, cloud, volume.id, volume.status)
+
+
+def refused(tx: Connection, cloud: Cloud, volume: Volume, why: str) -> None:
+    """Write down that the server that has a volume stays with it as it is."""
+    store.change(tx, volume.id, aside={**(volume.aside or {}), "refused": why})
+    go(tx, cloud, volume.id, volume.status)
 
 
 @step
@@ -80,6 +164,7 @@ def leave(run: Run, volume: Volume) -> Outcome:
     aside = volume.aside or {}
     if volume.status not in MOVING or "from_host" not in aside:
         return Hop(begin)
+    drop_connection(run.cloud, volume, aside["from_host"])
     destroy(run.cloud, aside["from_host"], volume.id)
     return _finish(run, volume)
 

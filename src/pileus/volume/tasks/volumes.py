@@ -149,6 +149,16 @@ def destroy(cloud: Cloud, host: str | None, volume_id: str) -> None:
         backends.named(cloud, host).destroy(volume_id, wipe(cloud))
 
 
+def drop_connection(cloud: Cloud, volume: Volume, host: str) -> None:
+    """Take the way of the server that has a volume to what is of the volume on a host.  May be repeated.
+
+    :raises VolumeDriverError: when the back end cannot.
+    :raises HostUnknown: when the back end is not there.
+    """
+    if attachment_id := (volume.aside or {}).get("attachment_id"):
+        backends.named(cloud, host).disconnect(volume.id, attachment_id)
+
+
 def wipe(cloud: Cloud) -> Any:
     """Return what deleting does to data."""
     return cloud.settings.volume_wipe
@@ -309,6 +319,8 @@ def clear_aside(cloud: Cloud, volume: Volume) -> None:
     aside = volume.aside or {}
     for host, id in ((aside.get("to_host"), volume.id), (volume.host, aside.get("beside_id"))):
         try:
+            if id == volume.id and host is not None:
+                drop_connection(cloud, volume, host)
             if id is not None:
                 destroy(cloud, host, id)
         except REFUSALS as error:

@@ -20,6 +20,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from pileus.compute.driver import (
+    SWAP_SECONDS,
     Diagnostics,
     DiskFormat,
     DiskSpec,
@@ -167,7 +168,7 @@ class QemuHypervisor:
         finally:
             new.unlink(missing_ok=True)
 
-    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec) -> None:
+    def swap_disk(self, guest_id: str, old_disk_id: str, new: DiskSpec, wait_seconds: float = SWAP_SECONDS) -> bool:
         with self._turn(guest_id) as place:
             now, record = self._live(self._existing(guest_id)), place.record()
             if now is None or record is None:
@@ -177,7 +178,7 @@ class QemuHypervisor:
             self._swapping.add(guest_id)
         try:
             reach.await_reachable(new, self._options.netns)
-            swaps.swap(now, record, old_disk_id, new)
+            return swaps.swap(now, record, old_disk_id, new, wait_seconds)
         finally:
             self._swapping.discard(guest_id)
 

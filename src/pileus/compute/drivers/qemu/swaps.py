@@ -15,17 +15,17 @@ from pileus.compute.drivers.qemu.devices import LOOK_SECONDS
 from pileus.compute.drivers.qemu.place import Record
 from pileus.compute.drivers.qemu.watch import Live
 
-SWAP_SECONDS = 6 * 3600.0
 
-
-def swap(live: Live, record: Record, old_id: str, new: DiskSpec) -> None:
+def swap(live: Live, record: Record, old_id: str, new: DiskSpec, wait_seconds: float) -> bool:
     """Copy one volume to another, and let the guest go on with that.  The record names both; afterwards only the new one.
+
+    Tells whether it is so; after a while it may not be, and the copy goes on.
 
     :raises DriverError: when that fails; then the guest has the old volume.
     """
     old = next((disk for disk in record.volumes if disk.id == old_id), None)
     if old is None and nodes.top(new) in blocks.volume_devices(live).values():
-        return
+        return True
     if old is None:
         raise DriverError(f"guest {live.place.guest_id} has no volume {old_id}")
     device = next((device for device, node in blocks.volume_devices(live).items() if node == nodes.top(old)), None)
@@ -36,7 +36,8 @@ def swap(live: Live, record: Record, old_id: str, new: DiskSpec) -> None:
         try:
             if _job(live, new) is None:
                 _start_copy(live, old, new)
-            _finish_copy(live, new, SWAP_SECONDS)
+            if not _finish_copy(live, new, wait_seconds):
+                return False
         except DriverError:
             if not live.process.ended(0):
                 drop(live, [new])
@@ -53,6 +54,7 @@ def swap(live: Live, record: Record, old_id: str, new: DiskSpec) -> None:
     devices = {disk_id: name for disk_id, name in record.devices.items() if disk_id != old.id}
     live.place.keep_record(replace(record, spec=replace(record.spec, disks=disks), devices=devices))
     live.exchanges += 1
+    return True
 
 
 def _start_copy(live: Live, old: DiskSpec, new: DiskSpec) -> None:
@@ -70,8 +72,8 @@ def _start_copy(live: Live, old: DiskSpec, new: DiskSpec) -> None:
     live.execute("blockdev-mirror", job, timeout_seconds=blocks.BLOCK_SECONDS)
 
 
-def _finish_copy(live: Live, new: DiskSpec, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
+def _finish_copy(live: Live, new: DiskSpec, wait_seconds: float) -> bool:
+    deadline = time.monotonic() + wait_seconds
     completed = False
     while (job := _job(live, new)) is None or job["status"] != "concluded":
         if job is None:
@@ -80,12 +82,13 @@ def _finish_copy(live: Live, new: DiskSpec, timeout_seconds: float) -> None:
             live.execute("job-complete", {"id": job["id"]})
             completed = True
         if time.monotonic() > deadline:
-            raise DriverError(f"the copy to volume {new.id} did not end in {timeout_seconds:g} s")
+            return False
         time.sleep(0.05)
     if job.get("error"):
         raise DriverError(f"QEMU could not copy to volume {new.id}: {job['error']}")
     if nodes.top(new) not in blocks.volume_devices(live).values():
         raise DriverError(f"the copy to volume {new.id} was given up")
+    return True
 
 
 def drop(live: Live, disks: Iterable[DiskSpec]) -> None:
