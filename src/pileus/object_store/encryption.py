@@ -84,6 +84,7 @@ class Sealing:
         more = {key: value for key, value in footer.items() if key != "Etag"}
         path, secrets = _path(self.name), self.secrets
         shown = more.get(INDEX_ETAG) or self.put.headers.get(INDEX_ETAG) or etag
+        shown = etag + shown if shown.startswith("; ") else shown  # facts alone: they stand beside the ETag
         sealed = seal_headers(secrets, self.name, more) | {
             BODY: secrets.seal(path, self.body_key.pack(), BODY),
             ETAG: secrets.seal(path, etag.encode(), ETAG),

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import hmac
+import shutil
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,7 +15,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from pileus.faces.s3 import checksums
-from tests.faces.s3.conftest import HOST
+from tests import engines
+from tests.conftest import make_lab
+from tests.faces.s3.conftest import HOST, S3Lab, make_person
 from tests.faces.s3.test_objects import refused
 
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -272,3 +276,71 @@ def test_deleting_many_needs_a_checksum(s3lab, s3, bucket):
     headers = {"Content-MD5": base64.b64encode(hashlib.md5(body).digest()).decode()}
     assert s3lab.http.post(f"{HOST}/s3/one?delete", content=body, headers=headers).status_code == 200
     assert refused(s3.head_object, Bucket=bucket, Key="x")[0] == 404
+
+
+SSE = {"ServerSideEncryption": "AES256"}
+RULE = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": False}]}
+
+
+def test_encryption_that_there_is_not_is_refused(s3, bucket):
+    customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    for more in (SSE, {"ServerSideEncryption": "aws:kms"}, customer):
+        assert refused(s3.put_object, Bucket=bucket, Key="x", Body=b"data", **more) == (501, "NotImplemented")
+        assert refused(s3.create_multipart_upload, Bucket=bucket, Key="x", **more) == (501, "NotImplemented")
+    assert refused(s3.put_object, Bucket=bucket, Key="x", Body=b"", ServerSideEncryption="rot13") == (400, "InvalidArgument")
+    missing = "ServerSideEncryptionConfigurationNotFoundError"
+    assert refused(s3.get_bucket_encryption, Bucket=bucket) == (404, missing)
+    assert refused(s3.put_bucket_encryption, Bucket=bucket, ServerSideEncryptionConfiguration=RULE) == (501, "NotImplemented")
+    assert refused(s3.head_object, Bucket=bucket, Key="x")[0] == 404
+
+
+@pytest.fixture
+def sealed(template_state, tmp_path):
+    """A client of a cloud whose object store encrypts what it keeps, and where it keeps it."""
+    state = tmp_path / "sealed"
+    shutil.copytree(template_state, state)
+    secret = base64.b64encode(b"s" * 32).decode()
+    lab = make_lab(state, object_encryption_secrets=f"a:{secret}")
+    lab.clock.advance(time.time() - lab.clock.now())
+    s3 = S3Lab(lab, {"ann": make_person(lab, "ann")}).client()
+    s3.create_bucket(Bucket="one")
+    yield s3, state / "objects"
+    lab.app.close()
+    lab.cloud.db.dispose()
+    engines.drop(state)
+
+
+def test_where_the_store_encrypts_objects_are_told_to_be_encrypted(sealed):
+    s3, kept = sealed
+    data = BIG * 3
+    for key, more in (("asked", SSE), ("default", {})):
+        assert s3.put_object(Bucket="one", Key=key, Body=data, **more)["ServerSideEncryption"] == "AES256"
+        found = s3.get_object(Bucket="one", Key=key, Range="bytes=7-20")
+        assert (found["Body"].read(), found["ServerSideEncryption"]) == (data[7:21], "AES256")
+        assert found["ETag"] == f'"{hashlib.md5(data).hexdigest()}"'
+    assert s3.copy_object(Bucket="one", Key="copy", CopySource="one/asked")["ServerSideEncryption"] == "AES256"
+    assert s3.get_object(Bucket="one", Key="copy")["Body"].read() == data
+    assert refused(s3.put_object, Bucket="one", Key="x", Body=b"", ServerSideEncryption="aws:kms") == (501, "NotImplemented")
+    s3.put_bucket_encryption(Bucket="one", ServerSideEncryptionConfiguration=RULE)
+    assert s3.get_bucket_encryption(Bucket="one")["ServerSideEncryptionConfiguration"] == RULE
+    assert not [one for one in kept.rglob("*") if one.is_file() and data[:64] in one.read_bytes()]
+
+
+@pytest.mark.parametrize("algorithm", ["", "CRC32", "SHA256"])
+def test_parts_are_encrypted_too(sealed, algorithm):
+    s3, kept = sealed
+    more = {"ChecksumAlgorithm": algorithm} if algorithm else {}
+    upload = s3.create_multipart_upload(Bucket="one", Key="big", **SSE, **more)
+    assert upload["ServerSideEncryption"] == "AES256"
+    where = {"Bucket": "one", "Key": "big", "UploadId": upload["UploadId"]}
+    bodies, parts = [BIG * 640, b"end"], []
+    for number, body in enumerate(bodies, 1):
+        made = s3.upload_part(**where, PartNumber=number, Body=body, **more)
+        sums = {name: value for name, value in made.items() if name.startswith("Checksum") and algorithm}
+        parts.append({"PartNumber": number, "ETag": made["ETag"], **sums})
+    assert [one["ETag"] for one in s3.list_parts(**where)["Parts"]] == [one["ETag"] for one in parts]
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+    found = s3.get_object(Bucket="one", Key="big")
+    assert (found["Body"].read(), found["ServerSideEncryption"]) == (b"".join(bodies), "AES256")
+    assert s3.get_object(Bucket="one", Key="big", PartNumber=2)["Body"].read() == b"end"
+    assert not [one for one in kept.rglob("*") if one.is_file() and BIG[:64] in one.read_bytes()]

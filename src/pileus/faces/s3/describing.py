@@ -21,6 +21,7 @@ REDIRECT = "x-amz-website-redirect-location"
 STORED_REDIRECT = "X-Object-Transient-Sysmeta-S3Api-Redirect"
 DEFAULT_TYPE = "binary/octet-stream"
 META_BYTES_MAX = 2048
+SSE, AES256, STORED_SSE = "x-amz-server-side-encryption", "AES256", "X-Object-Sysmeta-S3Api-Encryption"
 ENCRYPTION = ("x-amz-server-side-encryption", "x-amz-copy-source-server-side-encryption")
 RESPONSE = {
     "response-cache-control": "Cache-Control", "response-content-disposition": "Content-Disposition",
@@ -29,10 +30,21 @@ RESPONSE = {
 }  # fmt: skip
 
 
-def refuse_encryption(headers: Mapping[str, str]) -> None:
-    """Refuse what would need keys.  :raises S3Error: NotImplemented."""
-    if any(name.startswith(ENCRYPTION) for name in headers):
-        raise S3Error("NotImplemented", "Server side encryption is not implemented.")
+def is_at_rest(s3: S3Request) -> bool:
+    """Tell whether the object store encrypts what it keeps."""
+    return bool(s3.cloud.settings.object_encryption_secrets)
+
+
+def refuse_encryption(headers: Mapping[str, str], at_rest: bool = False) -> None:
+    """Refuse what would need keys of callers, or of a service that keeps keys.  :raises S3Error: NotImplemented.
+
+    :param at_rest: the object store encrypts what it keeps, so that encryption with its own keys may be asked for.
+    """
+    if headers.get(SSE) not in (None, AES256, "aws:kms", "aws:kms:dsse"):
+        raise S3Error("InvalidArgument", "The encryption method specified is not supported", ArgumentName=SSE)
+    asked = [name for name in headers if name.startswith(ENCRYPTION)]
+    if asked and not (at_rest and asked == [SSE] and headers[SSE] == AES256):
+        raise S3Error("NotImplemented", "Server side encryption of this kind is not implemented.")
 
 
 def stored_headers(headers: Mapping[str, str], frame: str = "") -> dict[str, str]:
@@ -96,10 +108,12 @@ def check_acl(bucket: Bucket, asked: acl.Acl | None, headers: Mapping[str, str])
 def new_object(s3: S3Request, bucket: Bucket) -> NewObject:
     """Return what a request says of the object that it makes."""
     headers = s3.headers
-    refuse_encryption(headers)
+    refuse_encryption(headers, is_at_rest(s3))
     check_class(headers)
     frame = "aws-chunked" if s3.body.is_chunked else ""
     stored = stored_headers(headers, frame) | rights(s3, bucket) | lock.of_headers(s3, bucket)
+    if is_at_rest(s3):
+        stored[STORED_SSE] = AES256
     if "x-amz-tagging" in headers and (text := tags.encode(tags.from_header(headers["x-amz-tagging"]))):
         stored[tags.STORED] = text
     return NewObject(content_type(headers), stored)
@@ -142,6 +156,7 @@ def shown_headers(s3: S3Request, content: Content, version_id: str) -> dict[str,
         found["x-amz-version-id"] = version_id
     if count := len(tags.decode(sysmeta.get(tags.STORED, ""))):
         found["x-amz-tagging-count"] = str(count)
+    found |= shown_encryption(sysmeta)
     if where := sysmeta.get(STORED_REDIRECT):
         found[REDIRECT] = where
     retention = locks.retention_of(sysmeta)
@@ -153,6 +168,11 @@ def shown_headers(s3: S3Request, content: Content, version_id: str) -> dict[str,
     if checksum_asked(s3):
         found |= checksum_headers(sysmeta)
     return found
+
+
+def shown_encryption(stored: Mapping[str, str]) -> dict[str, str]:
+    """Return what headers tell of how an object is encrypted."""
+    return {SSE: stored[STORED_SSE]} if STORED_SSE in stored else {}
 
 
 def checksum_asked(s3: S3Request) -> bool:

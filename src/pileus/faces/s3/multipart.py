@@ -6,7 +6,7 @@ from typing import Any
 from pileus.faces.s3 import acl, body, checksums, conditions, lock
 from pileus.faces.s3.announced import Wanted, md5_of
 from pileus.faces.s3.buckets import Bucket, directory
-from pileus.faces.s3.describing import new_object
+from pileus.faces.s3.describing import new_object, shown_encryption
 from pileus.faces.s3.errors import S3Error
 from pileus.faces.s3.listing import Encoder, number_of
 from pileus.faces.s3.numbers import natural
@@ -50,6 +50,7 @@ async def begin(s3: S3Request, bucket: Bucket) -> Answer:
     upload_id = await parts.begin(bucket.request(s3), bucket.info, replace(new, headers=headers), {"owner": s3.who.project_id})
     inner = tag("Bucket", s3.bucket) + tag("Key", s3.key) + tag("UploadId", upload_id)
     shown = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind} if algorithm else {}
+    shown |= shown_encryption(new.headers)
     return xml_answer(answer("InitiateMultipartUploadResult", inner), 200, shown)
 
 

@@ -87,7 +87,9 @@ BUCKET: Mapping[tuple[str, str], Operation] = {
     ("GET", "logging"): _on_bucket("GetBucketLogging", settings.show_logging),
     ("GET", "notification"): _on_bucket("GetBucketNotification", settings.show_notification),
     ("GET", "accelerate"): _on_bucket("GetAccelerateConfiguration", settings.show_acceleration),
-    ("GET", "encryption"): _on_bucket("GetEncryptionConfiguration", _absent("ServerSideEncryptionConfigurationNotFoundError")),
+    ("GET", "encryption"): _on_bucket("GetEncryptionConfiguration", settings.show_encryption),
+    ("PUT", "encryption"): _on_bucket("PutEncryptionConfiguration", settings.set_encryption),
+    ("DELETE", "encryption"): _on_bucket("PutEncryptionConfiguration", settings.remove_encryption),
     ("GET", "website"): _on_bucket("GetBucketWebsite", _absent("NoSuchWebsiteConfiguration")),
     ("GET", "replication"): _on_bucket("GetReplicationConfiguration", _absent("ReplicationConfigurationNotFoundError")),
 }

@@ -2,7 +2,7 @@
 
 from pileus.faces.s3 import acl, cors, lifecycle, lock, policy, tags
 from pileus.faces.s3.buckets import Bucket, directory
-from pileus.faces.s3.describing import check_acl
+from pileus.faces.s3.describing import AES256, check_acl, is_at_rest
 from pileus.faces.s3.errors import S3Error
 from pileus.faces.s3.request import S3Request
 from pileus.faces.s3.sending import nothing, xml_answer
@@ -237,6 +237,32 @@ async def set_block(s3: S3Request, bucket: Bucket) -> Answer:
 async def remove_block(s3: S3Request, bucket: Bucket) -> Answer:
     """Block no public access."""
     await _set(s3, bucket, Public_Access_Block="")
+    return nothing()
+
+
+async def show_encryption(s3: S3Request, bucket: Bucket) -> Answer:
+    """Tell how new objects are encrypted."""
+    if not is_at_rest(s3):
+        raise S3Error("ServerSideEncryptionConfigurationNotFoundError", BucketName=bucket.name)
+    chosen = wrap("ApplyServerSideEncryptionByDefault", tag("SSEAlgorithm", AES256))
+    rule = wrap("Rule", chosen + tag("BucketKeyEnabled", "false"))
+    return xml_answer(answer("ServerSideEncryptionConfiguration", rule))
+
+
+async def set_encryption(s3: S3Request, bucket: Bucket) -> Answer:
+    """Have new objects encrypted with the object store's own keys, as they are where it has any."""
+    root = await s3.document("ServerSideEncryptionConfiguration")
+    rules = list(root.all("Rule"))
+    chosen = rules[0].first("ApplyServerSideEncryptionByDefault") if len(rules) == 1 else None
+    if chosen is None or chosen.get("SSEAlgorithm") not in (AES256, "aws:kms", "aws:kms:dsse"):
+        raise S3Error("MalformedXML")
+    if chosen.get("SSEAlgorithm") != AES256 or not is_at_rest(s3):
+        raise S3Error("NotImplemented", "Server side encryption of this kind is not implemented.")
+    return nothing(200)
+
+
+async def remove_encryption(s3: S3Request, bucket: Bucket) -> Answer:
+    """Have new objects encrypted as by default."""
     return nothing()
 
 

@@ -9,7 +9,7 @@ from pileus.faces.s3 import body, checksums, conditions, lock, tags
 from pileus.faces.s3.access import Need, admit
 from pileus.faces.s3.announced import md5_of
 from pileus.faces.s3.buckets import Bucket, find
-from pileus.faces.s3.describing import content_type, new_object, refuse_encryption, stored_headers
+from pileus.faces.s3.describing import content_type, is_at_rest, new_object, refuse_encryption, shown_encryption, stored_headers
 from pileus.faces.s3.errors import S3Error, of_refused
 from pileus.faces.s3.numbers import natural
 from pileus.faces.s3.reading import open_for
@@ -59,7 +59,7 @@ async def put(s3: S3Request, bucket: Bucket) -> Answer:
         stored = await direct.store(bucket.request(s3), bucket.info, new, upload, conditions.of_upload(s3.headers))
     except Refused as refused:
         raise bad_md5(refused, new) from refused
-    headers = {"ETag": f'"{stored.etag}"'} | made_header(bucket, stored)
+    headers = {"ETag": f'"{stored.etag}"'} | made_header(bucket, stored) | shown_encryption(new.headers)
     if upload.checksum:
         headers[checksums.HEADER + upload.wanted.algorithm.lower()] = upload.checksum
         headers["x-amz-checksum-type"] = checksums.WHOLE
@@ -107,7 +107,7 @@ class Summed:
 
 async def open_source(s3: S3Request) -> tuple[S3Request, Content, str]:
     """Open the source of a copy, and return the request for it and its version id.  :raises S3Error: when it may not be read."""
-    refuse_encryption(s3.headers)
+    refuse_encryption(s3.headers, is_at_rest(s3))
     path, question, query = s3.headers["x-amz-copy-source"].partition("?")
     name, slash, key = unquote(path).removeprefix("/").partition("/")
     if not slash or not key or not name:
@@ -180,7 +180,11 @@ async def copy(s3: S3Request, bucket: Bucket) -> Answer:
         stored = await direct.store(bucket.request(s3), bucket.info, new, made, conditions.of_upload(s3.headers))
     finally:
         await content.source.close()
-    headers = made_header(bucket, stored) | ({"x-amz-copy-source-version-id": version_id} if version_id else {})
+    headers = (
+        made_header(bucket, stored)
+        | shown_encryption(new.headers)
+        | ({"x-amz-copy-source-version-id": version_id} if version_id else {})
+    )
     inner = tag("LastModified", lock.to_date(s3.at.ceiling)) + tag("ETag", f'"{stored.etag}"')
     inner += tag(f"Checksum{algorithm}", made.checksum) if made.checksum else ""
     return xml_answer(answer("CopyObjectResult", inner), 200, headers)
