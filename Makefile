@@ -9,7 +9,7 @@ BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check bench probe tempest image lock clean
+.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check bench probe probe-volumes tempest image lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: ready ## measure the cloud (ARGS: for benchmarks/run.py)
 
 probe: ready ## kill nodes of a real storage cluster at random and check that nothing acknowledged is lost (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.object_store.storage.probe --seconds $(SECONDS) --seed $(SEED)
+
+probe-volumes: ready ## kill what serves volumes at random and check that nothing that was acknowledged is lost (SECONDS=600 SEED=1)
+	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
 
 tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke|interop-2022.11|all..., REGEX=tempest.api.volume)
 	@$(BIN)/python tests/conformance/tempest.py $(ARGS)
