@@ -27,6 +27,8 @@ COMMANDS = {
     "db": "pileus.cli.db:db",
     "ring": "pileus.object_store.storage.ring.cli:ring",
     "proxy-server": "pileus.cli.proxy_server:proxy_server",
+    "container-sync": "pileus.cli.container_sync:container_sync",
+    "storage-server": "pileus.object_store.storage.cli:storage_server",
     "object-server": "pileus.object_store.storage.cli:object_server",
     "container-server": "pileus.object_store.storage.cli:container_server",
     "account-server": "pileus.object_store.storage.cli:account_server",
