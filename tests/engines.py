@@ -62,17 +62,20 @@ def _create(state_dir: Path, origin: str) -> str:
             connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {origin}" if origin else "")))
         else:
             connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
-            if origin:
-                _copy(connection, name, origin)
+    if origin and engine.dialect.name != "postgresql":
+        _copy(name, origin)
     engine.dispose()
     return name
 
 
-def _copy(connection, name: str, origin: str) -> None:
-    connection.execute(text("SET foreign_key_checks = 0"))
-    for table in metadata.sorted_tables:
-        connection.execute(text(f"CREATE TABLE {name}.{table.name} LIKE {origin}.{table.name}"))
-        connection.execute(text(f"INSERT INTO {name}.{table.name} SELECT * FROM {origin}.{table.name}"))
+def _copy(name: str, origin: str) -> None:
+    """Fill a database with another one's tables, foreign keys and all, and rows (MariaDB)."""
+    engine = create_engine(_url(name))
+    with engine.begin() as connection:
+        metadata.create_all(connection, checkfirst=False)
+        for table in metadata.sorted_tables:
+            connection.execute(text(f"INSERT INTO {table.name} SELECT * FROM {origin}.{table.name}"))
+    engine.dispose()
 
 
 def freeze(state_dir: Path) -> None:

@@ -100,6 +100,18 @@ def test_who_lost_their_role_gets_nothing(lab, key):
     assert ask(lab, version_2(lab, key)).status_code == 401
 
 
+def test_a_signature_is_no_method_to_log_in_by(lab):
+    body = {"auth": {"identity": {"methods": ["ec2credential"], "ec2credential": {}}}}
+    assert lab.anonymous.post(f"{AT}/auth/tokens", json=body).status_code == 401
+
+
+def test_a_token_by_signature_gives_another(lab, key):
+    first = ask(lab, version_2(lab, key)).headers["x-subject-token"]
+    body = {"auth": {"identity": {"methods": ["token"], "token": {"id": first}}, "scope": {"project": {"id": key.project_id}}}}
+    answer = lab.anonymous.post(f"{AT}/auth/tokens", json=body)
+    assert (answer.status_code, answer.json()["token"]["methods"]) == (201, ["token", "ec2credential"])
+
+
 def s3_text(lab, version):
     if version == 2:
         return b"GET\n\n\nSat, 21 Nov 2026 16:00:00 +0000\n/bucket/object"

@@ -99,7 +99,7 @@ def test_a_login_that_fails_does_not_say_why(door, user, password, scope):
         ({"auth": {}}, 400),
         ({"auth": {"identity": {"methods": []}}}, 400),
         ({"auth": {"identity": {"methods": ["password"]}}}, 400),
-        ({"auth": {"identity": {"methods": ["totp"], "totp": {}}}}, 401),
+        ({"auth": {"identity": {"methods": ["totp"], "totp": {}}}}, 400),
         ({"auth": {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", "password": "x"}}}}}, 400),
         ({"auth": {"identity": {"methods": ["password"], "password": {"user": {"id": "x"}}}}}, 400),
         ({"auth": {"identity": {"methods": ["token"], "token": {"id": "x"}}, "scope": {}}}, 400),

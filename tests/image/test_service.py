@@ -116,7 +116,7 @@ def test_without_packages_the_guest_image_says_so(lab, monkeypatch, files):
 def test_the_first_start_of_a_demonstration_begins_the_guest_image(tmp_path, monkeypatch):
     monkeypatch.setattr(guest, "build", lambda out, work: out.write_bytes(qcow2()))
     lab = make_lab(tmp_path / "state", demo=True)
-    (tmp_path / "state").mkdir()
+    (tmp_path / "state").mkdir(exist_ok=True)
     lab.cloud.db.create_tables()
     identity_bootstrap.bootstrap(lab.cloud)
     for _ in range(2):

@@ -47,6 +47,18 @@ class AppCredentialMethod(Struct):
     user: NamedRef | None = None
 
 
+class TotpUser(NamedRef):
+    """A user and the number that their device shows."""
+
+    passcode: str | None = None
+
+
+class TotpMethod(Struct):
+    """The method totp."""
+
+    user: TotpUser
+
+
 class Identity(Struct):
     """Who one is, and how one shows it."""
 
@@ -55,6 +67,7 @@ class Identity(Struct):
     token: TokenMethod | None = None
     application_credential: AppCredentialMethod | None = None
     oauth1: dict[str, Any] | None = None
+    totp: TotpMethod | None = None
 
 
 class TrustRef(Struct):

@@ -13,7 +13,7 @@ import msgspec
 from pileus.kernel.keyring import BadToken
 
 VERSION = 1
-METHODS = ("password", "token", "application_credential", "oauth1", "ec2credential")
+METHODS = ("password", "token", "application_credential", "oauth1", "ec2credential", "totp")
 SCOPES = ("", "project", "domain", "system")
 
 

@@ -5,10 +5,12 @@ from typing import Any
 from pileus.identity.api.parts import is_true, off_threads, page, signed
 from pileus.identity.login import AuthBody
 from pileus.identity.schemas.projects import show_domain, show_project
-from pileus.identity.schemas.tokens import show_token, show_version
-from pileus.identity.service import assignments, auth, catalog, projects, tokens
+from pileus.identity.schemas.tokens import show_receipt, show_token, show_version
+from pileus.identity.service import assignments, auth, catalog, factors, projects, tokens
 from pileus.identity.service.tokens import Token
 from pileus.kernel.http import Answer, Call, Route
+
+RECEIPT = "Openstack-Auth-Receipt"
 
 
 def list_versions(call: Call) -> Any:
@@ -23,8 +25,11 @@ def show_v3(call: Call) -> Any:
 
 
 def issue(call: Call) -> Any:
-    """Log in: make a token"""
-    return answer_token(call, auth.log_in(call.cloud, call.body.auth, signed(call)))
+    """Log in: make a token, or a receipt for what was right so far"""
+    try:
+        return answer_token(call, auth.log_in(call.cloud, call.body.auth, signed(call), call.headers.get(RECEIPT.lower(), "")))
+    except factors.MoreNeeded as needed:
+        return Answer(show_receipt(needed), 401, {RECEIPT: needed.receipt, "Vary": "X-Auth-Token"})
 
 
 def validate(call: Call) -> Any:

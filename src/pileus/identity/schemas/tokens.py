@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pileus.identity.service.factors import MoreNeeded
 from pileus.identity.service.tokens import Facts, Token
 from pileus.identity.store.records import Project
 from pileus.kernel.clock import to_iso_micro
@@ -49,6 +50,16 @@ def show_token(token: Token, catalog: list[dict[str, Any]] | None) -> dict[str, 
     if facts.access_token:
         shown["OS-OAUTH1"] = {"access_token_id": facts.access_token.id, "consumer_id": facts.access_token.consumer_id}
     return {"token": shown}
+
+
+def show_receipt(needed: MoreNeeded) -> dict[str, Any]:
+    """Return what was right so far, and which sets of methods would do."""
+    user = {"id": needed.user.id, "name": needed.user.name, "domain": _named(needed.domain)}
+    shown = {
+        "methods": list(needed.methods), "user": user, "issued_at": to_iso_micro(needed.issued_at),
+        "expires_at": to_iso_micro(needed.expires_at),
+    }  # fmt: skip
+    return {"receipt": shown, "required_auth_methods": [list(rule) for rule in needed.rules]}
 
 
 def _show_app_credential(facts: Facts) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pileus.identity.schemas.fields import Id, Name, ShortName, Text, self_link
@@ -9,6 +10,27 @@ from pileus.identity.store.records import Group, User
 from pileus.kernel.clock import to_iso_micro
 
 Password = Annotated[str, Meta(max_length=4096)]
+
+
+class UserOptions(Struct, forbid_unknown_fields=True):
+    """What holds for one user; null takes an option away."""
+
+    ignore_change_password_upon_first_use: bool | None = None
+    ignore_password_expiry: bool | None = None
+    ignore_lockout_failure_attempts: bool | None = None
+    ignore_user_inactivity: bool | None = None
+    lock_password: bool | None = None
+    immutable: bool | None = None
+    multi_factor_auth_enabled: bool | None = None
+    multi_factor_auth_rules: list[Annotated[list[str], Meta(min_length=1)]] | None = None
+
+
+def _require_options(options: dict[str, Any] | UnsetType) -> None:
+    if isinstance(options, dict):
+        try:
+            msgspec.convert(options, UserOptions)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"options: {error}") from error
 
 
 class UserCreate(Struct, kw_only=True):
@@ -20,6 +42,9 @@ class UserCreate(Struct, kw_only=True):
     enabled: bool | UnsetType = UNSET
     default_project_id: Id | UnsetType | None = UNSET
     options: dict[str, Any] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        _require_options(self.options)
 
 
 class UserCreateBody(Struct):
@@ -37,6 +62,9 @@ class UserUpdate(Struct, kw_only=True):
     enabled: bool | UnsetType = UNSET
     default_project_id: Id | UnsetType | None = UNSET
     options: dict[str, Any] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        _require_options(self.options)
 
 
 class UserUpdateBody(Struct):

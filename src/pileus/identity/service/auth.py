@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from pileus.identity import passwords
-from pileus.identity.login import AppCredentialMethod, Auth, DomainRef, NamedRef, PasswordUser, Scope
+from pileus.identity.login import AppCredentialMethod, Auth, DomainRef, NamedRef, PasswordUser, Scope, TotpUser
 from pileus.identity.oauth import Signed
 from pileus.identity.payload import DIRECT, METHODS, Via
-from pileus.identity.service import oauth, security, tokens, trusts
+from pileus.identity.service import factors, oauth, security, tokens, trusts
 from pileus.identity.service.tokens import Token
 from pileus.identity.service.words import expecting, forbidden, unauthenticated
 from pileus.identity.state import View, state_of
@@ -28,18 +28,19 @@ class Proof:
     project_id: str = ""
 
 
-def log_in(cloud: Cloud, auth: Auth, signed: Signed | None = None) -> Token:
+def log_in(cloud: Cloud, auth: Auth, signed: Signed | None = None, receipt: str = "") -> Token:
     """Check what somebody presents and make a token of the scope they ask for.
 
     :param signed: the request, for the method whose proof is its signature.
-
+    :param receipt: what they were given when they presented too little before.
+    :raises MoreNeeded: when all of it is right, and their user's rules ask for more methods.
     :raises Unauthenticated: when any of it is wrong, in words that do not tell which.
     :raises BadRequest: when something is missing.
     """
     view = state_of(cloud).view(cloud)
     methods = list(dict.fromkeys(auth.identity.methods))
     for method in methods:
-        if method not in METHODS:
+        if method not in METHODS or not hasattr(auth.identity, method):
             raise unauthenticated()
         if getattr(auth.identity, method) is None:
             raise expecting(method, "identity")
@@ -58,10 +59,12 @@ def log_in(cloud: Cloud, auth: Auth, signed: Signed | None = None) -> Token:
     ends = min(proof.expires_at for proof in proofs)
     user_id, via = proofs[0].user_id, bound.via if bound else DIRECT
     if scope is not None and scope.trust is not None:
+        names = factors.require(cloud, tokens.facts_of(cloud, view, user_id, "", ""), names, receipt)
         trust = trusts.find(cloud, scope.trust.id, user_id)
         return _issue_by_trust(cloud, view, trust, names, chain_id, ends)
     kind, place_id = ("project", bound.project_id) if bound else _find_scope(cloud, view, scope, proofs)
     facts = tokens.facts_of(cloud, view, user_id, kind, place_id, via)
+    names = factors.require(cloud, facts, names, receipt)
     return tokens.issue(cloud, view, facts, names, chain_id, ends, via)
 
 
@@ -85,6 +88,8 @@ def _prove(cloud: Cloud, view: View, auth: Auth, method: str, signed: Signed | N
         return _prove_token(cloud, view, auth, auth.identity.token.id)
     if method == "application_credential" and auth.identity.application_credential:
         return _prove_app_credential(cloud, view, auth.identity.application_credential)
+    if method == "totp" and auth.identity.totp:
+        return _prove_totp(cloud, view, auth.identity.totp.user)
     if method == "oauth1" and signed:
         given = oauth.prove(cloud, signed)
         ends = min(_end(cloud), given.expires_at or _end(cloud))
@@ -104,6 +109,19 @@ def _prove_password(cloud: Cloud, view: View, given: PasswordUser) -> Proof:
         raise unauthenticated()
     security.require_unexpired(cloud, user)
     return Proof(user.id, ("password",), _end(cloud))
+
+
+def _prove_totp(cloud: Cloud, view: View, given: TotpUser) -> Proof:
+    if given.passcode is None:
+        raise expecting("passcode", "user")
+    user = _find_user(cloud, view, given)
+    if user is None or security.is_locked_out(cloud, user):
+        raise unauthenticated()
+    good = factors.is_passcode(cloud, user.id, given.passcode)
+    security.note_login(cloud, user, good)
+    if not good:
+        raise unauthenticated()
+    return Proof(user.id, ("totp",), _end(cloud))
 
 
 def _prove_token(cloud: Cloud, view: View, auth: Auth, text: str) -> Proof:
