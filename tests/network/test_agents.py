@@ -97,6 +97,14 @@ def test_kinds_of_routers(demo, admin):
     assert "distributed" not in demo.make("router")
 
 
+def test_agents_are_found_by_kind_and_life(lab, admin):
+    assert [each["binary"] for each in admin.call("GET", "agents?agent_type=dhcp agent")["agents"]] == ["neutron-dhcp-agent"]
+    assert len(admin.call("GET", "agents?alive=true")["agents"]) == 4
+    lab.clock.advance(1000)
+    assert admin.call("GET", "agents?alive=true")["agents"] == []
+    assert len(admin.call("GET", "agents?alive=false")["agents"]) == 4
+
+
 def test_how_many_addresses_are_taken(demo, admin):
     network, subnet = demo.network("10.0.0.0/28")
     demo.make("port", network_id=network["id"])

@@ -14,6 +14,8 @@ from pileus.network.service import interfaces, operations, routers, subnet_pools
 from pileus.network.service.interfaces import Interface
 
 EXTENSIONS = {
+    "l3-ha": "HA Router extension", "tag": "Tag support",
+    "tag-ext": "Tag support for resources: subnet, port, subnetpool, router",
     "address-group": "Address group", "agent-resources-synced": "Agent's Resource View Synced to Placement",
     "agent_sort_key": "Agent sort keys", "auto-allocated-topology": "Auto Allocated Topology Services",
     "availability_zone_filter": "Availability Zone Filter Extension", "dhcp_agent_scheduler": "DHCP Agent Scheduler",

@@ -154,7 +154,7 @@ def routers(ctx: Context) -> Callable[[Router], Json]:
             "availability_zone_hints": r.availability_zone_hints, "availability_zones": ["nova"], "flavor_id": r.flavor_id,
             "tags": r.tags, **end(r),
         }  # fmt: skip
-        return found | {name: r.distributed if name == "distributed" else False for name in flags}
+        return found | {name: getattr(r, name) for name in flags}
 
     return show
 

@@ -93,8 +93,12 @@ def list_agents(ctx: Context, wanted: Wanted) -> list[Agent]:
     """Return the agents of the hosts; none to those who may not see them."""
     if not ctx.can("get_agent"):
         return []
+    asked = {value.lower() in ("true", "1") for name, values in wanted.filters if name == "alive" for value in values}
+    rest = Wanted(tuple(each for each in wanted.filters if each[0] != "alive"), wanted.page)
     with ctx.cloud.db.read() as tx:
-        return agents_store.list_agents(tx, wanted)
+        found = agents_store.list_agents(tx, rest)
+    now = ctx.cloud.clock.now()
+    return [agent for agent in found if not asked or (now - agent.heartbeat_at < agents_store.ALIVE_SECONDS) in asked]
 
 
 def show_agent(ctx: Context, id: str) -> Agent:

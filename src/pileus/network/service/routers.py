@@ -20,6 +20,8 @@ from pileus.network.store.rows import Wanted
 from pileus.network.tasks import converge, sync
 
 ROUTES_MAX = 30
+HA_HOSTS_MIN = 2
+"""A router moves to another host when its own is gone, asked for or not; with fewer hosts that cannot be promised."""
 
 
 def list_routers(ctx: Context, wanted: Wanted) -> list[Router]:
@@ -49,8 +51,8 @@ def _flags(ctx: Context, verb: str, attributes: Attributes, given: frozenset[str
     info = attributes.get("external_gateway_info") or {}
     names |= {f"external_gateway_info:{name}" for name in info}
     access.guard(ctx, f"{verb}_router", sorted(names), target_of(project_id))
-    if attributes.pop("ha", None):
-        text = "Not enough l3 agents available to ensure HA. Minimum required 2, available 1."
+    if attributes.get("ha") and len(ctx.cloud.bus.hosts(converge.ROLE)) < HA_HOSTS_MIN:
+        text = f"Not enough l3 agents available to ensure HA. Minimum required {HA_HOSTS_MIN}."
         raise conflict("HANotEnoughAvailableAgents", text)
 
 
@@ -77,7 +79,7 @@ def make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) 
         "id": ids.uuid(), "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
         "admin_state_up": attributes["admin_state_up"], "status": "ACTIVE", "enable_snat": info.get("enable_snat", True),
         "routes": [], "availability_zone_hints": attributes["availability_zone_hints"],
-        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]),
+        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]), "ha": bool(attributes["ha"]),
         "flavor_id": attributes["flavor_id"], "qos_policy_id": info.get("qos_policy_id"),
     }  # fmt: skip
     router = Router(**rows.insert_row(tx, tables.routers, ctx.cloud.clock.now(), row))
@@ -169,10 +171,10 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
 
 def _check_flags(router: Router, values: dict[str, Any]) -> None:
     """A router's kind changes only while it is down.  :raises BadRequest: otherwise."""
-    changed = values.get("distributed", router.distributed) != router.distributed
+    changed = {name for name in ("distributed", "ha") if values.get(name, getattr(router, name)) != getattr(router, name)}
     if changed and (router.admin_state_up or values.get("admin_state_up")):
         raise invalid(
-            "Bad router request: Cannot change the 'distributed' attribute of active routers. "
+            f"Bad router request: Cannot change the '{min(changed)}' attribute of active routers. "
             "Please set router admin_state_up to False prior to upgrade.",
             "BadRequest",
         )

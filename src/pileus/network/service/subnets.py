@@ -227,7 +227,13 @@ def serve_dhcp(tx: Connection, cloud: Cloud, network: Network, subnets: Sequence
         if ip:  # a subnet that is full is served as long as another address is there
             fixed.append(Fixed(subnet.id, ip))
     if port is None:
-        more: dict[str, Any] = {"device_owner": DHCP, "device_id": f"dhcp-{network.id}", "port_security_enabled": False}
+        # it is served wherever a port of the network is, and while there is none, there is nobody to serve
+        more: dict[str, Any] = {
+            "status": "ACTIVE",
+            "device_owner": DHCP,
+            "device_id": f"dhcp-{network.id}",
+            "port_security_enabled": False,
+        }
         allocation.write_port(tx, cloud, network, network.project_id, fixed, mac, **more)
     elif tuple(fixed) != port.fixed_ips:
         ports_store.set_addresses(tx, port.id, fixed)

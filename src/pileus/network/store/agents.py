@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from pileus.kernel import ids
 from pileus.kernel.context import Cloud
@@ -25,7 +25,11 @@ def _binary(values: list[str]) -> Clause:
     return agents.c.agent_type.in_([KINDS_OF.get(value, "") for value in values])
 
 
-AGENT = Kind("agent", agents, {}, {"binary": _binary, "alive": lambda values: agents.c.id.is_not(None)})
+def _type(values: list[str]) -> Clause:
+    return func.lower(agents.c.agent_type).in_([value.lower() for value in values])
+
+
+AGENT = Kind("agent", agents, {}, {"binary": _binary, "agent_type": _type})
 X = dhcp_exclusions.c
 
 

@@ -156,6 +156,7 @@ class Router(msgspec.Struct, frozen=True):
     availability_zone_hints: list[str]
     host_id: str
     distributed: bool
+    ha: bool
     flavor_id: str | None
     qos_policy_id: str | None
     revision_number: int

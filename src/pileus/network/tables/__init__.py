@@ -116,6 +116,7 @@ routers = Table(
     Column("availability_zone_hints", Json, nullable=False),
     Column("host_id", TEXT, nullable=False, doc="the host that does the routing"),
     Column("distributed", Boolean, nullable=False, server_default=false()),
+    Column("ha", Boolean, nullable=False, server_default=false()),
     inside("flavor_id", "network_flavors", nullable=True),
     inside("qos_policy_id", "qos_policies", nullable=True),
     *dated(),
