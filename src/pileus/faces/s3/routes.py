@@ -185,13 +185,12 @@ async def serve(call: Call) -> Any:
     except (Fault, Unreachable) as fault:
         error = _error(fault, s3)
         resource = call.path_url[len(call.base_url) :]
-        fields = {"HostId": "pileus", **error.fields}
+        fields = {"HostId": call.ctx.request_id, **error.fields}
         body = body_of(error.kind, error.message, resource, call.ctx.request_id, fields)
         found = Answer(body, error.status, error.headers, XML)
     found = _with_cors(s3, found)
-    if more := await incoming.settle():
-        found = replace(found, headers={**found.headers, **more})
-    return found
+    more = {"x-amz-id-2": call.ctx.request_id, **await incoming.settle()}
+    return replace(found, headers={**found.headers, **more})
 
 
 def _error(fault: Exception, s3: S3Request | None) -> S3Error:
