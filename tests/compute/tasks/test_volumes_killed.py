@@ -56,6 +56,16 @@ def _act(action, argument=None, first=None):
     return begin
 
 
+def _move(store):
+    id, volume = store.boot(), store.volume()
+    store.attach(id, volume)
+    admin, url = store.lab.client("admin"), f"/volume/v3/{'a' * 31}0/volumes/{volume}"
+    here = admin.get(url).json()["volume"]["os-vol-host-attr:host"].partition("#")[0]
+    there = next(name for name in ("host1@fake", "host1@more") if name != here)
+    assert admin.post(f"{url}/action", json={"os-migrate_volume": {"host": there}}).status_code == 202
+    return id, volume
+
+
 def _delete(store):
     volume = store.boot_volume()
     id = store.boot(**store.on_volume(volume))
@@ -73,6 +83,7 @@ CASES = {
     "unshelve": (_act("unshelve", first="shelve"), "ACTIVE", "in-use"),
     "stop": (_act("os-stop"), "SHUTOFF", "in-use"),
     "delete": (_delete, None, "available"),
+    "move": (_move, "ACTIVE", "in-use"),
 }
 
 
