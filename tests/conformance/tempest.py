@@ -54,6 +54,7 @@ ON_VALUES = {
     "compute-feature-enabled": {"attach_encrypted_volume": "True"},
     "volume": {"volume_type_multiattach": "multiattach"},
     "scenario": {"dhcp_client": "udhcpc"},
+    "volume-feature-enabled": {"extend_attached_encrypted_volume": "True"},
 }
 
 
