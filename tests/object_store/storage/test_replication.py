@@ -164,6 +164,8 @@ def test_the_newest_of_rival_writes_is_everywhere(nodes: Nodes) -> None:
 def test_a_handoff_is_brought_home_and_dropped(nodes: Nodes) -> None:
     homes, handoff = nodes.homes("A", "c", "o")
     nodes.put(handoff, b"x")
+    assert nodes.replicate(handoff.id)["handed_off"] == 0
+    assert [nodes.get(node) for node in (*homes, handoff)] == [b"x"] * 4  # who has asked its homes in vain still finds it
     assert nodes.replicate(handoff.id)["handed_off"] == 1
     assert [nodes.get(node) for node in homes] == [b"x"] * 3
     assert nodes.get(handoff) is None
@@ -204,6 +206,7 @@ def test_partitions_follow_the_ring(nodes: Nodes) -> None:
     nodes.replicate()
     nodes.builder.change(0, weight=0.0)
     nodes.builder.rebalance(seed=2)
+    nodes.replicate()
     nodes.replicate()
     assert list((nodes.path / "d0").rglob("*.data")) == []
     for name in names:

@@ -133,7 +133,7 @@ def test_every_kind_of_listing(disks: Disks) -> None:
         return [(entry.name, isinstance(entry, Subdir)) for entry in found]
 
     plain = disks.carrier.containers(ring.nodes(ring.partition("A", "plain"))[0])
-    for turn in range(600):
+    for turn in range(400):
         query: dict[str, Any] = {"limit": chance.choice([1, 2, 5, 17, 1000]), "reverse": chance.random() < 0.4}
         if chance.random() < 0.5:
             query["prefix"] = chance.choice(names)[: chance.randint(1, 3)]
@@ -156,7 +156,7 @@ def test_every_kind_of_listing(disks: Disks) -> None:
 
 
 def test_small_neighbours_are_joined(disks: Disks) -> None:
-    names = [f"o{number:03d}" for number in range(60)]
+    names = [f"o{number:03d}" for number in range(45)]
     fill(disks, names)
     make_pass(disks, times=3)
     before = len(shards(disks)[0])
@@ -232,14 +232,14 @@ def test_no_row_is_lost_whenever_a_sharder_dies(disks: Disks) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    for turn in range(40):
+    for turn in range(24):
         disks.clock.advance(1)
         here = chance.choice(ring.devices)  # type: ignore[attr-defined]
         files = disks.carrier.local.files(here.device)
         daemon = ContainerSharder(files, here, ring, disks.carrier, disks.clock.now, 20)
         disks.run(cut_short(daemon, chance.randrange(40)))
         if chance.random() < 0.3:
-            make_pass(disks, threshold=10**6 if turn < 20 else 20)
+            make_pass(disks, threshold=10**6 if turn < 12 else 20)
         if chance.random() < 0.5:
             name = f"n{turn}"
             assert disks.put(name, b"abc").status == 201

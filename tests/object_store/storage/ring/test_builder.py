@@ -185,7 +185,7 @@ def test_files_keep_everything(tmp_path: Path) -> None:
 
 def test_a_device_that_becomes_lighter_is_relieved_within_its_zone() -> None:
     clock = FakeClock()
-    builder = make([100.0] * 20, zones=5, clock=clock)
+    builder = make([100.0] * 20, zones=5, clock=clock, power=10)
     builder.rebalance(seed=1)
     clock.advance(7200)
     builder.change(7, weight=50.0)

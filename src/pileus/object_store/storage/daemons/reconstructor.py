@@ -156,13 +156,26 @@ class Reconstructor:
                 if not file_name.endswith(DURABLE) and _is_young(path, self.commit_seconds):
                     counts["waiting"] += 1
                     continue
-                outcome = await self._send(spot, index, os.path.basename(directory), file_name)
-                counts[outcome] += 1
-                if outcome in {"sent", "there"}:
+                if await self._is_there(spot, index, os.path.basename(directory), file_name):
                     await in_thread(lambda path=path: remove(path))  # type: ignore[misc]
                     counts["reverted"] += 1
+                else:  # it goes from here a pass later: a reader that has asked its primary in vain still finds it
+                    counts[await self._send(spot, index, os.path.basename(directory), file_name)] += 1
+                    counts["waiting"] += 1
             await in_thread(lambda directory=directory: _forget_empty(directory))  # type: ignore[misc]
         return counts
+
+    async def _is_there(self, spot: Spot, index: int, name_hash: str, file_name: str) -> bool:
+        """Tell whether a primary has its fragment, or what is newer."""
+        try:
+            there = await self.reach(spot.nodes[index]).files(spot.shelf.policy, spot.partition, name_hash[-3:])
+        except Unreachable:
+            return False
+        names = there.get(name_hash, [])
+        state, at = judge(names), stamp_of(file_name)
+        durable = fragment_name(at, index, durable=True)
+        newer = state.newest is not None and state.newest > at
+        return newer or durable in names or (file_name in names and not file_name.endswith(DURABLE))
 
     async def _send(self, spot: Spot, index: int, name_hash: str, file_name: str) -> str:
         path = f"{spot.directory(name_hash)}/{file_name}"

@@ -1,4 +1,7 @@
-"""Make replicas the same: each pushes what the others lack.  A partition that belongs elsewhere goes there, then from here."""
+"""Make replicas the same: each pushes what the others lack.  A partition that belongs elsewhere goes there, then from here.
+
+It goes from here a pass later only: a reader that has just asked the primaries in vain still finds it.
+"""
 
 import asyncio
 import os
@@ -76,7 +79,7 @@ class ObjectReplicator:
             except Unreachable:
                 counts["failed"] += 1
                 whole = False
-        if whole and not primary and not counts["refused"]:
+        if whole and not primary and not counts["refused"] and not counts["sent"]:
             counts["handed_off"] += await in_thread(lambda: drop_files(shelf, partition, before))
         return counts
 
@@ -200,8 +203,9 @@ class IndexReplicator:
         upto = 0
         for node in peers:
             try:
-                sent, upto = await self._bring(partition, index, whole.id, node)
+                known, sent, upto = await self._bring(partition, index, whole.id, node)
                 counts["rows"] += sent
+                brought = brought and known
             except Unreachable:
                 counts["failed"] += 1
                 brought = False
@@ -209,12 +213,15 @@ class IndexReplicator:
             counts["handed_off"] += await in_thread(lambda: self._drop(index, upto))
         return counts
 
-    async def _bring(self, partition: int, index: ContainerIndex | AccountIndex, sender: str, node: Node) -> tuple[int, int]:
-        """Bring a replica the news it lacks; return how many rows went, and the number up to which they go."""
+    async def _bring(
+        self, partition: int, index: ContainerIndex | AccountIndex, sender: str, node: Node
+    ) -> tuple[bool, int, int]:
+        """Bring a replica the news it lacks; return whether it knew of it all, how many rows went, and up to which number."""
         replica = self.reach(node)
         name_hash = os.path.basename(os.path.dirname(index.file.path))
         address = IndexAddress(node.device, index.file.shape.kind, partition, name_hash, sender)
-        since, sent = max(await replica.point(address), 0), 0
+        point = await replica.point(address)
+        since, sent = max(point, 0), 0
         while True:
             at = since
             rows, upto = await in_thread(lambda at=at: index.file.news(at, ROWS_PER_CALL))  # type: ignore[misc]
@@ -224,7 +231,7 @@ class IndexReplicator:
                 raise Unreachable(f"{node.device} has no room")
             sent += len(rows)
             if len(rows) < ROWS_PER_CALL:
-                return sent, upto
+                return point >= 0 and not sent, sent, upto
             since = upto
 
     def _drop(self, index: ContainerIndex | AccountIndex, upto: int) -> int:
