@@ -108,7 +108,7 @@ async def find(s3: S3Request, name: str, *, fresh: bool = False) -> Bucket:
         owner = await buckets.owner_of(req, name)
         info = await access.container_info(req, owner, name, fresh=fresh) if owner and owner != s3.who.account else None
     if info is None or info.container.endswith(access.PARTS):
-        raise S3Error("NoSuchBucket", BucketName=name)
+        raise S3Error("NoSuchBucket" if is_name(name) else "InvalidBucketName", BucketName=name)
     return Bucket(name, info)
 
 

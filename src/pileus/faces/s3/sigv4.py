@@ -110,7 +110,8 @@ def from_query(query: Mapping[str, str]) -> Claim:
     at = _seconds(stamp)
     expires_seconds = natural(text) or 0
     if not 1 <= expires_seconds <= EXPIRES_SECONDS_MAX:
-        raise S3Error(code, "X-Amz-Expires must be a number of seconds, at least one and at most a week")
+        reason = "X-Amz-Expires must be non-negative" if text.startswith("-") else "X-Amz-Expires must be a number of seconds"
+        raise S3Error(code, f"{reason}, at least one and at most a week (604800)")
     if stamp[:8] != date:
         raise S3Error(code, "The date of X-Amz-Credential is not that of X-Amz-Date")
     signed = tuple(query["X-Amz-SignedHeaders"].lower().split(";"))
