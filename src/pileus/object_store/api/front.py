@@ -178,8 +178,6 @@ async def send(call: Call, found: Response) -> Answer | FileAnswer | StreamAnswe
         if found.close:
             await found.close()
         if call.method == "HEAD" or not body:
-            if found.status == 204:
-                headers.setdefault("Content-Length", "0")  # as Swift says
             return Answer(None, found.status, {"Content-Type": content_type, **headers})
         assert isinstance(body, bytes)
         return Answer(body, found.status, headers, content_type)
