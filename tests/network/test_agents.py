@@ -44,7 +44,10 @@ def test_dhcp_is_served_where_it_is_to_be(lab, demo, admin):
     assert lab.network_host.networks[network["id"]].dhcp
     demo.call("GET", f"networks/{network['id']}/dhcp-agents", status=403)
     bare = demo.make("network", name="bare")
-    assert admin.call("GET", f"networks/{bare['id']}/dhcp-agents")["agents"] == []
+    admin.call("DELETE", f"{path}/{bare['id']}", None, 204)
+    assert bare["id"] not in [each["id"] for each in admin.call("GET", path)["networks"]]
+    admin.call("POST", path, {"network_id": bare["id"]}, 201)
+    assert bare["id"] in [each["id"] for each in admin.call("GET", path)["networks"]]
 
 
 def test_an_agent_that_is_switched_off_serves_nothing(lab, demo, admin):

@@ -8,7 +8,7 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud
 from pileus.network.store.records import Agent, record
 from pileus.network.store.rows import Clause, Kind, Wanted, list_rows
-from pileus.network.tables import networks, ports
+from pileus.network.tables import networks
 from pileus.network.tables.agents import agents, dhcp_exclusions
 
 BINARIES = {
@@ -74,17 +74,12 @@ def beat(cloud: Cloud, hosts: Iterable[str]) -> None:
 
 
 def served_by(host: str) -> Clause:
-    """Return the condition that the DHCP of a network is served on a host."""
-    served = exists().where(ports.c.network_id == networks.c.id, ports.c.device_owner == "network:dhcp")
-    excluded = exists().where(X.network_id == networks.c.id, X.host == host)
-    return served & ~excluded
+    """Return the condition that the DHCP of a network is served on a host, as soon as it has any."""
+    return ~exists().where(X.network_id == networks.c.id, X.host == host)
 
 
 def serving(tx: Connection, network_id: str) -> list[Agent]:
-    """Return the agents that serve the DHCP of a network."""
-    served = select(ports.c.id).where(ports.c.network_id == network_id, ports.c.device_owner == "network:dhcp").limit(1)
-    if tx.execute(served).first() is None:
-        return []
+    """Return the agents that serve the DHCP of a network, as soon as it has any."""
     excluded = select(X.host).where(X.network_id == network_id)
     query = select(*agents.c).where(agents.c.agent_type == "DHCP agent", agents.c.host.not_in(excluded))
     return [record(Agent, row) for row in tx.execute(query.order_by(agents.c.host))]
