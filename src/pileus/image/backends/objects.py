@@ -45,9 +45,9 @@ class FilePart:
         self._file = open(path, "rb")  # noqa: SIM115  (closed by close)
         self._file.seek(start)
 
-    def read(self, size_bytes: int = READ_BYTES) -> bytes:
+    def read(self, most_bytes: int = READ_BYTES) -> bytes:
         """Return the next bytes, none at the end."""
-        block = self._file.read(min(size_bytes if size_bytes > 0 else READ_BYTES, self._left))
+        block = self._file.read(min(most_bytes if most_bytes > 0 else READ_BYTES, self._left))
         self._left -= len(block)
         return block
 

@@ -774,19 +774,19 @@ def upgrade() -> None:
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("dns_domain", sa.String(length=255), server_default="", nullable=False))
-        batch_op.add_column(sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.text("1"), nullable=False))
+        batch_op.add_column(sa.Column("propagate_uplink_status", sa.Boolean(), server_default=sa.true(), nullable=False))
         batch_op.create_index(batch_op.f("ix_ports_qos_policy_id"), ["qos_policy_id"], unique=False)
         batch_op.create_foreign_key(batch_op.f("fk_ports_qos_policy_id"), "qos_policies", ["qos_policy_id"], ["id"])
 
     with op.batch_alter_table("routers", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("distributed", sa.Boolean(), server_default=sa.text("0"), nullable=False))
-        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("distributed", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(sa.Column("ha", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("flavor_id", sa.String(length=36), nullable=True))
         batch_op.add_column(sa.Column("qos_policy_id", sa.String(length=36), nullable=True))
         batch_op.create_index(batch_op.f("ix_routers_flavor_id"), ["flavor_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_routers_qos_policy_id"), ["qos_policy_id"], unique=False)
-        batch_op.create_foreign_key(batch_op.f("fk_routers_qos_policy_id"), "qos_policies", ["qos_policy_id"], ["id"])
         batch_op.create_foreign_key(batch_op.f("fk_routers_flavor_id"), "network_flavors", ["flavor_id"], ["id"])
+        batch_op.create_foreign_key(batch_op.f("fk_routers_qos_policy_id"), "qos_policies", ["qos_policy_id"], ["id"])
 
     with op.batch_alter_table("security_group_rules", schema=None) as batch_op:
         batch_op.add_column(sa.Column("remote_address_group_id", sa.String(length=36), nullable=True))
