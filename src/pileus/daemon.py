@@ -180,7 +180,7 @@ async def _serve(cloud: Cloud, parts: Parts, on_ready: Callable[[], None] | None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     apis = _apis(cloud) if parts.api else {}
-    servers = [_server(api, address) for address, api in apis.items()]
+    servers = [_server(_with_aliases(api, cloud.settings), address) for address, api in apis.items()]
     _leave_alone_what_stays()
     tasks = [asyncio.create_task(server.serve()) for server in servers]
     log.info("serving at http://%s", cloud.settings.listen) if apis else log.info("working")
@@ -197,6 +197,14 @@ async def _serve(cloud: Cloud, parts: Parts, on_ready: Callable[[], None] | None
     for task in tasks:
         if task.done() and (error := task.exception()):
             raise error
+
+
+def _with_aliases(api: Api, settings: Settings) -> Any:
+    if not settings.object_cname_lookup:
+        return api
+    from pileus.object_store.api.cnames import with_cnames  # noqa: PLC0415  (50 ms that few clouds need)
+
+    return with_cnames(api, settings)
 
 
 def _apis(cloud: Cloud) -> dict[tuple[str, int], Api]:
@@ -231,7 +239,7 @@ def _classic() -> list[tuple[list[Service], int]]:
     ]
 
 
-def _server(api: Api, address: tuple[str, int]) -> Any:
+def _server(api: Any, address: tuple[str, int]) -> Any:
     from granian.constants import Interfaces  # noqa: PLC0415
     from granian.server.embed import Server  # noqa: PLC0415
 

@@ -18,6 +18,7 @@ from pileus.kernel.db import Database
 from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
 from pileus.main import build_cloud, services
+from pileus.object_store.api.cnames import with_cnames
 from pileus.object_store.storage.serve import serving
 
 log = logging.getLogger("pileus")
@@ -46,7 +47,9 @@ async def serve(settings: Settings) -> None:
     api = Api(cloud, [found[name] for name in SERVED], tokens.authenticate, alone=True)
     host, _, port = settings.listen.rpartition(":")
     try:
-        async with serving(api, host.strip("[]") or "127.0.0.1", int(port)):
+        async with serving(
+            with_cnames(api, settings) if settings.object_cname_lookup else api, host.strip("[]") or "127.0.0.1", int(port)
+        ):
             log.info("serving at http://%s", settings.listen)
             await stop.wait()
     finally:

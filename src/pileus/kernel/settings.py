@@ -91,6 +91,10 @@ class Settings:
     object_storage_domains: str = _setting(
         "", "domains below which CONTAINER.ACCOUNT and ACCOUNT are served (domain remap), with commas; empty: none"
     )
+    object_cname_lookup: bool = _setting(
+        False, "serve other host names, too, that are CNAMEs of one below object_storage_domains"
+    )
+    object_cname_resolver: str = _setting("", "ADDRESS or ADDRESS:PORT of the name server asked for them; empty: the machine's")
     object_sync_realms: str = _setting(
         "", "container sync: file of realms, their keys and clusters (container-sync-realms.conf); empty: none"
     )
