@@ -3,12 +3,12 @@
 import threading
 
 import pytest
-from sqlalchemy import Column, Integer, String, Table, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 
-from pileus.kernel.db import Database, Json, after_commit, metadata
+from pileus.kernel.db import Database, Json, after_commit
 
 counters = Table(
-    "test_counters", metadata, Column("name", String(8), primary_key=True), Column("n", Integer), Column("facts", Json)
+    "test_counters", MetaData(), Column("name", String(8), primary_key=True), Column("n", Integer), Column("facts", Json)
 )  # fmt: skip
 
 

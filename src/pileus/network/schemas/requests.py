@@ -326,4 +326,5 @@ def envelope(name: str, kind: type[Struct], plural: str = "") -> type[Struct]:
     if plural:
         many = Annotated[list[dict[str, Any]], Meta(min_length=1)]  # each as it is, or under its noun
         fields.append((plural, many | UnsetType, UNSET))
-    return msgspec.defstruct(f"{kind.__name__}Body", fields)
+    alias = "Alias" if name.startswith("alias_") else ""  # two bodies of one name would be one in the API's document
+    return msgspec.defstruct(f"{alias}{kind.__name__}Body", fields)
