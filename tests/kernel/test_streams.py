@@ -54,6 +54,7 @@ def client(tmp_path):
         Route("GET", "/stream", stream, stream=True, public=True),
         Route("GET", "/who", whoever, stream=True, public=True),
         Route("GET", "/file", file, stream=True, public=True),
+        Route("GET", "/bug", lambda call: next(iter(())), public=True),
     )
     front = (Route("GET", "/info", lambda call: {"front": True}, public=True),)
     service = Service("shop", "Shop", routes, faults.nova, id_header="x-trans-id", make_id=lambda cloud: "tx1", front=front)
@@ -92,3 +93,7 @@ def test_a_service_makes_its_own_ids_and_has_routes_in_front(client):
     answer = client.get("/shop/file")
     assert answer.headers["x-trans-id"] == answer.headers["x-openstack-request-id"] == "tx1"
     assert client.get("/info").json() == {"front": True}
+
+
+def test_a_handler_that_runs_out_of_something_is_a_bug_and_is_answered(client):
+    assert client.get("/shop/bug").status_code == 500

@@ -207,6 +207,8 @@ class Api:
             return _encode(request, call, call.route.handler(call))
         except Fault as fault:
             return _encode_fault(request, fault)
+        except StopIteration as bug:  # no future takes one: its request would wait for ever
+            raise RuntimeError("nothing was found where something must be") from bug
 
 
 def _refuse_nul(call: Call, raw: bytes) -> None:

@@ -121,6 +121,14 @@ def test_interfaces_that_are_refused(cloud, attachment, status):
     assert len(cloud.ports()) == 1
 
 
+def test_an_interface_in_any_network_where_the_caller_has_none(cloud):
+    id = cloud.boot()
+    answer = cloud.admin.post(f"{ROOT}/{id}/os-interface", json={"interfaceAttachment": {}})
+    assert answer.status_code == 400, answer.text
+    assert "No specific network was requested and none are available" in answer.text
+    assert len(cloud.ports()) == 1
+
+
 def test_security_groups_of_a_running_server(cloud):
     made = cloud.demo.post("/network/v2.0/security-groups", json={"security_group": {"name": "web"}})
     assert made.status_code == 201, made.text

@@ -10,7 +10,7 @@ from pileus.compute.policies.servers import API
 from pileus.compute.service import server_access as access
 from pileus.compute.store import servers as store
 from pileus.kernel.context import Context
-from pileus.kernel.errors import NotFound
+from pileus.kernel.errors import BadRequest, NotFound
 
 ROOT = API + "os-attach-interfaces:"
 
@@ -54,11 +54,14 @@ def attach(ctx: Context, server_id: str, request: NicRequest) -> Interface:
         asked = neighbours.network.requested_nics(tx, ctx, [request] if request.network_id or request.port_id else None)
         device = neighbours.network.Device(server.id, server.hostname, server.security_groups or ("default",))
         made = neighbours.network.make_ports(tx, ctx, device, asked[:1])
+        if not made:
+            text = f"No specific network was requested and none are available for project '{ctx.project_id}'."
+            raise BadRequest(text, kind="InterfaceAttachFailedNoNetwork")
         if server.host:
             neighbours.network.bind(tx, ctx.cloud, [nic["port_id"] for nic in made], server.host)
         access.begin(ctx, tx, server, "attach_interface", "mend", nics=[*server.nics, *made])
         nics = neighbours.network.nics_of(tx, [server_id])[server_id]
-        return next(Interface(nic, request.tag) for nic in nics if made and nic.port_id == made[0]["port_id"])
+        return next(Interface(nic, request.tag) for nic in nics if nic.port_id == made[0]["port_id"])
 
     return neighbours.network.transact(ctx.cloud, work)
 
