@@ -15,7 +15,8 @@ counters = Table(
 @pytest.fixture
 def db(tmp_path):
     made = Database(f"sqlite:///{tmp_path}/x.db")
-    made.create_tables()
+    with made.begin() as tx:
+        counters.create(tx)
     with made.begin() as tx:
         tx.execute(insert(counters).values(name="a", n=0, facts={"x": [1, None]}))
     yield made
