@@ -16,26 +16,22 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pileus import conductor, drivers, migrations, process
+from pileus import drivers, migrations, process
 from pileus.compute.service import guest_metadata
 from pileus.identity.service import tokens
 from pileus.kernel.bus import Bus, LocalBus
-from pileus.kernel.certificates import Identity, own_identity
 from pileus.kernel.clock import SystemClock
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import Database
 from pileus.kernel.http import Service
-from pileus.kernel.peers import PeerServer
 from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
 from pileus.kernel.tasks import WorkerPool
 from pileus.main import bootstrap, build_api, build_cloud, build_loops, build_worker, services
-from pileus.nodes import joining
-from pileus.nodes import service as nodes
+from pileus.network.drivers.linux.metadata import Handler
 
 log = logging.getLogger("pileus")
 
@@ -80,56 +76,34 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
             closers.callback(hosts.close)
             cloud = build_cloud(settings, db, SystemClock(), _bus(settings, db, hosts, closers))
             bootstrap(cloud)
-        hosts.attach(guest_metadata.make_handler(cloud))
-        if settings.bus_url and parts.host:
-            _serve_host(settings, hosts, closers)
-        if settings.bus_url and parts.api and settings.join_port:
-            _let_join(cloud, closers)
+        metadata = guest_metadata.make_handler(cloud)
+        hosts.attach(metadata)
         if parts.work:
             _work(cloud, closers)
-        return Running(cloud, closers.pop_all())
-    raise AssertionError("never here")
+        if settings.bus_url:
+            _take_part(cloud, parts, hosts, metadata, closers)
+        kept = closers.pop_all()
+    return Running(cloud, kept)
 
 
 def _bus(settings: Settings, db: Database, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
-    """Return the bus: in process, or over a broker with the hosts of this process among those that have agents."""
     if not settings.bus_url:
         return LocalBus(hosts.roles)
-    from pileus.agent import files  # noqa: PLC0415  (an embedded cloud needs no broker's client)
-    from pileus.agent.contracts import CONTRACTS  # noqa: PLC0415
-    from pileus.kernel.bus_rabbit import RabbitBus  # noqa: PLC0415
+    from pileus import cluster  # noqa: PLC0415  (an embedded cloud needs neither a broker nor certificates)
 
-    state_dir = Path(settings.state_dir)
-    identity = own_identity(state_dir, settings.host)
-    counts = partial(nodes.counts, db)
-    server = PeerServer(identity, (settings.host_address, 0), files.folders(state_dir), counts=counts)
-    closers.callback(server.close)
-    server.start()
-    bus = RabbitBus(settings.bus_url, CONTRACTS, hosts.roles, f"https://{settings.host_address}:{server.port}")
-    closers.callback(bus.close)
-    bus.start()
-    return bus
+    return cluster.open_bus(settings, db, hosts.roles, closers)
 
 
-def _serve_host(settings: Settings, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> None:
-    """Let the other processes of the cloud use this one's host."""
-    from pileus.agent.serving import serve  # noqa: PLC0415
+def _take_part(cloud: Cloud, parts: Parts, hosts: drivers.Hosts, metadata: Handler, closers: contextlib.ExitStack) -> None:
+    """Be a part of a cloud of many processes."""
+    from pileus import cluster  # noqa: PLC0415
 
-    serve(settings, hosts.roles, Identity(Path(settings.state_dir) / "tls"), closers)
-
-
-def _let_join(cloud: Cloud, closers: contextlib.ExitStack) -> None:
-    """Open the door for hosts that join, unless another process of this host has."""
-    settings, identity = cloud.settings, Identity(Path(cloud.settings.state_dir) / "tls")
-    given = {"bus_url": settings.bus_url, "name": settings.name}
-    door = joining.Door(cloud.db, cloud.clock, nodes.authority_of(settings.state_dir), given)
-    try:
-        server = joining.open_door(door, identity, (settings.host_address, settings.join_port))
-    except OSError as error:
-        log.info("hosts cannot join here: %s", error)
-        return
-    closers.callback(server.close)
-    server.start()
+    if parts.host:
+        cluster.serve_host(cloud.settings, hosts.roles, closers)
+    if parts.api and cloud.settings.join_port:
+        cluster.let_join(cloud, closers)
+    if parts.work:
+        cluster.answer_agents(cloud.settings, metadata, closers)
 
 
 def _work(cloud: Cloud, closers: contextlib.ExitStack) -> None:
@@ -139,15 +113,6 @@ def _work(cloud: Cloud, closers: contextlib.ExitStack) -> None:
     workers.start(drop_leases=not settings.bus_url)  # whoever is alone takes over what a killed process held
     closers.callback(loops.stop)
     loops.start()
-    if settings.bus_url:
-        from pileus.agent import contracts  # noqa: PLC0415
-        from pileus.kernel.answering import Answering  # noqa: PLC0415
-
-        role = contracts.CONDUCTOR.role
-        roles = {role: {role: conductor.Conductor(guest_metadata.make_handler(cloud))}}
-        answering = Answering(settings.bus_url, [role], roles, {role: contracts.CONDUCTOR})
-        closers.callback(answering.close)
-        answering.start()
 
 
 def run(settings: Settings, on_ready: Callable[[], None] | None = None, parts: Parts = ALL) -> None:

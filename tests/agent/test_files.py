@@ -3,9 +3,9 @@
 import pytest
 
 from pileus.agent.files import Files, folders
+from pileus.certificates import Authority, Identity
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.fake import FakeHypervisor
-from pileus.kernel.certificates import Authority, Identity
 from pileus.kernel.peers import PeerServer
 from pileus.kernel.wire import Call
 from pileus.volume.driver import Source, VolumeDriverError, VolumeSpec

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from pileus.kernel import certificates, peers
-from pileus.kernel.certificates import Authority, Identity
+from pileus import certificates
+from pileus.certificates import Authority, Identity
+from pileus.kernel import peers
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pileus.kernel.certificates import Authority, Identity, serial
+from pileus.certificates import Authority, Identity, serial
 from pileus.kernel.clock import FakeClock
 from pileus.kernel.db import Database
 from pileus.kernel.errors import BadRequest, NotFound

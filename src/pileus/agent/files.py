@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pileus.certificates import Identity
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, GuestState
 from pileus.kernel import ids, peers
 from pileus.kernel.answering import Do
-from pileus.kernel.certificates import Identity
 from pileus.kernel.wire import Call
 from pileus.volume.driver import VolumeDriverError, VolumeSpec
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from pileus import drivers, process
 from pileus.agent.contracts import CONDUCTOR
 from pileus.agent.serving import serve
+from pileus.certificates import Identity
 from pileus.kernel import wire
 from pileus.kernel.bus_rabbit import Caller, HostUnreachable
-from pileus.kernel.certificates import Identity
 from pileus.kernel.settings import Settings
 from pileus.network.drivers.linux.metadata import Answer, MetadataSource
 

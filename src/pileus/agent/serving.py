@@ -9,8 +9,8 @@ from typing import Any
 from pileus.agent.contracts import CONTRACTS
 from pileus.agent.files import Files
 from pileus.agent.presence import Presence, topics
+from pileus.certificates import Identity
 from pileus.kernel.answering import Answering, Around, as_it_is
-from pileus.kernel.certificates import Identity
 from pileus.kernel.peers import PeerServer
 from pileus.kernel.settings import Settings
 

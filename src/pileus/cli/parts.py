@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from pileus.cli.group import settings_of
-from pileus.kernel import logs
 from pileus.kernel.settings import Settings
 
 
@@ -23,7 +22,7 @@ def api(ctx: click.Context, listen: str | None) -> None:
     """
     from pileus import daemon  # noqa: PLC0415  (help does not need the cloud)
 
-    _run(_settings(ctx, listen=listen), lambda settings: daemon.run(settings, parts=daemon.API))
+    run_until_stopped(_settings(ctx, listen=listen), lambda settings: daemon.run(settings, parts=daemon.API))
 
 
 @click.command()
@@ -37,7 +36,7 @@ def worker(ctx: click.Context) -> None:
     """
     from pileus import daemon  # noqa: PLC0415
 
-    _run(_settings(ctx), lambda settings: daemon.run(settings, parts=daemon.WORKER))
+    run_until_stopped(_settings(ctx), lambda settings: daemon.run(settings, parts=daemon.WORKER))
 
 
 @click.command()
@@ -55,7 +54,7 @@ def agent(ctx: click.Context, state_dir: str | None) -> None:
 
     settings = settings_of(ctx, state_dir=state_dir)
     _require_bus(settings)
-    _run(settings, process.run)
+    run_until_stopped(settings, process.run)
 
 
 def _settings(ctx: click.Context, **given: str | None) -> Settings:
@@ -71,8 +70,10 @@ def _require_bus(settings: Settings) -> None:
         raise click.ClickException("Several processes need a broker: set bus_url. `pileus up` runs a cloud in one process.")
 
 
-def _run(settings: Settings, run: Callable[[Settings], None]) -> None:
-    from pileus import drivers, process  # noqa: PLC0415
+def run_until_stopped(settings: Settings, run: Callable[[Settings], None]) -> None:
+    """Run a process of the cloud in the foreground.  :raises click.ClickException: when it cannot start, and why."""
+    from pileus import drivers, process  # noqa: PLC0415  (help does not need the cloud)
+    from pileus.kernel import logs  # noqa: PLC0415
 
     logs.configure(settings.log_level, Path(os.environ["PILEUS_LOG"]) if os.environ.get("PILEUS_LOG") else None)
     try:

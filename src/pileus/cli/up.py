@@ -11,6 +11,7 @@ import click
 
 from pileus import process
 from pileus.cli.group import settings_of
+from pileus.cli.parts import run_until_stopped
 from pileus.kernel.settings import Settings
 
 READY_SECONDS = 60.0
@@ -39,18 +40,9 @@ def up(ctx: click.Context, detach: bool, state_dir: str | None, listen: str | No
     if detach:
         _detach(settings, ctx)
     else:
-        _run(settings)
+        from pileus import daemon  # noqa: PLC0415  (help and --detach do not need the cloud)
 
-
-def _run(settings: Settings) -> None:
-    from pileus import daemon, drivers  # noqa: PLC0415  (help and --detach do not need the cloud)
-    from pileus.kernel import logs  # noqa: PLC0415
-
-    logs.configure(settings.log_level, Path(os.environ["PILEUS_LOG"]) if os.environ.get("PILEUS_LOG") else None)
-    try:
-        daemon.run(settings)
-    except (process.AlreadyRunning, drivers.HostUnusable, PermissionError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+        run_until_stopped(settings, daemon.run)
 
 
 def _detach(settings: Settings, ctx: click.Context) -> None:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from pileus.certificates import Identity
 from pileus.kernel import ids
-from pileus.kernel.certificates import Identity
 
 log = logging.getLogger(__name__)
 

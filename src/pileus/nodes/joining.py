@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pileus.kernel import certificates
-from pileus.kernel.certificates import Authority, Identity
+from pileus import certificates
+from pileus.certificates import Authority, Identity
 from pileus.kernel.clock import Clock
 from pileus.kernel.db import Database
 from pileus.kernel.errors import BadRequest, Fault

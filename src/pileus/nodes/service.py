@@ -4,8 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pileus.kernel import certificates, ids
-from pileus.kernel.certificates import Authority
+from pileus import certificates
+from pileus.certificates import Authority
+from pileus.kernel import ids
 from pileus.kernel.clock import Clock
 from pileus.kernel.db import Database
 from pileus.kernel.errors import BadRequest, Forbidden, NotFound

@@ -8,6 +8,7 @@ import datetime
 import os
 import shutil
 import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEARS = 10
 NAME_MAX = 64
+BOTH_ENDS = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 @dataclass(frozen=True)
@@ -42,41 +44,30 @@ class Identity:
 
     def keep(self, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes, authority_pem: bytes) -> None:
         """Write it down, whole or not at all."""
-        new = self.directory.with_name(f".{self.directory.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700, parents=True)
-        _write(new / "key.pem", _private(key))
-        _write(new / "cert.pem", certificate_pem)
-        _write(new / "ca.pem", authority_pem)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        os.rename(new, self.directory)
+        keep(self.directory, {"key.pem": private_pem(key), "cert.pem": certificate_pem, "ca.pem": authority_pem})
 
 
 class Authority:
     """Signs certificates.
 
     :param directory: where its key is; made at first use.
+    :param name: how it is called in its certificate.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, name: str = "pileus") -> None:
+        self._directory, self._name = directory, name
 
     def ensure(self) -> None:
         """Make the authority's key and certificate, unless they are there."""
         if self._directory.exists():
             return
-        key = new_key()
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pileus")])
+        key, name = new_key(), _name(self._name)
         usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         builder = _builder(name, name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         certificate = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
-        new = self._directory.with_name(f".{self._directory.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(mode=0o700, parents=True)
-        _write(new / "ca-key.pem", _private(key))
-        _write(new / "ca-cert.pem", certificate.public_bytes(serialization.Encoding.PEM))
-        os.rename(new, self._directory)
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        keep(self._directory, {"ca-key.pem": private_pem(key), "ca-cert.pem": pem})
 
     @property
     def pem(self) -> bytes:
@@ -88,15 +79,24 @@ class Authority:
         """The SHA-256 of the authority's certificate, as hexadecimal digits: how a host that joins knows the cloud."""
         return fingerprint(self.pem)
 
-    def sign(self, public_key: ec.EllipticCurvePublicKey, name: str) -> bytes:
-        """Return a certificate (PEM) for a key, under a name, for both ends of a connection."""
+    def sign(
+        self,
+        public_key: ec.EllipticCurvePublicKey,
+        name: str,
+        purposes: Sequence[x509.ObjectIdentifier] = BOTH_ENDS,
+        names: x509.SubjectAlternativeName | None = None,
+    ) -> bytes:
+        """Return a certificate (PEM) for a key, under a name, for some ends of a connection.
+
+        :param names: where it is, for those who ask for that.
+        """
         key = serialization.load_pem_private_key((self._directory / "ca-key.pem").read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_MAX])])
-        purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        builder = _builder(subject, x509.load_pem_x509_certificate(self.pem).subject, public_key)
-        builder = builder.add_extension(purposes, critical=False)
+        builder = _builder(_name(name), x509.load_pem_x509_certificate(self.pem).subject, public_key)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        if names is not None:
+            builder = builder.add_extension(names, critical=False)
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue(self, identity: Identity, name: str) -> None:
@@ -121,8 +121,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 def request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
     """Return a request (PEM) for a certificate."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_MAX])])
-    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    made = x509.CertificateSigningRequestBuilder().subject_name(_name(name)).sign(key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.PEM)
 
 
@@ -153,9 +152,25 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
     return builder.serial_number(x509.random_serial_number())
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a private key as PEM, not encrypted."""
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+def keep(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Make a directory of files that only its owner may read, in place of one that is there, whole or not at all."""
+    new = directory.with_name(f".{directory.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700, parents=True)
+    for name, content in files.items():
+        _write(new / name, content)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.rename(new, directory)
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME_MAX])])
 
 
 def _write(path: Path, content: bytes) -> None:
