@@ -1,55 +1,34 @@
-"""Content in an object store elsewhere that speaks Swift's API.  One URL says where and as whom:
-
-https://USER:KEY@HOST/auth/v1.0                                  Swift's own authentication
-https://USER:PASSWORD@HOST/identity/v3?project=NAME              Keystone; also domain= (an id), region= and container=
-"""
+"""Content in an object store elsewhere that speaks Swift's API: `object_store.remote` has the URLs, with container= besides."""
 
 import http.client
-import json
-import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from pileus.image.backend import BackendError, BackendFull, ContentMissing
 from pileus.image.backends.objects import FilePart, ObjectBackend
 from pileus.image.files import READ_BYTES
+from pileus.object_store.remote import RemoteAccount, RemoteError
 
-TIMEOUT_SECONDS = 60.0
 ANSWER_BYTES_MAX = 16 << 20
 NO_ROOM = (413, 507)
 CONTAINER = "images"
 
 
-@dataclass(frozen=True)
-class Session:
-    """Where the account is, and the token for it."""
-
-    url: str
-    token: str
-
-
 class SwiftAccount:
     """Fulfils `Account`."""
 
-    def __init__(self, parts: SplitResult, asked: Mapping[str, str]) -> None:
-        self._parts, self._asked = parts, asked
-        self._user, self._key = unquote(parts.username or ""), unquote(parts.password or "")
-        self._session: Session | None = None
-        self._lock = threading.Lock()
+    def __init__(self, remote: RemoteAccount) -> None:
+        self._remote = remote
 
     def put(self, container: str, name: str, body: FilePart | bytes, headers: Mapping[str, str]) -> None:
         self._ask("PUT", f"/{quote(container)}")
         self._ask("PUT", f"/{quote(container)}/{quote(name)}", body, headers)
 
     def read(self, container: str, name: str, start: int, length: int | None) -> Iterator[bytes]:
-        wanted = (
-            {} if not start and length is None else {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
-        )
-        with self._asked_for("GET", f"/{quote(container)}/{quote(name)}", headers=wanted) as answer:
+        last = "" if length is None else start + length - 1
+        wanted = {"Range": f"bytes={start}-{last}"} if start or length is not None else {}
+        with self._asked("GET", f"/{quote(container)}/{quote(name)}", headers=wanted) as answer:
             try:
                 while block := answer.read(READ_BYTES):
                     yield block
@@ -59,7 +38,7 @@ class SwiftAccount:
                 raise BackendError(f"The object store broke off at {name}.")
 
     def size_bytes(self, container: str, name: str) -> int | None:
-        with self._asked_for("HEAD", f"/{quote(container)}/{quote(name)}") as answer:
+        with self._asked("HEAD", f"/{quote(container)}/{quote(name)}") as answer:
             told = answer.getheader("Content-Length")
             return int(told) if told else None
 
@@ -78,52 +57,19 @@ class SwiftAccount:
     def _ask(
         self, method: str, path: str, body: FilePart | bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        with self._asked_for(method, path, body, headers) as answer:
+        with self._asked(method, path, body, headers) as answer:
             return answer.read(ANSWER_BYTES_MAX)
 
     @contextmanager
-    def _asked_for(
+    def _asked(
         self, method: str, path: str, body: FilePart | bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[http.client.HTTPResponse]:
-        """Ask the account; a token that is no longer taken is replaced first, since a body cannot be sent twice."""
-        session = self._authenticated(None)
-        if isinstance(body, FilePart):
-            with _sent("HEAD", urlsplit(session.url), {"X-Auth-Token": session.token}) as answer:
-                refused = answer.status == 401
-            session = self._authenticated(session) if refused else session
-        for again in (not isinstance(body, FilePart), False):
-            given = {"X-Auth-Token": session.token, "Accept": "text/plain, */*", **(headers or {})}
-            with _sent(method, urlsplit(session.url + path), given, body) as answer:
-                if answer.status != 401 or not again:
-                    _check(answer, path)
-                    yield answer
-                    return
-            session = self._authenticated(session)
-
-    def _authenticated(self, refused: Session | None) -> Session:
-        with self._lock:
-            if self._session is None or self._session == refused:
-                self._session = self._by_keystone() if "/v3" in self._parts.path else self._by_swift()
-            return self._session
-
-    def _by_swift(self) -> Session:
-        with _sent("GET", self._parts._replace(query=""), {"X-Auth-User": self._user, "X-Auth-Key": self._key}) as answer:
-            url = answer.getheader("X-Storage-Url")
-            if answer.status not in (200, 204) or not url:
-                raise BackendError(f"The object store does not let {self._user} in: {answer.status}.")
-            return Session(url.rstrip("/"), answer.getheader("X-Auth-Token", ""))
-
-    def _by_keystone(self) -> Session:
-        domain = {"id": self._asked.get("domain", "default")}
-        user = {"name": self._user, "password": self._key, "domain": domain}
-        scope = {"project": {"name": self._asked.get("project", self._user), "domain": domain}}
-        auth = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-        where = self._parts._replace(path=self._parts.path.rstrip("/") + "/auth/tokens", query="")
-        with _sent("POST", where, {"Content-Type": "application/json"}, json.dumps(auth).encode()) as answer:
-            if answer.status != 201:
-                raise BackendError(f"Keystone does not let {self._user} in: {answer.status}.")
-            catalog = json.loads(answer.read(ANSWER_BYTES_MAX))["token"].get("catalog", [])
-            return Session(_endpoint(catalog, self._asked.get("region")), answer.getheader("X-Subject-Token", ""))
+        try:
+            with self._remote.ask(method, path, body, headers) as answer:
+                _check(answer, path)
+                yield answer
+        except RemoteError as error:
+            raise BackendError(str(error)) from error
 
 
 class SwiftBackend(ObjectBackend):
@@ -131,21 +77,11 @@ class SwiftBackend(ObjectBackend):
 
     def __init__(self, url: str) -> None:
         """:raises BackendError: when the URL is none of those forms."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is None or parts.password is None:
-            raise BackendError(
-                "The URL of a swift store is not of the form https://USER:KEY@HOST/auth/v1.0 or .../identity/v3?project=P."
-            )
-        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        super().__init__(SwiftAccount(parts, asked), asked.get("container", CONTAINER))
-
-
-def _endpoint(catalog: list[dict[str, Any]], region: str | None) -> str:
-    for service in catalog:
-        for endpoint in service["endpoints"] if service["type"] == "object-store" else ():
-            if endpoint["interface"] == "public" and region in (None, endpoint["region"]):
-                return str(endpoint["url"]).rstrip("/")
-    raise BackendError("There is no object store in Keystone's catalog.")
+        try:
+            remote = RemoteAccount(url)
+        except ValueError as error:
+            raise BackendError(f"The URL of a swift store cannot be used: {error}") from error
+        super().__init__(SwiftAccount(remote), remote.options.get("container", CONTAINER))
 
 
 def _check(answer: http.client.HTTPResponse, path: str) -> None:
@@ -155,28 +91,3 @@ def _check(answer: http.client.HTTPResponse, path: str) -> None:
         raise ContentMissing(f"There is no {path}.")
     kind = BackendFull if answer.status in NO_ROOM else BackendError
     raise kind(f"The object store refused {path}: {answer.status} {answer.reason}")
-
-
-@contextmanager
-def _sent(
-    method: str, url: SplitResult, headers: Mapping[str, str], body: FilePart | bytes | None = None
-) -> Iterator[http.client.HTTPResponse]:
-    """Send one request.  :raises BackendError: when there is no answer."""
-    host = url.hostname or ""
-    if url.scheme == "https":
-        link: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, url.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()
-        )
-    else:
-        link = http.client.HTTPConnection(host, url.port, timeout=TIMEOUT_SECONDS)
-    link.blocksize = READ_BYTES
-    try:
-        given = dict(headers) | ({"Content-Length": str(body.length)} if isinstance(body, FilePart) else {})
-        try:
-            link.request(method, (url.path or "/") + (f"?{url.query}" if url.query else ""), body, given)
-            answer = link.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise BackendError(f"The object store at {host} does not answer: {error}") from error
-        yield answer
-    finally:
-        link.close()
