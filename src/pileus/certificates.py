@@ -140,8 +140,9 @@ def fingerprint(pem: bytes) -> str:
 
 
 def serial(pem: bytes) -> str:
-    """Return the number of a certificate as hexadecimal digits, as Python's ssl gives it."""
-    return f"{x509.load_pem_x509_certificate(pem).serial_number:X}"
+    """Return the number of a certificate as hexadecimal digits, two a byte, as Python's ssl gives it."""
+    number = f"{x509.load_pem_x509_certificate(pem).serial_number:X}"
+    return number.zfill(len(number) + len(number) % 2)
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

@@ -1,5 +1,7 @@
 """A cluster of several nodes behind the proxy, some of them away."""
 
+import itertools
+
 import pytest
 
 from tests.object_store.conftest import make_shop
@@ -56,6 +58,17 @@ def test_too_few_nodes(shop, box, carrier):
     for method in ("GET", "HEAD", "DELETE", "POST"):
         assert box(method, "/c/o").status_code == 503
     assert box("GET").status_code == 503
+
+
+def test_a_deletion_where_only_some_nodes_have_the_object(box, carrier):
+    """As Swift does: a node that never had it agrees with one that deletes it."""
+    for number, away in enumerate(itertools.combinations(range(5), 3)):
+        carrier.down.clear()
+        assert box("PUT", f"/c/{number}", b"x").status_code == 201
+        carrier.down |= set(away)
+        assert box("DELETE", f"/c/{number}").status_code in (204, 404)
+        carrier.down.clear()
+        assert box("GET", f"/c/{number}", X_Newest="true").status_code == 404
 
 
 def test_full_devices(box, carrier):

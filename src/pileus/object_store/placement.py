@@ -244,7 +244,12 @@ class Placement:
                 partition, name, _with_updates(delete, () if quiet else shares[place])
             )
 
-        return await self._write(ring, partition, ask)
+        results = await self._ask_all(ring, partition, ask)
+        done = verdict(results, quorum(len(results)))
+        if done.status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # where it never was, it is as much gone as where it was deleted
+            gone = [Written(HTTPStatus.NO_CONTENT) if one.status == HTTPStatus.NOT_FOUND else one for one in results]
+            done = verdict(gone, quorum(len(gone)))
+        return done
 
     # what they have in common
 
