@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 
 from pileus.kernel.db import Database
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 def revision(db: Database) -> str | None:

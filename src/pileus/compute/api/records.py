@@ -3,53 +3,59 @@
 import datetime
 from typing import Any
 
-from pileus.compute.api.queries import check_names, read_page
+from pileus.compute.api.queries import check_names, links, read_page
 from pileus.compute.schemas.fields import show_time
 from pileus.compute.service import records
+from pileus.compute.store import migrations
 from pileus.compute.store.migrations import Search
 from pileus.kernel import clock
 from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.http import Call, Route
 from pileus.kernel.paging import Page, next_link
 
-MIGRATION_FILTERS = (
-    "hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "limit", "marker", "changes-since",
-    "changes-before", "user_id", "project_id",
-)  # fmt: skip
-
-
-TYPE = "resize"
+MIGRATION_FILTERS = {"hidden", "host", "instance_uuid", "source_compute", "status", "migration_type"}
+PAGED = MIGRATION_FILTERS | {"limit", "marker", "changes-since"}
+COLUMNS = {"source_compute": "host", "instance_uuid": "server_id", "status": "status", "migration_type": "migration_type"}
+OWNERS = {"user_id": "user_id", "project_id": "project_id"}
+LINKED = {"queued", "preparing", "running", "post-migrating"}
 
 
 def list_migrations(call: Call) -> Any:
-    check_names(call, *MIGRATION_FILTERS, since="2.59")
-    page, since, before = Page(), None, None
+    page, since, before, names, columns = Page(), None, None, MIGRATION_FILTERS, dict(COLUMNS)
     if call.since("2.59"):
-        page = read_page(call)
-        since, before = _time(call.query.get("changes-since")), _time(call.query.get("changes-before"))
-    project_id = call.query.get("project_id")
+        page, since, names = read_page(call), _time(call.query.get("changes-since")), PAGED
+    if call.since("2.66"):
+        before, names = _time(call.query.get("changes-before")), names | {"changes-before"}
+    if call.since("2.80"):
+        names, columns = names | set(OWNERS), columns | OWNERS
+    check_names(call, *names, since="2.59")
+    if since is not None and before is not None and since > before:
+        raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
+    project_id = call.query.get("project_id") if call.since("2.80") else None
     others = project_id not in (None, call.ctx.project_id) or call.ctx.is_admin
-    names = {"host": "host", "source_compute": "host", "instance_uuid": "server_id", "status": "status"}
-    names |= {"user_id": "user_id", "project_id": "project_id"} if call.since("2.80") else {}
-    exact = {column: value for name, column in names.items() if (value := call.query.get(name))}
+    exact = {column: value for name, column in columns.items() if (value := call.query.get(name))}
     if not others:
         exact["project_id"] = call.ctx.project_id
     by_host = "host" in call.query or "source_compute" in call.query
-    found = records.list_migrations(call.ctx, Search(exact, since, before, page.limit, page.marker), others, by_host)
-    kept = [_migration(call, row) for row in found if call.query.get("migration_type") in (None, "", TYPE)]
-    body: dict[str, Any] = {"migrations": kept}
+    wanted = Search(exact, since, before, page.limit, page.marker, call.query.get("host") or None)
+    found = records.list_migrations(call.ctx, wanted, others, by_host)
+    body: dict[str, Any] = {"migrations": [_migration(call, row) for row in found]}
     if found and page.limit is not None and len(found) == page.limit:
         body["migrations_links"] = [{"rel": "next", "href": next_link(call.path_url, call.query.pairs, found[-1].uuid)}]
     return body
 
 
 def _migration(call: Call, row: Any) -> dict[str, Any]:
+    dest = row.dest_compute or (row.host if row.migration_type == migrations.RESIZE else None)
     shown = {
-        "id": row.id, "instance_uuid": row.server_id, "status": row.status, "source_compute": row.host, "dest_compute": row.host,
-        "source_node": row.host, "dest_node": row.host, "dest_host": None, "old_instance_type_id": row.old_flavor,
+        "id": row.id, "instance_uuid": row.server_id, "status": row.status, "source_compute": row.host, "dest_compute": dest,
+        "source_node": row.host, "dest_node": dest, "dest_host": row.dest_host, "old_instance_type_id": row.old_flavor,
         "new_instance_type_id": row.new_flavor, "created_at": show_time(row.created_at), "updated_at": show_time(row.updated_at),
     }  # fmt: skip
-    shown |= {"migration_type": TYPE} if call.since("2.23") else {}
+    if call.since("2.23"):
+        shown["migration_type"] = row.migration_type
+        if row.migration_type == migrations.LIVE and row.status in LINKED:
+            shown["links"] = links(call, f"servers/{row.server_id}/migrations", str(row.id))
     shown |= {"uuid": row.uuid} if call.since("2.59") else {}
     return shown | ({"user_id": row.user_id, "project_id": row.project_id} if call.since("2.80") else {})
 

@@ -29,7 +29,7 @@ ALIASES = {
 
 
 def list_migrations(ctx: Context, what: Search, all_projects: bool, by_host: bool) -> list[Migration]:
-    """Return the changes of servers' flavors; between hosts servers do not move.
+    """Return the migrations: servers' changes of flavor or host.
 
     :raises BadRequest: when the marker is none of them.
     """

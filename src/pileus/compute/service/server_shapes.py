@@ -47,7 +47,8 @@ def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> No
             raise BadRequest(why, kind="NoValidHost")
         values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(tx, server, flavor)}
         values |= {"disk_config": disk_config} if disk_config else {}
-        migrations.add(tx, server, ctx.user_id, flavor.id, ctx.cloud.clock.now())
+        plan = migrations.Plan(migrations.RESIZE, server.host, new_flavor=flavor.id)
+        migrations.add(tx, server, ctx.user_id, plan, ctx.cloud.clock.now())
         aside = {"before": before, "vm_state": server.vm_state}
         access.begin(ctx, tx, server, "resize", "resize", task_state="resize_migrating", aside=aside, **room, **values)
 

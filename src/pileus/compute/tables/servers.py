@@ -1,11 +1,11 @@
-"""Servers, their tags, the log of what was asked of them, and their changes of flavor.
+"""Servers, their tags, the log of what was asked of them, and their migrations: changes of flavor or host.
 
 A server's row holds all that its guest needs to be built again: the flavor and the image's properties as they were, the
 disks and the ports in their order.  What a host has given out is the sum over these rows (`host`, `vcpus`, `memory_mib`,
-`disk_gib` of those with no `deleted_at`): there is no second book.
+`disk_gib` of those with no `deleted_at`) and over what migrations hold on a second host: there is no other book.
 """
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, ForeignKey, Index, Integer, String, Table, Text
 
 from pileus.kernel.db import Json, metadata
 
@@ -92,10 +92,30 @@ migrations = Table(
     Column("server_id", String(36), ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("project_id", String(64), nullable=False),
     Column("user_id", String(64), nullable=False),
-    Column("host", String(255), nullable=False, doc="where it was and is: so far servers only change their flavor"),
+    Column(
+        "migration_type", String(16), nullable=False, server_default="resize",
+        doc="resize, migration, live-migration, evacuation",
+    ),
+    Column("host", String(255), nullable=False, doc="where the server was; its node has the same name"),
+    Column("dest_compute", String(255), doc="where it is to be; None: nowhere yet, or (of old resizes) where it was"),
+    Column("dest_host", String(255), doc="the address of that host"),
     Column("old_flavor", Integer, nullable=False, doc="the flavor's number; 0: it was gone by then"),
     Column("new_flavor", Integer, nullable=False),
-    Column("status", String(32), nullable=False, doc="migrating, finished, confirmed, reverting, reverted, error"),
+    Column(
+        "status", String(32), nullable=False,
+        doc="accepted, queued, preparing, pre-migrating, migrating, running, post-migrating, reverting; at the end finished, "
+        "confirmed, reverted, completed, done, cancelled, failed, error",
+    ),
+    Column("held_host", String(255), index=True, doc="the other host than the server's own where room is kept for it meanwhile"),
+    Column("held_vcpus", Integer, nullable=False, server_default="0"),
+    Column("held_memory_mib", Integer, nullable=False, server_default="0"),
+    Column("held_disk_gib", Integer, nullable=False, server_default="0"),
+    Column("memory_total", BigInteger, doc="bytes, as all that follow; of live migrations"),
+    Column("memory_processed", BigInteger),
+    Column("memory_remaining", BigInteger),
+    Column("disk_total", BigInteger),
+    Column("disk_processed", BigInteger),
+    Column("disk_remaining", BigInteger),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
 )  # fmt: skip
