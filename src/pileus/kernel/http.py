@@ -115,6 +115,13 @@ class Call:
         """Tell whether the microversion in use is at least this one."""
         return self.version >= parse_version(version)
 
+    def require_one(self, items: Mapping[str, Any]) -> None:
+        """Check that a body has one item, that of the path's key.  :raises BadRequest: when it has not."""
+        if self.path["key"] not in items:
+            raise BadRequest("Request body and URI mismatch")
+        if len(items) > 1:
+            raise BadRequest("Request body contains too many items")
+
 
 Handler = Callable[[Call], Any]
 StreamHandler = Callable[[Call], Awaitable[Any]]

@@ -76,11 +76,8 @@ def create_specs(call: Call) -> Any:
 
 
 def update_spec(call: Call) -> Any:
-    key, specs = call.path["key"], _valid_specs(call, call.body)
-    if len(specs) != 1:
-        raise BadRequest("Exactly one extra spec is to be given.")
-    if key not in specs:
-        raise BadRequest("Request body and URI mismatch")
+    specs = _valid_specs(call, call.body)
+    call.require_one(specs)
     flavors.set_specs(call.ctx, call.path["flavor_id"], specs, rule="update")
     return specs
 

@@ -13,7 +13,7 @@ from pileus.compute.schemas.fields import TRUE
 from pileus.compute.schemas.servers import Metadata
 from pileus.compute.service import old_images
 from pileus.kernel.clock import to_iso
-from pileus.kernel.errors import BadRequest, NotFound
+from pileus.kernel.errors import NotFound
 from pileus.kernel.http import Call, Route
 from pileus.kernel.paging import next_link
 
@@ -130,8 +130,7 @@ def show_item(call: Call) -> Any:
 
 def set_item(call: Call) -> Any:
     """Set one property of an image."""
-    if call.path["key"] not in call.body.meta:
-        raise BadRequest("Request body and URI mismatch")
+    call.require_one(call.body.meta)
     old_images.set_properties(call.ctx, call.path["id"], {**_properties(call), **call.body.meta})
     return {"meta": call.body.meta}
 

@@ -49,8 +49,7 @@ def show_item(call: Call) -> Any:
 
 def set_item(call: Call) -> Any:
     """Set one item of metadata."""
-    if list(call.body.meta) != [call.path["key"]]:
-        raise BadRequest("Request body and URI mismatch")
+    call.require_one(call.body.meta)
     servers.set_metadata(call.ctx, _id(call), call.body.meta, rule="update", keep=True)
     return {"meta": call.body.meta}
 

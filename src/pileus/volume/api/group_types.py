@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pileus.kernel.errors import BadRequest, NotFound
+from pileus.kernel.errors import NotFound
 from pileus.kernel.http import Call, Route
 from pileus.volume.api.queries import cut, next_links, read_cut, read_public
 from pileus.volume.schemas import groups as schemas
@@ -65,10 +65,7 @@ def create_specs(call: Call) -> Any:
 
 def update_spec(call: Call) -> Any:
     specs = call.body
-    if len(specs) != 1:
-        raise BadRequest("Exactly one group spec is to be given.")
-    if call.path["key"] not in specs:
-        raise BadRequest("Request body and URI mismatch")
+    call.require_one(specs)
     group_types.set_specs(call.ctx, call.path["group_type_id"], specs, "update")
     return specs
 

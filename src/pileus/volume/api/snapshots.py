@@ -5,7 +5,6 @@ from typing import Any
 from pileus.kernel.http import Call, Route
 from pileus.volume.api.actions import Action, dispatcher
 from pileus.volume.api.queries import next_links, read_cut
-from pileus.volume.api.volume_metadata import read_meta
 from pileus.volume.api.volume_queries import everyone, given_filters, read_pairs, slice_of
 from pileus.volume.schemas import snapshots as schemas
 from pileus.volume.schemas.fields import TRUE, read_bool
@@ -128,9 +127,9 @@ def show_metadata(call: Call) -> Any:
 
 
 def update_metadata(call: Call) -> Any:
-    meta = read_meta(call)
-    snapshots.put_metadata(call.ctx, call.path["snapshot_id"], meta)
-    return {"meta": meta}
+    call.require_one(call.body.meta)
+    snapshots.put_metadata(call.ctx, call.path["snapshot_id"], call.body.meta)
+    return {"meta": call.body.meta}
 
 
 def delete_metadata(call: Call) -> None:

@@ -98,10 +98,7 @@ def create_specs(call: Call) -> Any:
 
 def update_spec(call: Call) -> Any:
     specs = call.body
-    if len(specs) != 1:
-        raise BadRequest("Exactly one extra spec is to be given.")
-    if call.path["key"] not in specs:
-        raise BadRequest("Request body and URI mismatch")
+    call.require_one(specs)
     type_specs.set_specs(call.ctx, call.path["type_id"], specs, "update")
     return specs
 

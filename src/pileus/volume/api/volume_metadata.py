@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Answer, Call, Route
 from pileus.volume.schemas.volumes import MetaBody, MetadataBody
 from pileus.volume.service import volume_metadata as service
@@ -35,23 +34,13 @@ def show(call: Call) -> Any:
 
 
 def update(call: Call) -> Any:
-    meta = read_meta(call)
-    service.put(call.ctx, call.path["volume_id"], meta, expected=_expected(call))
-    return {"meta": meta}
+    call.require_one(call.body.meta)
+    service.put(call.ctx, call.path["volume_id"], call.body.meta, expected=_expected(call))
+    return {"meta": call.body.meta}
 
 
 def delete(call: Call) -> None:
     service.drop(call.ctx, call.path["volume_id"], call.path["key"])
-
-
-def read_meta(call: Call) -> dict[str, str]:
-    """Return the one metadata that a body has.  :raises BadRequest: when it is not that of the path."""
-    meta: dict[str, str] = call.body.meta
-    if call.path["key"] not in meta:
-        raise BadRequest("Request body and URI mismatch")
-    if len(meta) > 1:
-        raise BadRequest("Request body contains too many items")
-    return meta
 
 
 def etag(metadata: Mapping[str, str]) -> str:

@@ -230,5 +230,5 @@ class NbdContent:
 
 
 def _failure(number: int, text: bytes) -> VolumeDriverError:
-    words = text.decode(errors="replace") or os.strerror(number)
+    words = ": ".join(filter(None, (text.decode(errors="replace"), os.strerror(number))))
     return BackendFull(words) if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else VolumeDriverError(words)
