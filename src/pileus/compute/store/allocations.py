@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from pileus.compute.tables.hosts import hosts
 from pileus.compute.tables.placement import allocations, consumers
-from pileus.compute.tables.servers import servers
+from pileus.compute.tables.servers import migrations, servers
 
-SERVER_TYPE = "INSTANCE"
+SERVER_TYPE, MIGRATION_TYPE = "INSTANCE", "MIGRATION"
 UNKNOWN_TYPE = "unknown"
 Resources = dict[str, dict[str, int]]
 
@@ -30,12 +30,15 @@ class Consumer:
 
 
 def find(tx: Connection, uuid: str) -> Consumer | None:
-    """Return a consumer: a server that has a host, or one that others wrote down."""
+    """Return a consumer: a server that has a host, a migration that holds room, or one that others wrote down."""
     query = _servers().where(servers.c.id == uuid)
     row = tx.execute(query).first()
     if row is not None:
         taken = _taken(row.vcpus, row.memory_mib, row.disk_gib)
         return Consumer(uuid, row.project_id, row.user_id, SERVER_TYPE, 1, True, {row.provider: taken})
+    row = tx.execute(_holders().where(migrations.c.uuid == uuid)).first()
+    if row is not None:
+        return Consumer(uuid, row.project_id, row.user_id, MIGRATION_TYPE, 1, True, {row.provider: _held(row)})
     own = tx.execute(select(consumers).where(consumers.c.uuid == uuid)).first()
     if own is None:
         return None
@@ -47,7 +50,9 @@ def find(tx: Connection, uuid: str) -> Consumer | None:
 
 
 def is_server(tx: Connection, uuid: str) -> bool:
-    """Tell whether a UUID is that of a server, placed or not."""
+    """Tell whether a UUID is that of a server, placed or not, or of a migration."""
+    if tx.execute(select(migrations.c.id).where(migrations.c.uuid == uuid)).first() is not None:
+        return True
     return tx.execute(select(servers.c.id).where(servers.c.id == uuid, servers.c.deleted_at.is_(None))).first() is not None
 
 
@@ -56,6 +61,8 @@ def of_provider(tx: Connection, uuid: str) -> dict[str, tuple[dict[str, int], in
     found: dict[str, tuple[dict[str, int], int]] = {}
     for row in tx.execute(_servers().where(hosts.c.hypervisor_uuid == uuid)):
         found[row.id] = (_taken(row.vcpus, row.memory_mib, row.disk_gib), 1)
+    for row in tx.execute(_holders().where(hosts.c.hypervisor_uuid == uuid)):
+        found[row.uuid] = (_held(row), 1)
     query = select(allocations, consumers.c.generation).join_from(allocations, consumers)
     for row in tx.execute(query.where(allocations.c.provider_uuid == uuid)):
         found.setdefault(row.consumer_uuid, ({}, row.generation))[0][row.resource_class] = row.used
@@ -70,13 +77,18 @@ def usages(tx: Connection, project_id: str, user_id: str | None) -> dict[str, di
     own = select(consumers.c.type, allocations.c.resource_class, func.sum(allocations.c.used))
     own = own.join_from(allocations, consumers).where(consumers.c.project_id == project_id)
     counts = select(consumers.c.type, func.count()).where(consumers.c.project_id == project_id)
+    m = migrations.c
+    held = select(func.count(), func.sum(m.held_vcpus), func.sum(m.held_memory_mib), func.sum(m.held_disk_gib))
+    held = held.join_from(migrations, servers).where(m.held_host.is_not(None), servers.c.deleted_at.is_(None))
+    held = held.where(servers.c.project_id == project_id)
     if user_id is not None:
-        query = query.where(servers.c.user_id == user_id)
+        query, held = query.where(servers.c.user_id == user_id), held.where(servers.c.user_id == user_id)
         own, counts = own.where(consumers.c.user_id == user_id), counts.where(consumers.c.user_id == user_id)
-    number, vcpus, memory_mib, disk_gib = tx.execute(query).one()
     found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    if number:
-        found[SERVER_TYPE] |= {"consumer_count": number, **_taken(int(vcpus), int(memory_mib), int(disk_gib))}
+    for kind, asked in ((SERVER_TYPE, query), (MIGRATION_TYPE, held)):
+        number, vcpus, memory_mib, disk_gib = tx.execute(asked).one()
+        if number:
+            found[kind] |= {"consumer_count": number, **_taken(int(vcpus), int(memory_mib), int(disk_gib))}
     for kind, name, amount in tx.execute(own.group_by(consumers.c.type, allocations.c.resource_class)):
         found[kind or UNKNOWN_TYPE][name] += int(amount)
     for kind, count in tx.execute(counts.group_by(consumers.c.type)):
@@ -116,6 +128,18 @@ def _servers() -> Select[Any]:
         c.id, c.project_id, c.user_id, c.vcpus, c.memory_mib, c.disk_gib, hosts.c.hypervisor_uuid.label("provider")
     ).join_from(servers, hosts, hosts.c.name == c.host)
     return query.where(c.deleted_at.is_(None))
+
+
+def _holders() -> Select[Any]:
+    """The migrations that hold room on a second host."""
+    c, s = migrations.c, servers.c
+    held = (c.held_vcpus, c.held_memory_mib, c.held_disk_gib)
+    query = select(c.uuid, s.project_id, s.user_id, *held, hosts.c.hypervisor_uuid.label("provider"))
+    return query.join_from(migrations, servers).join(hosts, hosts.c.name == c.held_host).where(s.deleted_at.is_(None))
+
+
+def _held(row: Any) -> dict[str, int]:
+    return _taken(row.held_vcpus, row.held_memory_mib, row.held_disk_gib)
 
 
 def _taken(vcpus: int, memory_mib: int, disk_gib: int) -> dict[str, int]:

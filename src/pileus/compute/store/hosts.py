@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.compute import traits
@@ -14,7 +14,7 @@ from pileus.compute.scheduler import DEFAULT_ZONE, HostState, Room
 from pileus.compute.tables.aggregates import aggregate_hosts, aggregates
 from pileus.compute.tables.hosts import hosts
 from pileus.compute.tables.placement import allocations, inventories
-from pileus.compute.tables.servers import servers
+from pileus.compute.tables.servers import migrations, servers
 from pileus.kernel import ids
 
 DOWN_AFTER_SECONDS = 60
@@ -69,18 +69,29 @@ OWN = [hosts.c[each.name] for each in fields(Host) if each.name not in (*USAGE, 
 
 
 def usage() -> Subquery:
-    """What the servers of each host take: the only book there is."""
+    """What the servers of each host take, and what is held there for servers that come or may go back: the only book there is."""
+    own = select(
+        servers.c.host.label("host"),
+        servers.c.vcpus.label("vcpus"),
+        servers.c.memory_mib.label("memory_mib"),
+        servers.c.disk_gib.label("disk_gib"),
+        literal(1).label("servers"),
+        case((servers.c.task_state.is_not(None), 1), else_=0).label("busy"),
+    ).where(servers.c.deleted_at.is_(None), servers.c.host.is_not(None))
+    m = migrations.c
+    held = select(m.held_host, m.held_vcpus, m.held_memory_mib, m.held_disk_gib, literal(0), literal(0))
+    held = held.join_from(migrations, servers).where(m.held_host.is_not(None), servers.c.deleted_at.is_(None))
+    taken = own.union_all(held).subquery("taken")
     return (
         select(
-            servers.c.host.label("host"),
-            func.sum(servers.c.vcpus).label("vcpus_used"),
-            func.sum(servers.c.memory_mib).label("memory_used_mib"),
-            func.sum(servers.c.disk_gib).label("disk_used_gib"),
-            func.count().label("servers"),
-            func.sum(case((servers.c.task_state.is_not(None), 1), else_=0)).label("busy"),
+            taken.c.host,
+            func.sum(taken.c.vcpus).label("vcpus_used"),
+            func.sum(taken.c.memory_mib).label("memory_used_mib"),
+            func.sum(taken.c.disk_gib).label("disk_used_gib"),
+            func.sum(taken.c.servers).label("servers"),
+            func.sum(taken.c.busy).label("busy"),
         )
-        .where(servers.c.deleted_at.is_(None), servers.c.host.is_not(None))
-        .group_by(servers.c.host)
+        .group_by(taken.c.host)
         .subquery("used")
     )
 

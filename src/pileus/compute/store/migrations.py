@@ -125,6 +125,16 @@ def holding_on(tx: Connection, host: str) -> list[Migration]:
     return list(tx.execute(query).all())
 
 
+def release(tx: Connection, server_id: str) -> None:
+    """Have no migration of a server hold room any more."""
+    tx.execute(update(migrations).where(C.server_id == server_id, C.held_host.is_not(None)).values(**_holding(None)))
+
+
+def held_hosts(tx: Connection, server_id: str) -> list[str]:
+    """Return the hosts where room is held for a server beside its own."""
+    return list(tx.execute(select(C.held_host).where(C.server_id == server_id, C.held_host.is_not(None))).scalars())
+
+
 def search(tx: Connection, what: Search) -> list[Migration] | None:
     """Return migrations, the newest first; None: the marker is none."""
     query = select(migrations).order_by(C.id.desc())

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, false, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, false, func, insert, literal, or_, select, true, update
 
 from pileus.compute import states
 from pileus.compute.tables.hosts import hosts
 from pileus.compute.tables.keypairs import keypairs
 from pileus.compute.tables.server_groups import server_groups
-from pileus.compute.tables.servers import server_tags, servers
+from pileus.compute.tables.servers import migrations, server_tags, servers
 from pileus.kernel.paging import Page
 
 Server = Row[Any]
@@ -186,7 +186,23 @@ def usage(tx: Connection, project_id: str) -> dict[str, int]:
         func.count().label("instances"), func.coalesce(func.sum(C.vcpus), 0), func.coalesce(func.sum(C.memory_mib), 0)
     ).where(C.project_id == project_id, C.deleted_at.is_(None))
     row = tx.execute(query).one()
-    return {"instances": int(row[0]), "cores": int(row[1]), "ram": int(row[2])}
+    cores, ram = growth(tx, project_id)
+    return {"instances": int(row[0]), "cores": int(row[1]) + cores, "ram": int(row[2]) + ram}
+
+
+def growth(tx: Connection, project_id: str, user_id: str = "") -> tuple[int, int]:
+    """Return the vCPUs and MiB that servers of a project (or of one user in it) may yet take in addition: those that move
+    grow into what is held for them, or may go back to it."""
+    m = migrations.c
+    query = select(func.sum(_excess(m.held_vcpus, C.vcpus)), func.sum(_excess(m.held_memory_mib, C.memory_mib)))
+    query = query.join_from(migrations, servers).where(m.held_host.is_not(None), C.deleted_at.is_(None))
+    query = query.where(C.project_id == project_id, C.user_id == user_id if user_id else true())
+    cores, ram = tx.execute(query).one()
+    return int(cores or 0), int(ram or 0)
+
+
+def _excess(held: Any, own: Any) -> Any:
+    return case((held > own, held - own), else_=0)
 
 
 def on_host(tx: Connection, host: str, id: str | None = None) -> list[Any]:
@@ -236,10 +252,18 @@ def group_policy(tx: Connection, group_id: str) -> tuple[str, Mapping[str, Any]]
     return (row.policy, row.rules or {}) if row else None
 
 
-def group_hosts(tx: Connection, group_id: str) -> dict[str, int]:
-    """Return how many members of a server group are on each host."""
-    query = select(C.host, func.count()).where(C.server_group_id == group_id, C.host.is_not(None), C.deleted_at.is_(None))
-    return {host: int(count) for host, count in tx.execute(query.group_by(C.host))}
+def group_hosts(tx: Connection, group_id: str, but: str = "") -> dict[str, int]:
+    """Return how many members of a server group (beside one) are on each host, or may come to be there.
+
+    A member that moves counts on both hosts.
+    """
+    own = select(C.id, C.host).where(C.server_group_id == group_id, C.host.is_not(None), C.deleted_at.is_(None))
+    m = migrations.c
+    held = select(C.id, m.held_host).join_from(migrations, servers)
+    held = held.where(m.held_host.is_not(None), C.server_group_id == group_id, C.deleted_at.is_(None))
+    found = own.union(held).subquery()
+    query = select(found.c.host, func.count()).where(found.c.id != but).group_by(found.c.host)
+    return {host: int(count) for host, count in tx.execute(query)}
 
 
 def is_group(tx: Connection, group_id: str, project_id: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from pileus.compute.store.servers import growth
 from pileus.compute.tables.server_groups import server_groups
 from pileus.compute.tables.servers import servers
 from pileus.kernel.errors import BadRequest
@@ -25,7 +26,9 @@ def count(tx: Connection, project_id: str, user_id: str = "") -> dict[str, int]:
     ).where(servers.c.project_id == project_id, servers.c.deleted_at.is_(None))
     if user_id:
         query = query.where(servers.c.user_id == user_id)
-    return {name: int(value) for name, value in tx.execute(query).one()._mapping.items()}
+    found = {name: int(value) for name, value in tx.execute(query).one()._mapping.items()}
+    cores, ram = growth(tx, project_id, user_id)
+    return {**found, "cores": found["cores"] + cores, "ram": found["ram"] + ram}
 
 
 @dataclass(frozen=True, slots=True)
