@@ -1,36 +1,79 @@
-"""A RabbitMQ of the tests' own, by tools/dbs: gone afterwards."""
+"""Database servers and a RabbitMQ of the tests' own, by tools/dbs: gone afterwards, and killed and started again at will."""
 
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
-SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+PROGRAMS = {
+    "rabbitmq": "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "postgresql": "/usr/lib/postgresql/*/bin/postgres",
+    "mariadb": "/usr/sbin/mariadbd",
+}
 TOOL = Path(__file__).parents[1] / "tools" / "dbs"
 
 
-def is_there() -> bool:
-    """Tell whether Debian's rabbitmq-server is installed."""
-    return SERVER.exists()
+@dataclass
+class Engine:
+    """A server that runs."""
+
+    kind: str
+    url: str
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._say("kill")
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        self._say("stop")
+
+    def start(self) -> None:
+        """Start it again where it was, and wait until it answers."""
+        self._say("start")
+
+    def _say(self, word: str) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == word
+
+
+def is_there(kind: str = "rabbitmq") -> bool:
+    """Tell whether Debian's server of a kind is installed."""
+    return bool(glob(PROGRAMS[kind]))
 
 
 @contextmanager
-def rabbitmq() -> Iterator[str]:
-    """Run a broker; yields its URL."""
-    command = [str(TOOL), "rabbitmq", "sh", "-c", "echo $PILEUS_TEST_BUS; exec cat"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+def engine(kind: str, address: str = "127.0.0.1") -> Iterator[Engine]:
+    """Run a server; a broker at an address."""
+    process = subprocess.Popen(
+        [str(TOOL), kind, "--held"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PILEUS_TEST_ADDRESS": address},
+    )  # fmt: skip
     assert process.stdin
     assert process.stdout
     try:
         url = process.stdout.readline().strip()
-        assert url, "RabbitMQ did not start"
-        yield url
+        assert url, f"{kind} did not start"
+        yield Engine(kind, url, process)
     finally:
-        process.stdin.close()  # which ends cat, and the tool ends the broker
+        process.stdin.close()  # then the tool ends the server
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def rabbitmq() -> Iterator[str]:
+    """Run a broker; yields its URL."""
+    with engine("rabbitmq") as found:
+        yield found.url

@@ -29,7 +29,7 @@ from pileus.kernel.db import Database
 from pileus.kernel.http import Service
 from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
-from pileus.kernel.tasks import WorkerPool
+from pileus.kernel.worker_pool import WorkerPool
 from pileus.main import bootstrap, build_api, build_cloud, build_loops, build_worker, services
 from pileus.network.drivers.linux.metadata import Handler
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from pileus.kernel import tasks
-from pileus.kernel.tasks import Done, Fail, Hop, Nap, Program, Run, Worker, WorkerPool
+from pileus.kernel.tasks import Done, Fail, Hop, Nap, Program, Run, Worker
+from pileus.kernel.worker_pool import WorkerPool
 
 
 def begin(lab, program, id="t1", deadline_seconds=100.0, memo=None):

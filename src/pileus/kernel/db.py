@@ -1,18 +1,25 @@
 """One database: SQLite by default, PostgreSQL or MariaDB by URL.
 
 A transaction is short and never spans a call to a host or to another machine.  On SQLite a writer takes the write lock at
-its start (BEGIN IMMEDIATE), so that what it read stays true until it commits; on the others unique constraints and
-generations guard what may not be done twice.
+its start (BEGIN IMMEDIATE), so that what it read stays true until it commits; on the others unique constraints, locked rows and
+generations guard what may not be done twice: writers see what others have committed (READ COMMITTED), readers see one state
+(REPEATABLE READ).  When a server is away or transactions collide, `kernel.away` says what is raised and who tries again.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, MetaData, Text, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
+
+from pileus.kernel.away import insist, recognize
+
+Result = TypeVar("Result")
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -23,7 +30,9 @@ NAMING = {
 
 metadata = MetaData(naming_convention=NAMING)
 
-POOL_CONNECTIONS = 24
+CONNECTIONS = 40
+KEPT_CONNECTIONS = 10  # of a server's; the others are closed after use
+CONNECTION_SECONDS = 10.0  # until who waits for a connection gives up
 BUSY_TIMEOUT_MS = 15_000
 ALONE_SECONDS = 60
 LOCKS = {  # how to take a named lock of the session, and how to leave it
@@ -46,20 +55,23 @@ class Json(TypeDecorator[Any]):
 
 
 class Database:
-    """Hands out transactions."""
+    """Hands out transactions.
 
-    def __init__(self, url: str) -> None:
+    :param connections: how many it may have open at once.
+    """
+
+    def __init__(self, url: str, connections: int = CONNECTIONS) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self._one_writer = threading.Lock() if self.is_sqlite else None
         self._held = threading.local()
-        options: dict[str, Any] = {} if self.is_sqlite else {"pool_pre_ping": True}
-        self.engine: Engine = create_engine(url, pool_size=POOL_CONNECTIONS, max_overflow=40, **options)
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine)
+        self.engine: Engine = _open_sqlite(url) if self.is_sqlite else _open_server(url, connections)
         self._readers = self.engine.execution_options(pileus_begin="BEGIN")
         self._writers = self.engine.execution_options(pileus_begin="BEGIN IMMEDIATE")
         self._lookers = self.engine.execution_options(pileus_begin="")
+        if self.engine.dialect.name == "postgresql":  # costs no question there
+            self._readers = self.engine.execution_options(isolation_level="REPEATABLE READ")
+            self._lookers = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def create_tables(self) -> None:
         """Create every known table that is missing.  For tests; a real database is brought up by migrations."""
@@ -71,11 +83,12 @@ class Database:
         """Run a block in one transaction: commit at the end, roll back on any exception.
 
         :raises RuntimeError: when this thread is in a transaction already (a bug: it would wait for itself).
+        :raises DatabaseAway: when the database is away, or another transaction was in the way (Collided).
         """
         if getattr(self._held, "tx", False):
             raise RuntimeError("a transaction inside a transaction")
         hooks: list[Callable[[], None]] = []
-        self._held.tx = True
+        self._held.tx, ended = True, False
         try:
             if self._one_writer:
                 self._one_writer.acquire()
@@ -83,19 +96,43 @@ class Database:
                 with self._writers.begin() as tx:
                     tx.info["after_commit"] = hooks
                     yield tx
+                    ended = True
             finally:
                 if self._one_writer:
                     self._one_writer.release()
+        except (DBAPIError, PoolTimeout) as error:
+            _raise_trouble(error, ended)
         finally:
             self._held.tx = False
+        self._held.commits = self.commits + 1
         for hook in hooks:
             hook()
 
+    @property
+    def commits(self) -> int:
+        """How many transactions this thread has committed until now."""
+        return getattr(self._held, "commits", 0)
+
+    def repeat(self, work: Callable[[Connection], Result]) -> Result:
+        """Run a function in a transaction, and again in a new one after a collision.
+
+        :raises DatabaseAway: when the database is away, or it collided too often.
+        """
+
+        def once() -> Result:
+            with self.begin() as tx:
+                return work(tx)
+
+        return insist(once)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Run a block of questions on one consistent state; it may not write."""
-        with self._readers.begin() as tx:
-            yield tx
+        """Run a block of questions on one consistent state; it may not write.  :raises DatabaseAway: when it is away."""
+        try:
+            with self._readers.begin() as tx:
+                yield tx
+        except (DBAPIError, PoolTimeout) as error:
+            _raise_trouble(error, False)
 
     @contextmanager
     def alone(self, name: str) -> Iterator[None]:
@@ -117,9 +154,15 @@ class Database:
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """Run a question on the state of its moment: a third cheaper than `read` where there is but one; it may not write."""
-        with self._lookers.connect() as tx:
-            yield tx
+        """Run a question on the state of its moment: a third cheaper than `read` where there is but one; it may not write.
+
+        :raises DatabaseAway: when the database is away.
+        """
+        try:
+            with self._lookers.connect() as tx:
+                yield tx
+        except (DBAPIError, PoolTimeout) as error:
+            _raise_trouble(error, False)
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -137,6 +180,34 @@ def new_id(result: CursorResult[Any]) -> int:
     if key is None:
         raise RuntimeError("nothing was inserted")
     return int(key[0])
+
+
+def _raise_trouble(error: DBAPIError | PoolTimeout, committing: bool) -> NoReturn:
+    if trouble := recognize(error, committing):
+        raise trouble from error
+    raise error
+
+
+def _open_server(url: str, connections: int) -> Engine:
+    kept = min(connections, KEPT_CONNECTIONS)
+    engine = create_engine(
+        url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=kept, max_overflow=connections - kept,
+        pool_timeout=CONNECTION_SECONDS, pool_use_lifo=True,
+    )  # fmt: skip
+    if engine.dialect.name == "mysql":
+
+        def began(connection: Connection) -> None:
+            if connection.get_execution_options().get("pileus_begin") == "BEGIN":  # a reader: of this transaction alone
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+        event.listen(engine, "begin", began)
+    return engine
+
+
+def _open_sqlite(url: str) -> Engine:
+    engine = create_engine(url, pool_size=24, max_overflow=40)
+    _prepare_sqlite(engine)
+    return engine
 
 
 def _prepare_sqlite(engine: Engine) -> None:

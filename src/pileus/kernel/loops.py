@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Double, String, Table, insert, select, update
+from sqlalchemy import Column, Connection, Double, String, Table, insert, select, update
 
 from pileus.kernel import ids
+from pileus.kernel.away import DatabaseAway
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import metadata
 
@@ -60,6 +61,8 @@ class LoopRunner:
             try:
                 if self._lead(loop):
                     loop.run(self._cloud)
+            except DatabaseAway as error:
+                log.warning("loop %s waits: %s", loop.name, error)
             except Exception:
                 log.exception("loop %s failed", loop.name)
             self._stop.wait(loop.interval_seconds)
@@ -69,7 +72,8 @@ class LoopRunner:
             return True  # one process only
         now = self._cloud.clock.now()
         until = now + 3 * loop.interval_seconds + 10
-        with self._cloud.db.begin() as tx:
+
+        def take(tx: Connection) -> bool:
             row = tx.execute(select(leases).where(leases.c.name == loop.name).with_for_update()).first()
             if row is None:
                 tx.execute(insert(leases).values(name=loop.name, owner=self._me, until=until))
@@ -78,3 +82,5 @@ class LoopRunner:
                 return False
             tx.execute(update(leases).where(leases.c.name == loop.name).values(owner=self._me, until=until))
             return True
+
+        return self._cloud.db.repeat(take)

@@ -1,7 +1,7 @@
 """The web application: every API under one base URL, or one API at the root of its classic port.
 
 For each request: find the route, read the microversion, hand over to a thread that authenticates, reads the body, calls the
-handler and encodes the answer; then count and log it.
+handler and encodes the answer; then count and log it.  A request that has committed nothing is handled anew after a collision.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from pileus.kernel import faults, ids, metrics, openapi
+from pileus.kernel.away import insist
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthenticated
 from pileus.kernel.http import Answer, Call, FileAnswer, Query, Route, Service, StreamAnswer
@@ -198,17 +199,22 @@ class Api:
         call.ctx = replace(found, request_id=call.ctx.request_id, global_request_id=call.ctx.global_request_id)
 
     def _run(self, request: _Request, call: Call, raw: bytes) -> Reply:
+        before = self._cloud.db.commits
         try:
-            self._admit(request, call)
-            _refuse_nul(call, raw)
-            call.raw = raw
-            if not call.route.raw:
-                call.body = _decode_body(call.route, raw, request.service)
-            return _encode(request, call, call.route.handler(call))
+            found = insist(lambda: self._handle(request, call, raw), lambda: self._cloud.db.commits == before)
+            return _encode(request, call, found)
         except Fault as fault:
             return _encode_fault(request, fault)
         except StopIteration as bug:  # no future takes one: its request would wait for ever
             raise RuntimeError("nothing was found where something must be") from bug
+
+    def _handle(self, request: _Request, call: Call, raw: bytes) -> Any:
+        self._admit(request, call)
+        _refuse_nul(call, raw)
+        call.raw = raw
+        if not call.route.raw:
+            call.body = _decode_body(call.route, raw, request.service)
+        return call.route.handler(call)
 
 
 def _refuse_nul(call: Call, raw: bytes) -> None:
@@ -282,8 +288,7 @@ def _encode(request: _Request, call: Call, found: Any) -> Reply:
         sized = {} if found.size_bytes is None else {"Content-Length": str(found.size_bytes)}
         return Reply(found.status, _pairs({"Content-Type": found.content_type, **sized, **found.headers}), stream=found.chunks)
     answer = found if isinstance(found, Answer) else Answer(found)
-    status = answer.status or call.route.status
-    headers = dict(answer.headers)
+    status, headers = answer.status or call.route.status, dict(answer.headers)
     if answer.body is None:
         body = b""
         if status not in (204, 304):
@@ -297,10 +302,8 @@ def _encode(request: _Request, call: Call, found: Any) -> Reply:
 def _encode_fault(request: _Request, fault: Fault) -> Reply:
     service = request.service
     status = service.status_of(fault)
-    chosen = service.fault_form
-    if chosen is faults.glance and faults.wants_json(request.headers.get("accept", "")):
-        chosen = faults.glance_json
-    form, more = chosen(fault, status)
+    plain = service.fault_form is faults.glance and faults.wants_json(request.headers.get("accept", ""))
+    form, more = (faults.glance_json if plain else service.fault_form)(fault, status)
     body = form.encode() if isinstance(form, str) else msgspec.json.encode(form)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **fault.headers, **more}
     if status == 401:

@@ -10,22 +10,22 @@ and says what comes next:
 
 A worker leases a task for LEASE_SECONDS (and holds it for as long as it lives), runs steps until a nap, and writes down where
 it is after each one.  If the
-worker dies, the lease runs out (or is dropped at the next start) and the last step runs again.  An exception is retried
+worker dies, the lease runs out (or is dropped at the next start) and the last step runs again.  A step whose transaction
+collided with another runs again at once; while the database is away, its worker holds on to it.  Any other exception is retried
 with growing delays; when the deadline passes, the program's fail step runs and finds the last error in `run.error`.
 
 An API asks a running task for something (stop, delete, ...) by raising a named signal.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Union
 
 from sqlalchemy import Column, Connection, Double, Integer, String, Table, Text, delete, func, insert, select, update
 
 from pileus.kernel import ids
+from pileus.kernel.away import Collided, DatabaseAway, insist
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import Json, after_commit, metadata
 
@@ -216,20 +216,25 @@ class Worker:
         with self._cloud.db.read() as tx:
             if self._cloud.db.is_sqlite and tx.execute(query).first() is None:
                 return []
-        with self._cloud.db.begin() as tx:
+        lease = ids.uuid()
+
+        def take(tx: Connection) -> list[tuple[str, str]]:
             found = tx.execute(query).scalars().all()
-            if not found:
-                return []
-            lease = ids.uuid()
-            tx.execute(update(tasks).where(tasks.c.id.in_(found)).values(lease=lease, leased_until=now + LEASE_SECONDS))
-        return [(id, lease) for id in found]
+            if found:
+                tx.execute(update(tasks).where(tasks.c.id.in_(found)).values(lease=lease, leased_until=now + LEASE_SECONDS))
+            return [(id, lease) for id in found]
+
+        return self._cloud.db.repeat(take)
 
     def renew(self, held: Iterable[tuple[str, str]]) -> None:
         """Hold leased tasks for longer: their steps take their time.  One that was lost stays lost."""
-        until = self._cloud.clock.now() + LEASE_SECONDS
-        with self._cloud.db.begin() as tx:
+        until, held = self._cloud.clock.now() + LEASE_SECONDS, sorted(held)
+
+        def hold(tx: Connection) -> None:
             for id, lease in held:
                 tx.execute(update(tasks).where(tasks.c.id == id, tasks.c.lease == lease).values(leased_until=until))
+
+        self._cloud.db.repeat(hold)
 
     def next_due_seconds(self) -> float:
         """Return how long until a task that nobody leases is due, POLL_SECONDS at most."""
@@ -239,7 +244,10 @@ class Worker:
         return POLL_SECONDS if due is None else min(max(due - now, 0.0), POLL_SECONDS)
 
     def run(self, id: str, lease: str) -> None:
-        """Run the steps of a leased task until it naps, fails for now, or is done."""
+        """Run the steps of a leased task until it naps, fails for now, or is done.
+
+        :raises DatabaseAway: when the database is away; the task stays leased.
+        """
         while self._run_step(id, lease):
             pass
 
@@ -252,13 +260,18 @@ class Worker:
         program, now = self._programs[row.program], self._cloud.clock.now()
         late = row.deadline_at is not None and now > row.deadline_at
         step = program.fail if late and program.fail else program.steps[row.step]
-        memo: dict[str, Any] = dict(row.memo)
         changes: dict[str, Any]
+
+        def attempt() -> tuple[Outcome, dict[str, Any]]:
+            memo: dict[str, Any] = dict(row.memo)
+            return step(Run(self._cloud, id, memo, raised, row.error, row.tries)), memo
+
         try:
             for _ in range(self._repeats):
-                memo = dict(row.memo)
-                outcome = step(Run(self._cloud, id, memo, raised, row.error, row.tries))
+                outcome, memo = insist(attempt)
         except Exception as error:
+            if isinstance(error, DatabaseAway) and not isinstance(error, Collided):
+                raise
             return self._retry(row, step, error)
         log.info("task %s of %s: %s -> %s", id, row.program, step.__name__, _describe(outcome))
         match outcome:
@@ -288,15 +301,18 @@ class Worker:
 
     def _end(self, id: str, lease: str, wakes: int | None = None) -> bool:
         """Forget the task; one that was woken while its last step ran starts again from its first step."""
-        with self._cloud.db.begin() as tx:
-            row = tx.execute(select(tasks).where(tasks.c.id == id, tasks.c.lease == lease)).first()
+
+        def end(tx: Connection) -> None:
+            row = tx.execute(select(tasks).where(tasks.c.id == id, tasks.c.lease == lease).with_for_update()).first()
             if row is None:
-                return False
+                return
             if wakes is not None and row.wakes != wakes:
                 first = self._programs[row.program].first
                 tx.execute(update(tasks).where(tasks.c.id == id).values(step=first, leased_until=0.0, tries=0, memo={}))
-                return False
+                return
             cancel(tx, id)
+
+        self._cloud.db.repeat(end)
         return False
 
     def _deadline(self, old: float | None, seconds: float | None) -> float | None:
@@ -309,8 +325,7 @@ class Worker:
         query = update(tasks).where(tasks.c.id == id, tasks.c.lease == held).values(**values)
         if wakes is not None:
             query = query.where(tasks.c.wakes == wakes)
-        with self._cloud.db.begin() as tx:
-            return tx.execute(query).rowcount == 1
+        return self._cloud.db.repeat(lambda tx: tx.execute(query).rowcount == 1)
 
 
 def _describe(outcome: Outcome) -> str:
@@ -322,75 +337,3 @@ def _describe(outcome: Outcome) -> str:
         case Fail(reason):
             return f"fail: {reason}"
     return "done"
-
-
-class WorkerPool:
-    """A worker with threads: one that leases what is due, and some that run it."""
-
-    def __init__(self, cloud: Cloud, worker: Worker, threads: int) -> None:
-        self._cloud, self._worker, self._threads = cloud, worker, threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
-        self._free = threading.Semaphore(threads)
-        self._stop = threading.Event()
-        self._leaser = threading.Thread(target=self._run, name="leaser", daemon=True)
-        self._running: dict[str, str] = {}
-        self._renewed_at = cloud.clock.now()
-
-    def start(self, *, drop_leases: bool) -> None:
-        """Begin to work.
-
-        :param drop_leases: take over every lease; right when this is the only process that works (embedded).
-        """
-        if drop_leases:
-            with self._cloud.db.begin() as tx:
-                tx.execute(update(tasks).values(leased_until=0.0, lease=""))
-        self._leaser.start()
-
-    def stop(self, timeout_seconds: float = 10.0) -> None:
-        """Lease nothing more, and wait for the steps that run."""
-        self._stop.set()
-        self._cloud.bus.wake()
-        self._leaser.join(timeout_seconds)
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._lease_and_submit()
-            except Exception:
-                log.exception("leasing tasks failed")
-                self._stop.wait(POLL_SECONDS)
-
-    def _lease_and_submit(self) -> None:
-        self._renew()
-        if not self._free.acquire(timeout=POLL_SECONDS):
-            return
-        slots = 1
-        while slots < self._threads and self._free.acquire(blocking=False):
-            slots += 1
-        try:
-            leased = self._worker.lease(slots)
-        except Exception:
-            self._free.release(slots)
-            raise
-        self._free.release(slots - len(leased)) if slots > len(leased) else None
-        for id, lease in leased:
-            self._running[id] = lease
-            self._pool.submit(self._run_one, id, lease)
-        if not leased:
-            self._cloud.bus.wait(self._worker.next_due_seconds())
-
-    def _renew(self) -> None:
-        now = self._cloud.clock.now()
-        if now - self._renewed_at > LEASE_SECONDS / 4:
-            self._renewed_at = now
-            self._worker.renew(list(self._running.items()))
-
-    def _run_one(self, id: str, lease: str) -> None:
-        try:
-            self._worker.run(id, lease)
-        except Exception:
-            log.exception("task %s broke off", id)
-        finally:
-            self._running.pop(id, None)
-            self._free.release()

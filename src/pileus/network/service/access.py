@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel import quota
 from pileus.kernel.context import Cloud, Context
@@ -42,11 +42,9 @@ def transact(cloud: Cloud, work: Callable[[Connection], Result]) -> Result:
     """Run a function in a transaction, and again in a new one when another took what it chose (an address, a number)."""
     for attempt in range(ATTEMPTS):
         try:
-            with cloud.db.begin() as tx:
-                return work(tx)
-        except (IntegrityError, OperationalError) as error:
-            waited = cloud.db.is_sqlite and isinstance(error, OperationalError)  # for the lock, long enough
-            if waited or attempt == ATTEMPTS - 1:
+            return cloud.db.repeat(work)
+        except IntegrityError:
+            if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("not reached")
 
