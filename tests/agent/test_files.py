@@ -1,16 +1,31 @@
 """What calls name is at hand where they are done: fetched before, sent back after, kept as long as guests need it."""
 
+from dataclasses import replace
+
 import pytest
 
-from pileus.agent.files import Files, folders
+from pileus.agent.files import LEAVING, Files, folders
 from pileus.certificates import Authority, Identity
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.fake import FakeHypervisor
+from pileus.compute.moving import Luggage, Parcel
 from pileus.kernel.peers import PeerServer
 from pileus.kernel.wire import Call
 from pileus.volume.driver import Source, VolumeDriverError, VolumeSpec
 
 ONE, TWO = "0c9e1ad4-6a70-4b7e-a1c1-9f0c1d3f7a11", "0c9e1ad4-6a70-4b7e-a1c1-9f0c1d3f7a12"
+
+
+class Host:
+    """A second host of the same cloud."""
+
+    def __init__(self, scene, state_dir):
+        self.scene, self.hypervisor = scene, FakeHypervisor()
+        self.files = Files(scene.identity, state_dir, "https://host2:1")
+
+    def ask(self, method, **arguments):
+        call = Call("hypervisor", "host2", method, arguments, origin=f"https://127.0.0.1:{self.scene.server.port}")
+        return self.files.around(call, arguments, lambda given: getattr(self.hypervisor, method)(**given))
 
 
 class Scene:
@@ -114,3 +129,54 @@ def test_consoles_are_reached_through_the_host(scene):
     assert (state.vnc, state.serial) == (f"https://host1:1/streams/{ONE}/vnc", "")
     assert scene.ask("observe_all")[ONE] == state
     assert scene.ask("observe", guest_id=TWO) is None
+
+
+def test_a_guest_that_is_off_goes_from_host_to_host(scene, tmp_path):
+    source = scene.base("image.qcow2")
+    scene.boot(ONE, source)
+    spec = GuestSpec(ONE, "guest", 1, 64, (DiskSpec("root", "image", 1, source=source),), power="off")
+    with pytest.raises(DriverError, match="runs"):
+        scene.ask("pack", guest_id=ONE, ticket="t1", directory="/etc")
+    scene.ask("ensure", spec=spec)
+    scene.hypervisor.guests[ONE].content = "what it wrote"
+    here = PeerServer(scene.identity, ("127.0.0.1", 0), {LEAVING: scene.here / LEAVING}, takes=False)
+    here.start()
+    there = Host(scene, tmp_path / "other")
+    try:
+        luggage = scene.ask("pack", guest_id=ONE, ticket="t1", directory="/etc")
+        assert (luggage.directory, luggage.origin) == ("", "https://host1:1")
+        luggage = replace(luggage, origin=f"https://127.0.0.1:{here.port}")
+        for _ in range(2):
+            there.ask("unpack", spec=spec, luggage=luggage)
+    finally:
+        here.close()
+    guest = there.hypervisor.guests[ONE]
+    assert (guest.content, guest.spec.disks[0].source) == ("what it wrote", str(tmp_path / "other" / "bases" / "image.qcow2"))
+    assert list((tmp_path / "other" / "arriving").iterdir()) == []
+    scene.ask("destroy", guest_id=ONE)
+    assert list((scene.here / LEAVING).iterdir()) == []
+
+
+def test_a_guest_that_stays_is_open_to_hosts_no_longer(scene):
+    spec = GuestSpec(ONE, "guest", 1, 64, (DiskSpec("root", "image", 1, source=scene.base("image.qcow2")),), power="off")
+    scene.ask("ensure", spec=spec)
+    scene.ask("pack", guest_id=ONE, ticket="t1", directory="")
+    assert len(list((scene.here / LEAVING).iterdir())) == 1
+    scene.ask("ensure", spec=replace(spec, power="on"))
+    assert list((scene.here / LEAVING).iterdir()) == []
+
+
+@pytest.mark.parametrize(("ticket", "name"), [("../t", "disks"), ("t", "../disks"), ("t", "a/b"), ("", "disks")])
+def test_luggage_with_names_that_are_none(scene, ticket, name):
+    spec = GuestSpec(ONE, "guest", 1, 64, (), power="off")
+    bad = Luggage(ONE, ticket, "", (Parcel(name, 1),), "https://127.0.0.1:1")
+    with pytest.raises(DriverError, match="no name"):
+        scene.ask("unpack", spec=spec, luggage=bad)
+    assert not scene.hypervisor.guests
+
+
+def test_a_host_that_does_not_hand_over(scene):
+    spec = GuestSpec(ONE, "guest", 1, 64, (), power="off")
+    with pytest.raises(DriverError, match="cannot be had"):
+        scene.ask("unpack", spec=spec, luggage=Luggage(ONE, "t", "", (Parcel("disks", 1),), "https://127.0.0.1:1"))
+    assert not scene.hypervisor.guests

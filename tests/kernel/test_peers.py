@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import io
 import os
 import socket
 import ssl
@@ -11,7 +12,7 @@ import pytest
 
 from pileus import certificates
 from pileus.certificates import Authority, Identity
-from pileus.kernel import peers
+from pileus.kernel import peers, sparse
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,46 @@ def test_a_file_goes_there_and_back(cloud, server, tmp_path):
     peers.fetch(cloud["two"], origin(server), "bases", "image.qcow2", tmp_path / "new" / "copy")
     assert (tmp_path / "new" / "copy").read_bytes() == source.read_bytes()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy"]
+
+
+def test_a_file_with_holes_goes_over_without_them(cloud, server, tmp_path):
+    source = tmp_path / "bases" / "disk"
+    source.parent.mkdir()
+    with open(source, "wb") as file:
+        for offset in (0, 5 << 20, (9 << 20) + 3):
+            file.seek(offset)
+            file.write(os.urandom(70_000))
+        file.truncate(64 << 20)
+    peers.fetch(cloud["two"], origin(server), "bases", "disk", tmp_path / "copy", holes=True)
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    assert (tmp_path / "copy").stat().st_blocks * 512 < 1 << 20
+    (tmp_path / "bases" / "empty").touch()
+    peers.fetch(cloud["two"], origin(server), "bases", "empty", tmp_path / "none", holes=True)
+    assert (tmp_path / "none").read_bytes() == b""
+
+
+def test_a_stream_that_is_cut_or_changed_is_not_believed(tmp_path):
+    (tmp_path / "source").write_bytes(os.urandom(100_000))
+    stream = io.BytesIO()
+    with open(tmp_path / "source", "rb") as file:
+        sparse.send(file, stream)
+    whole = stream.getvalue()
+    for broken in (whole[:-1], whole[:50_000], whole[:40_000] + b"x" + whole[40_001:], b""):
+        with open(tmp_path / "target", "wb") as file, pytest.raises(sparse.BrokenStream):
+            sparse.receive(io.BytesIO(broken), file)
+
+
+def test_who_takes_nothing_gives_only(cloud, tmp_path):
+    server = peers.PeerServer(cloud["one"], ("127.0.0.1", 0), {"leaving": tmp_path}, takes=False)
+    server.start()
+    try:
+        (tmp_path / "a").write_text("a")
+        peers.fetch(cloud["two"], origin(server), "leaving", "a", tmp_path / "b")
+        with pytest.raises(peers.PeerError):
+            peers.send(cloud["two"], origin(server), "leaving", "c", tmp_path / "a")
+        assert not (tmp_path / "c").exists()
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

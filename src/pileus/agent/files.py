@@ -2,10 +2,14 @@
 
 Paths in a call are those of the process that calls.  Read-only files that guests are made of stay here, under the same name,
 until no guest of this host needs them; a list for each guest (bases/.guests/ID) says which those are.
+
+A guest that goes to another host has its disks in leaving/ for as long as it goes, open to hosts; that one keeps in arriving/ID/
+what it has of them, until it has all.
 """
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,6 +18,7 @@ from typing import Any
 
 from pileus.certificates import Identity
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, GuestState
+from pileus.compute.moving import Luggage
 from pileus.kernel import ids, peers
 from pileus.kernel.answering import Do
 from pileus.kernel.wire import Call
@@ -21,6 +26,7 @@ from pileus.volume.driver import VolumeDriverError, VolumeSpec
 
 FOLDERS = {"bases": "bases", "snapshots": "snapshots", "work": "volumes/.work"}  # open to hosts, in the state directory
 GUESTS = ".guests"
+LEAVING, ARRIVING = "leaving", "arriving"
 
 
 def folders(state_dir: Path) -> dict[str, Path]:
@@ -45,6 +51,10 @@ class Files:
         match call.role, call.method:
             case "hypervisor", "ensure":
                 return do({"spec": self._guest(call.origin, arguments["spec"])})
+            case "hypervisor", "pack":
+                return self._packed(arguments, do)
+            case "hypervisor", "unpack":
+                return self._unpacked(call.origin, arguments["spec"], arguments["luggage"], do)
             case "hypervisor", "destroy":
                 do(arguments)
                 return self._forget(arguments["guest_id"])
@@ -60,6 +70,7 @@ class Files:
         return do(arguments)
 
     def _guest(self, origin: str, spec: GuestSpec) -> GuestSpec:
+        self._stays(spec.id)
         named = {Path(disk.source).name for disk in spec.disks if disk.source}
         with self._lock:
             _write_lines(self._bases / GUESTS / spec.id, sorted(named))
@@ -82,12 +93,43 @@ class Files:
 
     def _forget(self, guest_id: str) -> None:
         """Remove the files that no guest needs any more."""
+        self._stays(guest_id)
+        shutil.rmtree(self._arriving(guest_id), ignore_errors=True)
         with self._lock:
             (self._bases / GUESTS / guest_id).unlink(missing_ok=True)
             used = {name for file in _files(self._bases / GUESTS) for name in file.read_text().splitlines()}
             for file in _files(self._bases):
                 if file.name not in used:
                     file.unlink(missing_ok=True)
+
+    def _packed(self, arguments: dict[str, Any], do: Do) -> Luggage:
+        leaving = self._state_dir / LEAVING
+        leaving.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found: Luggage = do({**arguments, "directory": str(leaving)})
+        return replace(found, directory="", origin=self._streams)
+
+    def _stays(self, guest_id: str) -> None:
+        """Let no other host have the disks of a guest any more."""
+        for file in (self._state_dir / LEAVING).glob(f"{_plain(guest_id)}.*"):
+            file.unlink(missing_ok=True)
+
+    def _arriving(self, guest_id: str) -> Path:
+        return self._state_dir / ARRIVING / _plain(guest_id)
+
+    def _unpacked(self, origin: str, spec: GuestSpec, luggage: Luggage, do: Do) -> None:
+        """Take a guest in.  What has arrived of it is not fetched again."""
+        here = self._arriving(luggage.guest_id) / _plain(luggage.ticket)
+        arrived = replace(luggage, directory=str(here))
+        for parcel in luggage.files:
+            target = arrived.path(_plain(parcel.name))
+            if target.exists() and target.stat().st_size == parcel.size_bytes:
+                continue
+            try:
+                peers.fetch(self._identity, luggage.origin, LEAVING, target.name, target, holes=True)
+            except peers.PeerError as error:
+                raise DriverError(str(error)) from error
+        do({"spec": self._guest(origin, spec), "luggage": arrived})
+        shutil.rmtree(self._arriving(luggage.guest_id), ignore_errors=True)
 
     def _reachable(self, found: Any) -> Any:
         if isinstance(found, dict):
@@ -126,6 +168,13 @@ class Files:
             raise VolumeDriverError(str(error)) from error
         finally:
             here.unlink(missing_ok=True)
+
+
+def _plain(name: str) -> str:
+    """Return a name that is one of a file.  :raises DriverError: when it is none."""
+    if not peers.NAME.match(name):
+        raise DriverError(f"{name!r} is no name of a file.")
+    return name
 
 
 def _place(path: str) -> tuple[str, str]:

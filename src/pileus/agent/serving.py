@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.agent.contracts import CONTRACTS
-from pileus.agent.files import Files
+from pileus.agent.files import LEAVING, Files
 from pileus.agent.presence import Presence, topics
 from pileus.certificates import Identity
 from pileus.kernel.answering import Answering, Around, as_it_is
@@ -51,7 +51,8 @@ def serve(settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: 
                 return str(getattr(seen, kind)) or None
         return None
 
-    server = PeerServer(identity, (settings.host_address, 0), {}, console)
+    leaving = {LEAVING: Path(settings.state_dir) / LEAVING}
+    server = PeerServer(identity, (settings.host_address, 0), leaving, console, takes=False)
     closers.callback(server.close)
     server.start()
     address = f"https://{settings.host_address}:{server.port}"

@@ -1,6 +1,6 @@
 """How processes and hosts of one cloud hand one another files and byte streams: HTTPS, and both ends show a certificate.
 
-    GET  /files/FOLDER/NAME          a file of one of the folders that are open to others
+    GET  /files/FOLDER/NAME          a file of one of the folders that are open to others; as pileus.kernel.sparse where wanted
     PUT  /files/FOLDER/NAME          write one, whole or not at all
     GET  /streams/NAME...            with Upgrade: bytes; a unix socket of this host, such as a guest's console
 
@@ -21,11 +21,11 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlsplit
 
 from pileus.certificates import Identity
-from pileus.kernel import ids
+from pileus.kernel import ids, sparse
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class PeerServer(TlsServer):
     :param folders: the folders that are open to others, by name.
     :param stream: returns the path of the unix socket of a stream by its name; None: there is none.
     :param counts: tells of the number of a certificate whether it still counts.
+    :param takes: whether others may also write files.
     """
 
     def __init__(
@@ -86,8 +87,9 @@ class PeerServer(TlsServer):
         folders: Mapping[str, Path],
         stream: Callable[[str], str | None] = lambda _: None,
         counts: Callable[[str], bool] = lambda _: True,
+        takes: bool = True,
     ) -> None:
-        handler = type("Handler", (_Handler,), {"folders": folders, "stream": staticmethod(stream)})
+        handler = type("Handler", (_Handler,), {"folders": folders, "stream": staticmethod(stream), "takes": takes})
         super().__init__(identity.context(server=True), address, handler, counts)
 
 
@@ -117,6 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folders: Mapping[str, Path] = {}
     stream: Callable[[str], str | None]
+    takes = True
 
     def do_GET(self) -> None:
         if self.path.startswith("/streams/"):
@@ -128,13 +131,22 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(404)
         with file:
             self.send_response(200)
+            if self.headers.get("Accept") == sparse.TYPE:
+                return self._sparse(file)
             self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
             self.end_headers()
             shutil.copyfileobj(file, self.wfile, CHUNK_BYTES)
         return None
 
+    def _sparse(self, file: BinaryIO) -> None:
+        self.close_connection = True
+        self.send_header("Content-Type", sparse.TYPE)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        sparse.send(file, self.wfile)
+
     def do_PUT(self) -> None:
-        path, length = self._file(), self.headers.get("Content-Length", "")
+        path, length = self._file() if self.takes else None, self.headers.get("Content-Length", "")
         if path is None or not length.isdigit():
             self.close_connection = True
             return self._say(404 if path is None else 411)
@@ -183,13 +195,20 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug(format, *args)
 
 
-def fetch(identity: Identity, origin: str, folder: str, name: str, target: Path) -> None:
-    """Copy a file of another host to a new file here, whole or not at all.  :raises PeerError: when it cannot be had."""
+def fetch(identity: Identity, origin: str, folder: str, name: str, target: Path, holes: bool = False) -> None:
+    """Copy a file of another host to a new file here, whole or not at all.
+
+    :param holes: the file has holes, which the copy is to have, too.
+    :raises PeerError: when it cannot be had.
+    """
     new = target.with_name(f".{target.name}.{ids.hex_id()}")
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        with _asked(identity, origin, "GET", folder, name, None) as answer, open(new, "wb") as file:
-            _copy(answer, file, int(answer.headers["Content-Length"]))
+        with _asked(identity, origin, "GET", folder, name, None, holes) as answer, open(new, "wb") as file:
+            if answer.headers.get("Content-Type") == sparse.TYPE:
+                sparse.receive(answer, file)
+            else:
+                _copy(answer, file, int(answer.headers["Content-Length"]))
             os.fsync(file.fileno())
         os.rename(new, target)
     except (OSError, http.client.HTTPException) as error:
@@ -225,12 +244,13 @@ async def connect(identity: Identity, url: str) -> tuple[asyncio.StreamReader, a
 
 
 @contextlib.contextmanager
-def _asked(identity: Identity, origin: str, method: str, folder: str, name: str, body: Any) -> Any:
+def _asked(identity: Identity, origin: str, method: str, folder: str, name: str, body: Any, holes: bool = False) -> Any:
     connection = http.client.HTTPSConnection(
         urlsplit(origin).netloc, timeout=IDLE_SECONDS, context=identity.context(server=False), blocksize=CHUNK_BYTES
     )
     with contextlib.closing(connection):
         headers = {"Content-Length": str(os.fstat(body.fileno()).st_size)} if body else {}
+        headers |= {"Accept": sparse.TYPE} if holes else {}
         connection.request(method, f"/files/{quote(folder)}/{quote(name)}", body=body, headers=headers)
         answer = connection.getresponse()
         if answer.status // 100 != 2:

@@ -24,6 +24,7 @@ from pileus.compute.driver import (
     NicCounters,
     SeenPower,
 )
+from pileus.compute.moving import Luggage, Parcel
 
 METHODS = frozenset(
     {
@@ -40,8 +41,11 @@ METHODS = frozenset(
         "plug",
         "unplug",
         "swap_disk",
+        "pack",
+        "unpack",
     }
 )
+DISKS_FILE = "disks"
 CONNECTIONS = frozenset({"nbd", "iscsi", "rbd", "file", "fake"})
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
@@ -65,7 +69,7 @@ RESOURCES = HostResources(
 
 @dataclass(slots=True)
 class FakeGuest:
-    """What there is of a guest."""
+    """What there is of a guest.  `content` is what its own disks hold, `ticket` the move by which it came."""
 
     spec: GuestSpec
     power: SeenPower
@@ -76,6 +80,8 @@ class FakeGuest:
     serial: str = ""
     starts: int = 0
     volumes: dict[str, DiskSpec] = field(default_factory=dict)
+    content: str = ""
+    ticket: str = ""
 
 
 class FakeHypervisor:
@@ -203,6 +209,35 @@ class FakeHypervisor:
             disks = tuple(new if disk.id == old_disk_id else disk for disk in guest.spec.disks)
             guest.spec = replace(guest.spec, disks=disks)
             return True
+
+    def pack(self, guest_id: str, ticket: str, directory: str) -> Luggage:
+        """As in the contract; there is one file, which holds the guest's content."""
+        self._arrive("pack", guest_id)
+        with self._lock:
+            guest = self._guest(guest_id)
+            if guest.power not in ("off", "crashed"):
+                raise DriverError(f"guest {guest_id} runs: only one that is off can be packed")
+            data = guest.content.encode()
+        luggage = Luggage(guest_id, ticket, directory, (Parcel(DISKS_FILE, len(data)),))
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        luggage.path(DISKS_FILE).write_bytes(data)
+        return luggage
+
+    def unpack(self, spec: GuestSpec, luggage: Luggage) -> None:
+        """As in the contract."""
+        self._arrive("unpack", spec.id)
+        with self._lock:
+            guest = self.guests.get(spec.id)
+            if guest and guest.power in ("on", "paused", "suspended"):
+                raise DriverError(f"guest {spec.id} runs here")
+            if guest and guest.ticket == luggage.ticket:
+                return
+            try:
+                content = luggage.path(DISKS_FILE).read_text()
+            except OSError as error:
+                raise DriverError(f"guest {spec.id} cannot be taken in: {error}") from error
+            spec = replace(spec, power="off")
+            self.guests[spec.id] = FakeGuest(spec, "off", why="it has just arrived", content=content, ticket=luggage.ticket)
 
     def diagnose(self, guest_id: str) -> Diagnostics:
         """As in the contract: a guest that does nothing, for so long."""

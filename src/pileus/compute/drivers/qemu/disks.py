@@ -58,6 +58,18 @@ def create_blank(path: str, disk_format: DiskFormat, size_bytes: int, qemu_img: 
     _run([qemu_img, "create", "-q", "-f", disk_format, path, str(size_bytes)], CREATE_SECONDS)
 
 
+def rebase(path: Path, base: str, base_format: DiskFormat, qemu_img: str) -> None:
+    """Say where the read-only file below a disk is on this host; its content is the same everywhere."""
+    _run(
+        [qemu_img, "rebase", "-q", "-u", "-f", "qcow2", "-F", base_format, "-b", os.path.abspath(base), str(path)], CREATE_SECONDS
+    )
+
+
+def copy(source: Path, target: Path, seconds: float) -> None:
+    """Copy a file as it is, with its holes."""
+    _run(["cp", "--sparse=always", "--dereference", str(source), str(target)], seconds)
+
+
 def virtual_bytes(path: Path, disk_format: DiskFormat) -> int:
     """Return how large the guest sees the disk.
 

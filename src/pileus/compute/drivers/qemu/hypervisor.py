@@ -46,6 +46,7 @@ from pileus.compute.drivers.qemu import (
     volumes,
 )
 from pileus.compute.drivers.qemu.notices import Notices
+from pileus.compute.drivers.qemu.packing import Packing
 from pileus.compute.drivers.qemu.place import VOLUME, Place, Record, Stopped, checked_identifier, places
 from pileus.compute.drivers.qemu.watch import Live, Watch
 
@@ -74,7 +75,7 @@ class QemuOptions:
     start_seconds: float = 30.0
 
 
-class QemuHypervisor:
+class QemuHypervisor(Packing):
     """One host with QEMU."""
 
     def __init__(self, options: QemuOptions) -> None:
