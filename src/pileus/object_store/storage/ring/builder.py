@@ -4,7 +4,8 @@ Rebalancing does three things, in this order: places partitions that have no dev
 replicas that stand too close together; moves replicas from devices that hold too much to those that hold too little.  The last
 two leave a partition alone that moved less than min_part_hours ago, and move one replica of a partition at most.
 
-The file NAME.builder is gzip of JSON: the fields of Saved, rows as base64 of 2-byte big-endian ids.
+The file NAME.builder is gzip of JSON: the fields of Saved, rows as base64 of 2-byte big-endian ids, times as base64 of 4-byte
+epoch seconds in the machine's order.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from pileus.kernel import ids
 from pileus.object_store.places import Node
 from pileus.object_store.storage.layout import Salt
 from pileus.object_store.storage.ring.mover import Mover, RingError
 from pileus.object_store.storage.ring.plan import Tier, limits, required_overload, targets, tiers_of
+from pileus.object_store.storage.ring.spread import Graph, at_risk, spread_of
 from pileus.object_store.storage.ring.table import NO_DEVICE, Table, pack_row, unpack_row
 
 SECONDS_PER_HOUR = 3600
+BALANCE_MAX = 999.99
 
 
 class Saved(msgspec.Struct, kw_only=True):
@@ -38,10 +42,11 @@ class Saved(msgspec.Struct, kw_only=True):
     salt: Salt
     overload: float = 0.0
     version: int = 0
+    id: str = ""
     devices: list[Node | None] = []
     rows: list[str] = []
-    moved_hours: str = ""
-    base_seconds: int = 0
+    moved_at: str = ""
+    moved_hours: str = ""  # what builder files had before moved_at
     removed: list[int] = []
     changed: bool = False
 
@@ -72,6 +77,7 @@ class Builder:
     moved_at: array[int] = field(default_factory=lambda: array("L"))
     removed: set[int] = field(default_factory=set)
     changed: bool = False
+    id: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.part_power <= 32:
@@ -114,19 +120,28 @@ class Builder:
         return added
 
     def remove(self, device_id: int) -> None:
-        """Mark a device for removal at the next rebalance."""
-        self._node(device_id)
-        self.removed.add(device_id)
-        self._change()
+        """Mark a device for removal at the next rebalance; until then it weighs nothing."""
+        if device_id not in self.removed:
+            self.change(device_id, weight=0.0)
+            self.removed.add(device_id)
 
     def change(self, device_id: int, **values: object) -> Node:
-        """Change what is known of a device: weight, ip, port, meta, ..."""
-        changed = msgspec.structs.replace(self._node(device_id), **values)
+        """Change what is known of a device: weight, ip, port, meta, ...
+
+        :raises RingError: when it is not there, or is given a weight after it was marked for removal.
+        """
+        if "weight" in values and device_id in self.removed:
+            raise RingError(f"Can not set weight of dev_id {device_id} because it is marked for removal")
+        changed = msgspec.structs.replace(self.device(device_id), **values)
         self.devices[device_id] = changed
         self._change()
         return changed
 
-    def _node(self, device_id: int) -> Node:
+    def device(self, device_id: int) -> Node:
+        """Return a device.
+
+        :raises RingError: when there is none with that id.
+        """
         node = self.devices[device_id] if 0 <= device_id < len(self.devices) else None
         if node is None:
             raise RingError(f"no device {device_id}")
@@ -137,6 +152,11 @@ class Builder:
         if replicas < 1:
             raise RingError("replicas must be at least 1")
         self.replicas = replicas
+        self._change()
+
+    def set_overload(self, overload: float) -> None:
+        """Change by what part of its share a device may be overfilled; takes effect at the next rebalance."""
+        self.overload = overload
         self._change()
 
     def _change(self) -> None:
@@ -200,46 +220,47 @@ class Builder:
         """Return how many partitions each device holds."""
         return Counter(device for row in self.rows for device in row if device != NO_DEVICE)
 
-    def balance(self) -> float:
-        """Return the worst deviation of a device from its share by weight, in per cent (999.99 for one without weight)."""
-        live, held = self.live(), self.held()
-        weight = sum(node.weight for node in live)
-        total = sum(len(row) for row in self.rows)
-        worst = 999.99 if any(held[node.id] for node in self.known() if node.weight <= 0) else 0.0
-        for node in live:
-            share = total * node.weight / weight
-            worst = max(worst, abs(100.0 * held[node.id] / share - 100.0))
-        return worst
-
-    def crowded(self) -> Counter[Tier]:
-        """Return how many replicas too many of one partition stand in each tier."""
-        live = self.live()
-        if not live:
-            return Counter()
-        most = limits(live, self.replicas)
-        found: Counter[Tier] = Counter()
-        for part in range(self.parts):
-            counts: Counter[Tier] = Counter()
-            for row in self.rows:
-                node = self.devices[row[part]] if part < len(row) and row[part] != NO_DEVICE else None
-                if node:
-                    counts.update(tiers_of(node))
-            found.update({tier: count - most[tier] for tier, count in counts.items() if count > most.get(tier, count)})
+    def balances(self) -> dict[int, float]:
+        """Return how far each device is from its share by weight, in per cent (999.99 for one without weight that holds any)."""
+        held, weight = self.held(), sum(node.weight for node in self.known())
+        found = {}
+        for node in self.known():
+            if node.weight > 0:
+                found[node.id] = 100.0 * held[node.id] / (self.parts * self.replicas * node.weight / weight) - 100.0
+            else:
+                found[node.id] = BALANCE_MAX if held[node.id] else 0.0
         return found
+
+    def balance(self) -> float:
+        """Return the worst deviation of a device from its share by weight, in per cent; 0 without devices."""
+        return max((abs(one) for one in self.balances().values()), default=0.0)
+
+    def spread(self) -> Graph:
+        """Return how many partitions have how many replicas in each tier."""
+        return spread_of(self.rows, self.devices, self.parts)
+
+    def limits(self) -> dict[Tier, int]:
+        """Return the most replicas of a partition that should stand in each tier."""
+        live = self.live()
+        return limits(live, self.replicas) if live else {}
 
     def dispersion(self) -> float:
         """Return the per cent of replicas that stand closer to another than they would have to."""
-        total = sum(len(row) for row in self.rows)
-        crowded = self.crowded()
-        worst = max((sum(count for tier, count in crowded.items() if len(tier) == depth) for depth in range(1, 5)), default=0)
-        return 100.0 * worst / total if total else 0.0
+        return 100.0 * at_risk(self.rows, self.devices, self.parts, self.limits()) / (self.parts * self.replicas)
 
     def required_overload(self) -> float:
         """Return the overload at which replicas are as far apart as can be."""
-        return required_overload(self.live(), self.replicas)
+        live = self.live()
+        return required_overload(live, self.replicas) if live else 0.0
+
+    def wait_seconds(self) -> int:
+        """Return how long it is until every partition may be moved again."""
+        return max(0, self.min_part_hours * SECONDS_PER_HOUR - int(self.now() - max(self.moved_at)))
 
     def validate(self) -> None:
         """:raises RingError: when a partition has no device, or one device twice, or one that is not there."""
+        if not self.rows:
+            raise RingError("no partition has a device; did you forget to rebalance?")
         if sum(len(row) for row in self.rows) != sum(self._lengths()):
             raise RingError("the ring was not rebalanced since the replica count changed")
         for part in range(self.parts):
@@ -274,7 +295,8 @@ class Builder:
             version=self.version,
             devices=self.devices,
             rows=[base64.b64encode(pack_row(row)).decode() for row in self.rows],
-            moved_hours=base64.b64encode(array("I", [at // SECONDS_PER_HOUR for at in self.moved_at]).tobytes()).decode(),
+            id=self.id,
+            moved_at=base64.b64encode(array("I", self.moved_at).tobytes()).decode(),
             removed=sorted(self.removed),
             changed=self.changed,
         )
@@ -297,8 +319,9 @@ def load_builder(path: str, now: Callable[[], float]) -> Builder:
             saved = msgspec.json.decode(file.read(), type=Saved)
     except (gzip.BadGzipFile, EOFError, msgspec.DecodeError) as error:
         raise RingError(f"{path} is not a builder file: {error}") from error
-    hours = array("I")
-    hours.frombytes(base64.b64decode(saved.moved_hours))
+    times = array("I")
+    times.frombytes(base64.b64decode(saved.moved_at or saved.moved_hours))
+    unit = 1 if saved.moved_at else SECONDS_PER_HOUR
     return Builder(
         part_power=saved.part_power,
         replicas=saved.replicas,
@@ -309,7 +332,16 @@ def load_builder(path: str, now: Callable[[], float]) -> Builder:
         version=saved.version,
         devices=saved.devices,
         rows=[unpack_row(base64.b64decode(row)) for row in saved.rows],
-        moved_at=array("L", [hour * SECONDS_PER_HOUR for hour in hours]),
+        moved_at=array("L", [time * unit for time in times]),
         removed=set(saved.removed),
         changed=saved.changed,
+        id=saved.id,
     )
+
+
+def builder_of(table: Table, min_part_hours: int, now: Callable[[], float]) -> Builder:
+    """Return a builder for a ring whose builder file is lost; what a ring does not tell is as in a new one."""
+    return Builder(
+        table.part_power, table.replicas, min_part_hours, now, table.salt, version=table.version, id=ids.hex_id(),
+        devices=list(table.devices), rows=[array("H", row) for row in table.rows],
+    )  # fmt: skip
