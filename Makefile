@@ -9,7 +9,7 @@ BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check bench probe probe-volumes tempest image lock clean
+.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check check-release bench probe probe-volumes tempest image lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ dbs: ready ## all tests on PostgreSQL, then on MariaDB, each started and stopped
 	@tools/dbs mariadb $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: ready format-check lint types imports docs-check test ## all that must hold: format, lint, types, imports, reference, tests
+
+check-release: check ## what CI runs before a release: check, interop and smoke tests of OpenStack, both probes (SECONDS each)
+	@$(BIN)/python -m tests.conformance.tempest --list interop-2022.11,interop-2020.06,smoke
+	@$(BIN)/python -m tests.object_store.storage.probe --seconds $(SECONDS) --seed $(SEED)
+	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
 
 fmt: ready ## format the code, sort the imports
 	@$(BIN)/ruff format && $(BIN)/ruff check --select I --fix -q
@@ -69,8 +74,8 @@ probe: ready ## kill nodes of a real storage cluster at random and check that no
 probe-volumes: ready ## kill what serves volumes at random and check that nothing that was acknowledged is lost (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
 
-tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke|interop-2022.11|all..., REGEX=tempest.api.volume)
-	@$(BIN)/python tests/conformance/tempest.py $(ARGS)
+tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke,interop-2022.11|all..., REGEX=tempest.api.volume)
+	@$(BIN)/python -m tests.conformance.tempest $(ARGS)
 
 image: ready ## build the guest image alone: build/guest.qcow2
 	@$(BIN)/python -m pileus.guest build build/guest.qcow2 --kernel-dir build

@@ -1,16 +1,17 @@
-"""What a run of tempest came to: figures by area, the first cause of each failure, and the page in docs/reference."""
+"""What a run of tempest came to: how each test went, figures by area, the first cause of each failure, what was slow."""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 RESULT = re.compile(
-    r"^\{\d+\} (setUpClass \((?P<cls>[^)]*)\)|(?P<id>tempest\.\S+?)(\[.*?\])?) (\[[\d.]+s\] )?\.\.\. "
-    r"(?P<how>ok|FAILED|SKIPPED)(: (?P<why>.*))?"
+    r"^\{\d+\} (?:(?P<part>setUpClass|tearDownClass) \((?P<cls>[^)]*)\)|(?P<id>tempest\.\S+?)(?:\[.*?\])?) "
+    r"(?:\[(?P<seconds>[\d.]+)s\] )?\.\.\. (?P<how>ok|FAILED|SKIPPED)(?:: (?P<why>.*))?"
 )
-HEADING = "{:<26} {:>7} {:>7} {:>8}"
+HEADING = "{:<26} {:>7} {:>7} {:>8} {:>9}"
+PASSED, FAILED, SKIPPED = "ok", "FAILED", "SKIPPED"
+SLOWEST = 15
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,18 @@ class Result:
     test: str
     how: str
     why: str = ""
+    seconds: float = 0.0
 
     @property
     def area(self) -> str:
         """What it is about, such as api.compute or scenario."""
-        parts = self.test.split(".")
-        return ".".join(parts[1:3]) if parts[1] == "api" else parts[1]
+        return area(self.test)
+
+
+def area(test: str) -> str:
+    """Return what a test is about, such as api.compute or scenario."""
+    parts = test.split(".")
+    return ".".join(parts[1:3]) if parts[1] == "api" else parts[1]
 
 
 def read(output: str) -> list[Result]:
@@ -34,9 +41,24 @@ def read(output: str) -> list[Result]:
     for line in output.splitlines():
         if match := RESULT.match(line):
             test, how = match["id"] or match["cls"], match["how"]
-            why = first_cause(output, test) if how == "FAILED" else (match["why"] or "").strip()
-            found[test] = Result(test, how, why)
+            if match["part"] == "tearDownClass":
+                test += ".tearDownClass"
+            why = first_cause(output, match["id"] or match["cls"]) if how == FAILED else (match["why"] or "").strip()
+            found[test] = Result(test, how, why, float(match["seconds"] or 0))
     return list(found.values())
+
+
+def of_tests(results: Iterable[Result], tests: Sequence[str]) -> list[Result]:
+    """Return one result for each test that was asked for: a class that was skipped or failed counts for each of its own.
+
+    One of which nothing was said failed; and so did a class whose clean-up failed, besides its tests.
+    """
+    by_name = {result.test: result for result in results}
+    found = []
+    for test in tests:
+        result = by_name.get(test) or by_name.get(test.rpartition(".")[0])
+        found.append(Result(test, result.how, result.why, result.seconds) if result else Result(test, FAILED, "did not run"))
+    return found + [result for result in by_name.values() if result.test.endswith(".tearDownClass") and result.how == FAILED]
 
 
 def first_cause(text: str, test: str) -> str:
@@ -60,49 +82,23 @@ def count(results: Iterable[Result]) -> dict[str, Counter[str]]:
     return dict(sorted(areas.items()))
 
 
+def share(counted: Counter[str]) -> str:
+    """Return how many of those that ran passed, in per cent; rounded down, so that 100 means all."""
+    ran = counted[PASSED] + counted[FAILED]
+    return f"{counted[PASSED] * 1000 // ran / 10:.1f} %" if ran else "-"
+
+
 def show(results: Sequence[Result]) -> None:
-    """Print the figures by area and the first cause of each failure."""
-    print("\n" + HEADING.format("area", "passed", "failed", "skipped"))
+    """Print the figures by area, the first cause of each failure, and the slowest tests."""
+    print("\n" + HEADING.format("area", "passed", "failed", "skipped", "of run"))
     areas = count(results)
     areas["all"] = sum(areas.values(), Counter())
-    for area, counted in areas.items():
-        print(HEADING.format(area, counted["ok"], counted["FAILED"], counted["SKIPPED"]))
+    for name, counted in areas.items():
+        print(HEADING.format(name, counted[PASSED], counted[FAILED], counted[SKIPPED], share(counted)))
+    slowest = sorted(results, key=lambda result: -result.seconds)[:SLOWEST]
+    print(f"\nThe slowest of {sum(result.seconds for result in results):.0f} s in tests:")
+    for result in slowest:
+        print(f"{result.seconds:7.1f} s {result.test}")
     for result in results:
-        if result.how == "FAILED":
+        if result.how == FAILED:
             print(f"\nFAILED {result.test}\n    {result.why}")
-
-
-def write(results: Sequence[Result], page: Path, facts: Sequence[tuple[str, str]]) -> None:
-    """Write the page of the reference.
-
-    :param facts: of the run: the suite, the date, how long it took.
-    """
-    lines = ["# What OpenStack's own tests say of this cloud", ""]
-    lines += ["Written by `make tempest ARGS=--write-reference` from a run against a fresh cloud with real guests.", ""]
-    lines += [f"- {name}: {value}" for name, value in facts]
-    lines += ["", "| area | passed | failed | skipped |", "|---|---|---|---|"]
-    areas = count(results)
-    for area, counted in (areas | {"**all**": sum(areas.values(), Counter())}).items():
-        lines.append(f"| {area} | {counted['ok']} | {counted['FAILED']} | {counted['SKIPPED']} |")
-    lines += ["", "A class whose set-up is skipped or fails counts once.", "", "## Not passed", ""]
-    lines += [f"- `{result.test}`: {_inline(result.why)}" for result in sorted(results, key=lambda result: result.test)
-              if result.how == "FAILED"] or ["None."]  # fmt: skip
-    lines += ["", "## Skipped, and why", ""]
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for result in results:
-        if result.how == "SKIPPED":
-            reasons[result.why or "no reason given"].append(result.test)
-    for why, tests in sorted(reasons.items()):
-        lines.append(f"- {_inline(why)} ({len(tests)}): " + ", ".join(f"`{short(test)}`" for test in sorted(tests)))
-    page.write_text("\n".join([*lines, ""]))
-
-
-def short(test: str) -> str:
-    """Return a test's name without what all have in common."""
-    return test.removeprefix("tempest.").removeprefix("api.")
-
-
-def _inline(text: str) -> str:
-    """Return text fit for one line of a page: no machine's addresses and ids, which differ from run to run."""
-    text = re.sub(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b", "…", text)
-    return re.sub(r"\s+", " ", text).replace("|", "/").strip() or "no reason given"

@@ -5,8 +5,12 @@ a regular expression, prints passed, failed and skipped by area with the first c
 
     make tempest                          the smoke tests
     make tempest REGEX=tempest.api.network
-    make tempest LIST=interop-2022.11     a list of tests/conformance/lists, or the path of a file of ids
+    make tempest LIST=interop-2022.11     a list of tests/conformance/lists, or the path of a file of ids; several by comma
+    make tempest HOSTS=2 LIST=multinode   against a control plane and two hosts, each a namespace of this machine
     make tempest LIST=all ARGS=--write-reference
+
+With --write-reference, docs/reference/conformance.md says what came out: of each area that ran whole, and of single tests
+of such an area that ran again (see record.py).
 """
 
 import argparse
@@ -16,6 +20,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,34 +28,27 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import openstack
-import report
-import yaml
+
+from tests.conformance import clouds, record, report
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot each
-NAME, LISTEN, PUBLIC = f"pileustest{SLOT}", f"127.0.0.1:{8100 + SLOT}", f"172.24.{8 + SLOT}.0/24"
-FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
-BACKENDS = "a=iscsi,b=file"  # the template makes types of storage_protocol iSCSI
 READY_SECONDS = 120
 SUITE = "47.0.0"
 # What this cloud does not serve yet; everything else stays as the template says.
-OFF = {
-    "service_available": ("horizon",),
+OFF = {"service_available": ("horizon",)}
+NEEDS_TWO_HOSTS = {
     "compute-feature-enabled": (
         "cold_migration", "shelve_migrate", "live_migration", "block_migration_for_live_migration",
     ),
 }  # fmt: skip
-# As the template's [identity] says.
-COMPLIANCE = {
-    "PILEUS_LOCKOUT_FAILURE_ATTEMPTS": "2", "PILEUS_LOCKOUT_SECONDS": "5", "PILEUS_PASSWORD_UNIQUE_LAST_COUNT": "2",
-}  # fmt: skip
 ON_VALUES = {
     "image": {"image_caching_enabled": "True"},
     "image-feature-enabled": {"http_store_enabled": "True"},
-    "compute": {"min_compute_nodes": "1", "max_microversion": "2.100"},
+    "compute": {"max_microversion": "2.100"},
     "compute-feature-enabled": {"attach_encrypted_volume": "True"},
     "volume": {"volume_type_multiattach": "multiattach"},
     "scenario": {"dhcp_client": "udhcpc"},
@@ -65,36 +63,41 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tempest = _install()
-    started = time.monotonic()
-    with _files(work), _cloud(work) as state_dir:
-        _configure(tempest, work, _facts(state_dir), state_dir)
+    started, run = time.monotonic(), _run_facts(options)
+    with _files(work), clouds.started(work, options.hosts) as running:
+        _configure(tempest, work, running, options.hosts)
+        tests = _chosen(tempest, work, options)
         code = _run(tempest, work, options)
-    results = report.read((work / "output.txt").read_text(errors="replace"))
+    run |= {"tests": len(tests), "minutes": round((time.monotonic() - started) / 60)}
+    (work / "run.json").write_text(json.dumps(run))
+    run, results = record.read_run(work)
     report.show(results)
     if options.write_reference:
-        _write_reference(results, options, time.monotonic() - started)
+        record.write(run, results)
     print(f"Logs: {work}")
     return code
 
 
-def _write_reference(results: list[report.Result], options: argparse.Namespace, seconds: float) -> None:
-    said = subprocess.run(["git", "log", "-1", "--format=%h"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    facts = (
-        ("suite", f"tempest {SUITE}, " + (f"tests that match `{options.regex}`" if options.regex else f"list `{options.list}`")),
-        ("cloud", f"Pileus at {said.strip()}, embedded, emulated guests"),
-        ("date", time.strftime("%Y-%m-%d", time.gmtime())),
-        ("time", f"{seconds / 60:.0f} minutes, {options.workers} at once"),
-    )
-    report.write(results, ROOT / "docs" / "reference" / "conformance.md", facts)
+def _run_facts(options: argparse.Namespace) -> dict[str, Any]:
+    """What this run is, for the reference."""
+    command = ["git", "describe", "--always", "--dirty=, changed"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    now = time.gmtime()
+    return {
+        "name": time.strftime("%Y-%m-%dT%H:%M:%S", now), "date": time.strftime("%Y-%m-%d", now), "commit": said,
+        "suite": f"tempest {SUITE}", "hosts": options.hosts, "workers": int(options.workers),
+        "what": f"`{options.regex}`" if options.regex else options.list,
+    }  # fmt: skip
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", default=os.environ.get("LIST") or "smoke", help="a list's name, or a file of ids")
     parser.add_argument("--regex", default=os.environ.get("REGEX"))
+    parser.add_argument("--hosts", type=int, default=int(os.environ.get("HOSTS") or 1), help="more than one: a cluster")
     parser.add_argument("--workers", default="2")
     parser.add_argument(
-        "--keep", type=Path, default=Path(os.environ.get("KEEP", f"/tmp/pileus-tempest-{SLOT}")), help="folder of the logs"
+        "--keep", type=Path, default=Path(os.environ.get("KEEP", f"/tmp/pileus-tempest-{clouds.SLOT}")), help="folder of the logs"
     )
     parser.add_argument("--write-reference", action="store_true", help="write docs/reference/conformance.md from this run")
     return parser.parse_args()
@@ -116,7 +119,7 @@ def _install() -> Path:
 @contextlib.contextmanager
 def _files(work: Path):
     """Serve the folder of the run over HTTP."""
-    host, _, port = FILES.partition(":")
+    host, _, port = clouds.FILES.partition(":")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(work))
     with http.server.ThreadingHTTPServer((host, int(port)), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,61 +129,11 @@ def _files(work: Path):
             server.shutdown()
 
 
-@contextlib.contextmanager
-def _cloud(work: Path):
-    """A fresh cloud with the real drivers; gone afterwards."""
-    state_dir = work / "state"
-    environment = {**os.environ, "PILEUS_NAME": NAME, "PILEUS_PUBLIC_CIDR": PUBLIC, "PILEUS_LISTEN": LISTEN}
-    environment |= {"PILEUS_CPU_ALLOCATION_RATIO": "16", "PILEUS_BCRYPT_ROUNDS": "6"}  # thousands of log-ins
-    environment |= COMPLIANCE | {
-        "PILEUS_IMAGE_IMPORT_HOSTS": "127.0.0.1",
-        "PILEUS_IMAGE_STORES": "file,other=file,remote=swift,web=http",  # in the order of the alphabet, as the suite expects
-        "PILEUS_IMAGE_SHOW_LOCATIONS": "true",
-        "PILEUS_OBJECT_SYNC_REALMS": str(_realms(work)),
-        "PILEUS_OBJECT_SYNC_HOSTS": LISTEN.partition(":")[0],
-        "PILEUS_OBJECT_SYNC_SECONDS": "2",
-        "PILEUS_OBJECT_POLICIES": "silver",
-        "PILEUS_VOLUME_BACKENDS": os.environ.get("PILEUS_VOLUME_BACKENDS", BACKENDS),
-    }
-
-    def pileus(*arguments: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "pileus.cli", "--state-dir", str(state_dir), *arguments], check=True, env=environment
-        )
-
-    pileus("up", "--detach")
-    try:
-        yield state_dir
-    finally:
-        shutil.copy(state_dir / "pileus.log", work / "pileus.log")
-        pileus("down", "--purge", "--yes")
-
-
-def _realms(work: Path) -> Path:
-    """Write the file that lets containers be synced within this cloud, by the names in the template."""
-    file = work / "container-sync-realms.conf"
-    file.write_text(f"[realm1]\nkey = of the realm\ncluster_name1 = http://{LISTEN}/object-store/v1/\n")
-    return file
-
-
-def _connect(state_dir: Path) -> openstack.connection.Connection:
-    said = subprocess.run(
-        [sys.executable, "-m", "pileus.cli", "--state-dir", str(state_dir), "clouds-yaml"],
-        check=True, capture_output=True, text=True, env={**os.environ, "PILEUS_NAME": NAME, "PILEUS_LISTEN": LISTEN},
-    ).stdout  # fmt: skip
-    auth = yaml.safe_load(said)["clouds"][f"{NAME}-admin"]["auth"]
-    return openstack.connect(auth=auth, region_name="RegionOne")
-
-
-def _facts(state_dir: Path) -> dict[str, str]:
+def _facts(running: clouds.Running, work: Path) -> dict[str, str]:
     """What the template's marks stand for."""
-    cloud = _connect(state_dir)
-    deadline = time.monotonic() + READY_SECONDS
-    while not (image := cloud.image.find_image("cirros-pileus")) or image.status != "active":
-        if time.monotonic() > deadline:
-            raise SystemExit("the guest image is not there")
-        time.sleep(0.2)
-    disk = state_dir.parent / "guest.qcow2"
+    cloud = running.connect()
+    image = clouds.wait_for_image(cloud, "cirros-pileus", READY_SECONDS)
+    disk = work / "guest.qcow2"
     with open(disk, "wb") as file:
         cloud.image.download_image(image, output=file)
     cloud.block_storage.create_type(name="multiattach", extra_specs={"multiattach": "<is> True"})
@@ -189,8 +142,8 @@ def _facts(state_dir: Path) -> dict[str, str]:
     )
     _register_limits(cloud)
     return {
-        "WORKSPACE": str(state_dir.parent / "workspace"),
-        "ADMIN_PASSWORD": json.loads((state_dir / "passwords.json").read_text())["admin"],
+        "WORKSPACE": str(work / "workspace"),
+        "ADMIN_PASSWORD": running.admin_password,
         "IMAGE_ID": image.id,
         "IMAGE_ALT_ID": other.id,
         "FLAVOR_ID": cloud.compute.find_flavor("m1.nano").id,
@@ -198,8 +151,8 @@ def _facts(state_dir: Path) -> dict[str, str]:
         "PUBLIC_NETWORK_ID": cloud.network.find_network("public").id,
         "FIXED_NETWORK_NAME": "private",
         "CIRROS_DISK_IMG": str(disk),
-        "HTTP_IMAGE_URL": f"http://{FILES}/guest.qcow2",
-        "HTTP_QCOW2_IMAGE_URL": f"http://{FILES}/guest.qcow2",
+        "HTTP_IMAGE_URL": f"http://{clouds.FILES}/guest.qcow2",
+        "HTTP_QCOW2_IMAGE_URL": f"http://{clouds.FILES}/guest.qcow2",
         "BACKEND_1": "a",
         "BACKEND_2": "b",
         "VENDOR_NAME": "Pileus",
@@ -216,7 +169,8 @@ def _register_limits(cloud: openstack.connection.Connection) -> None:
         )
 
 
-def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path) -> None:
+def _configure(tempest: Path, work: Path, running: clouds.Running, hosts: int) -> None:
+    facts = _facts(running, work)
     workspace = work / "workspace"
     register = str(work / "workspaces.yaml")  # not the one in the home folder, which runs beside this one would share
     command = [str(tempest / "tempest"), "init", "--workspace-path", register, str(workspace)]
@@ -227,33 +181,26 @@ def _configure(tempest: Path, work: Path, facts: dict[str, str], state_dir: Path
         text = text.replace(f"@{name}@", value)
     config = configparser.RawConfigParser(strict=False, allow_no_value=True)
     config.read_string(text)
-    for section, options in OFF.items():
-        for option in options:
-            config.set(section, option, "False")
+    for off in (OFF, NEEDS_TWO_HOSTS if hosts == 1 else {}):
+        for section, options in off.items():
+            for option in options:
+                config.set(section, option, "False")
     for section, values in ON_VALUES.items():
         for option, value in values.items():
             config.set(section, option, value)
-    config.set("identity", "uri_v3", f"http://{LISTEN}/identity/v3")
+    config.set("compute", "min_compute_nodes", str(hosts))
+    config.set("identity", "uri_v3", f"http://{running.listen}/identity/v3")
     config.set("network-feature-enabled", "api_extensions", facts["EXTENSIONS"])
-    with urllib.request.urlopen(f"http://{LISTEN}/info", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{running.listen}/info", timeout=10) as answer:
         config.set("object-storage-feature-enabled", "discoverable_apis", ",".join(json.load(answer)))
     with open(workspace / "etc" / "tempest.conf", "w", encoding="utf-8") as file:
         config.write(file)
 
 
 def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
-    command = [str(tempest / "tempest"), "run", "--concurrency", options.workers]
-    if options.regex:
-        command += ["--regex", options.regex]
-    else:
-        kept = HERE / "lists" / f"{options.list}.txt"
-        file = kept if kept.exists() else Path(options.list)
-        wanted = [line for line in file.read_text().splitlines() if line.strip()]
-        chosen = work / "ids.txt"
-        chosen.write_text("".join(f"{line.split('[')[0]}\n" for line in wanted))
-        command += ["--load-list", str(_full_ids(tempest, work, chosen))]
+    command = [str(tempest / "tempest"), "run", "--concurrency", options.workers, "--load-list", str(work / "full-ids.txt")]
     environment = {**os.environ, "PATH": f"{tempest}{os.pathsep}{os.environ['PATH']}"}
-    with open(work / "output.txt", "w", encoding="utf-8") as out:
+    with open(work / "output.txt", "w", buffering=1, encoding="utf-8") as out:
         process = subprocess.Popen(
             command, cwd=work / "workspace", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -265,20 +212,24 @@ def _run(tempest: Path, work: Path, options: argparse.Namespace) -> int:
         return process.wait()
 
 
-def _full_ids(tempest: Path, work: Path, chosen: Path) -> Path:
-    """Return a list whose ids are as this tempest spells them, with their attributes."""
+def _chosen(tempest: Path, work: Path, options: argparse.Namespace) -> list[str]:
+    """Write the list of the tests to run, as this tempest spells them with their attributes, and return it."""
     said = subprocess.run(
         [str(tempest / "tempest"), "run", "--list-tests"], cwd=work / "workspace", capture_output=True, text=True, check=True,
         env={**os.environ, "PATH": f"{tempest}{os.pathsep}{os.environ['PATH']}"},
     ).stdout  # fmt: skip
     known = {line.split("[")[0]: line for line in said.splitlines() if line.startswith("tempest.")}
-    full = work / "full-ids.txt"
-    names = chosen.read_text().split()
-    for name in names:
+    if options.regex:
+        wanted = [name for name, line in known.items() if re.search(options.regex, line)]
+    else:
+        files = [(HERE / "lists" / f"{name}.txt", Path(name)) for name in options.list.split(",")]
+        wanted = list(dict.fromkeys(name for kept, own in files for name in record.names(kept if kept.exists() else own)))
+    for name in wanted:
         if name not in known:
             print(f"tempest does not know {name}")
-    full.write_text("".join(f"{known[name]}\n" for name in names if name in known))
-    return full
+    chosen = [known[name] for name in wanted if name in known]
+    (work / "full-ids.txt").write_text("".join(f"{line}\n" for line in chosen))
+    return chosen
 
 
 if __name__ == "__main__":
