@@ -10,6 +10,12 @@ def test_the_root_names_the_services(lab):
 
 def test_an_unknown_path(lab):
     assert lab.anonymous.get("/nowhere").status_code == 404
+
+
+def test_an_unknown_path_is_in_no_version(lab):
+    answer = lab.anonymous.get("/compute/v2.1/nowhere")
+    assert answer.status_code == 404
+    assert not {"openstack-api-version", "x-openstack-nova-api-version", "vary"} & set(answer.headers)
     assert lab.anonymous.post("/health").status_code == 405
 
 

@@ -29,6 +29,7 @@ log = logging.getLogger("pileus.api")
 
 GLOBAL_ID = re.compile(r"req-[0-9a-f-]{36}$")
 CHUNK_BYTES = 1 << 20
+NO_VERSION: Version = (0, 0)  # before a route was found
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Any]
@@ -59,7 +60,7 @@ class _Request:
     root_url: str
     prefix: str
     path: str
-    version: Version = (0, 0)
+    version: Version = NO_VERSION
     route: Route | None = None
     project_id: str = ""
 
@@ -316,7 +317,7 @@ def _common_headers(request: _Request) -> list[tuple[bytes, bytes]]:
     if request.service.id_header:
         headers[request.service.id_header] = request.id
     versions = request.service.microversions
-    if versions:
+    if versions and request.version != NO_VERSION:
         headers |= versions.headers(request.version)
     return _pairs(headers)
 
