@@ -32,6 +32,11 @@ class Identity:
         """Tell whether it has been issued."""
         return self.directory.is_dir()
 
+    @property
+    def authority_pem(self) -> bytes:
+        """The certificate of the authority that issued it."""
+        return (self.directory / "ca.pem").read_bytes()
+
     def context(self, *, server: bool) -> ssl.SSLContext:
         """Return the terms of a connection: TLS 1.3, and both ends hold a certificate of the authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
@@ -56,6 +61,10 @@ class Authority:
 
     def __init__(self, directory: Path, name: str = "pileus") -> None:
         self._directory, self._name = directory, name
+
+    def exists(self) -> bool:
+        """Tell whether it is here."""
+        return self._directory.is_dir()
 
     def ensure(self) -> None:
         """Make the authority's key and certificate, unless they are there."""
@@ -108,7 +117,7 @@ class Authority:
 def own_identity(state_dir: Path, name: str) -> Identity:
     """Return the identity of a process that has the authority, or of a host that has joined; the first is made if need be."""
     identity, authority = Identity(state_dir / "tls"), Authority(state_dir / "ca")
-    if not identity.exists():
+    if not identity.exists() or (authority.exists() and identity.authority_pem != authority.pem):
         authority.ensure()
         authority.issue(identity, name)
     return identity

@@ -32,6 +32,7 @@ Roles = Mapping[str, Mapping[str, Any]]
 def open_bus(settings: Settings, db: Database, own: Roles, closers: contextlib.ExitStack) -> Bus:
     """Return the bus over the broker, with the hosts of this process among those that have agents."""
     state_dir = Path(settings.state_dir)
+    nodes.authority_of(db, settings)
     identity = own_identity(state_dir, settings.host)
     counts = partial(nodes.counts, db)
     server = PeerServer(identity, (settings.host_address, 0), files.folders(state_dir), counts=counts)
@@ -52,7 +53,7 @@ def let_join(cloud: Cloud, closers: contextlib.ExitStack) -> None:
     """Open the door for hosts that join, unless another process of this host has."""
     settings, identity = cloud.settings, Identity(Path(cloud.settings.state_dir) / "tls")
     given = {"bus_url": settings.bus_url, "name": settings.name}
-    door = joining.Door(cloud.db, cloud.clock, nodes.authority_of(settings.state_dir), given)
+    door = joining.Door(cloud.db, cloud.clock, nodes.authority_of(cloud.db, settings), given)
     try:
         server = joining.open_door(door, identity, (settings.host_address, settings.join_port))
     except OSError as error:

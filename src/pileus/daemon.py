@@ -68,7 +68,7 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
     :raises pileus.drivers.HostUnusable: when this machine lacks what the drivers need.
     """
     with contextlib.ExitStack() as closers:
-        db = Database(settings.database)
+        db = Database(settings.database, settings.database_connections)
         closers.callback(db.dispose)
         with db.alone("pileus_start"):
             migrations.upgrade(db)

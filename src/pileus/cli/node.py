@@ -33,7 +33,8 @@ def token(ctx: click.Context, minutes: int) -> None:
     from pileus.nodes import service  # noqa: PLC0415
 
     settings = _settings(ctx)
-    made = service.issue_token(Database(settings.database), SystemClock(), service.authority_of(settings.state_dir), minutes * 60)
+    db = Database(settings.database)
+    made = service.issue_token(db, SystemClock(), service.authority_of(db, settings), minutes * 60)
     click.echo(f"pileus join https://{settings.host_address}:{settings.join_port} --token {made}")
 
 

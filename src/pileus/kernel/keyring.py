@@ -5,14 +5,23 @@
     between    secondaries: still decrypt what they encrypted
 
 So a process that has not yet seen a rotation can read what another one wrote after it.  A file's time of modification is
-the time (of the cloud's clock) at which its key became what it is.
+the time (of the cloud's clock) at which its key became what it is.  A directory may be shared by way of the database
+(kernel.vault): then a process looks there every LOOK_SECONDS, and when it meets what none of its keys fits.
 """
 
+import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from pileus.kernel.away import DatabaseAway
+from pileus.kernel.vault import SharedFolder
+
+LOOK_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 1.0  # at most that often for what nobody's key may fit
 
 
 class BadToken(Exception):
@@ -27,9 +36,25 @@ class KeyRing:
         self._lock = threading.Lock()
         self._seen = 0
         self._cipher: MultiFernet | None = None
+        self._shared: SharedFolder | None = None
+
+    @property
+    def directory(self) -> Path:
+        """Where the keys are."""
+        return self._directory
+
+    def share(self, folder: SharedFolder | None) -> None:
+        """From now on have the keys that all processes have; None: have one's own."""
+        self._shared = folder
 
     def ensure(self, now: float) -> None:
         """Make the first two keys unless there are some."""
+        if self._shared:
+            self._shared.settle(lambda: self._ensure(now))
+        else:
+            self._ensure(now)
+
+    def _ensure(self, now: float) -> None:
         with self._lock:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._numbers():
@@ -50,6 +75,8 @@ class KeyRing:
             old = [number for number in self._numbers() if number not in (0, newest)]
             for number in old[: max(0, len(old) - max(keep, 2) + 2)]:
                 (self._directory / str(number)).unlink()
+        if self._shared and not self._shared.push():
+            self._shared.pull()  # another process was faster
 
     def primary_since(self) -> float:
         """Return when the primary key became that."""
@@ -67,6 +94,8 @@ class KeyRing:
         """
         padded = (text + "=" * (-len(text) % 4)).encode("utf-8", "replace")
         for again in (False, True):
+            if again:
+                self._look(LOOK_AGAIN_SECONDS)
             cipher = self._current(now) if not again else self._current(now, look=True)
             try:
                 return cipher.decrypt(padded)
@@ -74,7 +103,14 @@ class KeyRing:
                 continue
         raise BadToken
 
+    def _look(self, seconds: float) -> None:
+        """See whether the keys have changed elsewhere, unless that was done less than so many seconds ago."""
+        if self._shared and time.monotonic() - self._shared.looked_at > seconds:
+            with contextlib.suppress(DatabaseAway):
+                self._shared.pull()
+
     def _current(self, now: float, look: bool = True) -> MultiFernet:
+        self._look(LOOK_SECONDS)
         try:
             changed = self._directory.stat().st_mtime_ns
         except FileNotFoundError:

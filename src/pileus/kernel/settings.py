@@ -36,10 +36,16 @@ class Settings:
     bus_url: str = _setting(
         "", "RabbitMQ of a cloud of many processes, amqp://USER:PASSWORD@HOST//; empty: everything in one process"
     )
+    secret: str = _setting(
+        "",
+        "for a control plane on several machines: 16 characters or more, the same on each; its keys and its certificate "
+        "authority then lie in the database, sealed with this; empty: in state_dir",
+    )
     host_address: str = _setting("127.0.0.1", "address of this host for the other hosts of its cloud")
     join_port: int = _setting(8770, "port of host_address where hosts join a cloud that has a bus_url; 0: none can join")
     policy_file: str = _setting("", "policy.yaml with overrides; empty: state_dir/policy.yaml where there is one")
     log_level: str = _setting("info", "debug, info, warning or error")
+    database_connections: int = _setting(40, "connections to a database server that a process has open at most")
     api_threads: int = _setting(16, "requests handled at once")
     worker_threads: int = _setting(12, "steps of long work run at once")
     body_bytes_max: int = _setting(2_097_152, "largest JSON body taken", "bytes")
@@ -137,6 +143,7 @@ class Settings:
     disk_allocation_ratio: float = _setting(1.0, "disk given out for each byte there is")
     reserved_host_memory_mib: int = _setting(512, "memory kept for the machine itself", "MiB")
     boot_timeout_seconds: int = _setting(300, "until a server that does not become ACTIVE is given up", "seconds")
+    allow_resize_to_same_host: bool = _setting(True, "a server that is resized stays on its host where that has room for it")
     deleted_servers_days: int = _setting(0, "how long what is known of deleted servers is kept, usage too; 0: for ever", "days")
     console_token_seconds: int = _setting(600, "how long the URL of a console opens it", "seconds")
     fake_hosts: int = _setting(1, "hosts that the fake hypervisor pretends to have")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pileus import certificates
 from pileus.certificates import Authority
-from pileus.kernel import ids
+from pileus.kernel import ids, vault
 from pileus.kernel.clock import Clock
 from pileus.kernel.db import Database
 from pileus.kernel.errors import BadRequest, Forbidden, NotFound
+from pileus.kernel.settings import Settings
 from pileus.nodes import store
 
 TOKEN_SECONDS = 3600.0
@@ -84,9 +85,13 @@ def counts(db: Database, serial: str) -> bool:
         return not store.is_removed(tx, serial)
 
 
-def authority_of(state_dir: str) -> Authority:
-    """Return the authority of the control plane with this state directory."""
-    return Authority(Path(state_dir) / "ca")
+def authority_of(db: Database, settings: Settings) -> Authority:
+    """Return the authority of the control plane: that of all its processes, or of those with this state directory."""
+    directory = Path(settings.state_dir) / "ca"
+    authority = Authority(directory)
+    if shared := vault.share(db, settings, "authority", directory):
+        shared.settle(authority.ensure)
+    return authority
 
 
 def _hash(secret: str) -> str:

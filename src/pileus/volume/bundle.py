@@ -41,6 +41,7 @@ LISTED = tuple(
 
 def bootstrap(cloud: Cloud) -> None:
     """Write down what a new cloud starts with."""
+    cloud.part(VolumeKeys).share(cloud)
     with cloud.db.begin() as tx:
         for listed in LISTED:
             catalog.ensure_service(tx, cloud, listed)

@@ -1,11 +1,14 @@
 """The cipher under which the keys of encrypted volumes lie in the database: its own key files are no part of that.
 
+(Shared ones are in the database, sealed with a secret of the settings.)
 So a copy of the database alone opens no volume, and a volume whose row in `volume_keys` is gone can be opened by nobody.
 """
 
 from pathlib import Path
 
+from pileus.kernel import vault
 from pileus.kernel.clock import Clock
+from pileus.kernel.context import Cloud
 from pileus.kernel.keyring import BadToken, KeyRing
 
 
@@ -18,6 +21,12 @@ class VolumeKeys:
 
     def __init__(self, state_dir: Path) -> None:
         self._ring = KeyRing(state_dir / "volume-keys")
+
+    def share(self, cloud: Cloud) -> None:
+        """Have the key files that all processes of the cloud have, where they share any."""
+        if shared := vault.share(cloud.db, cloud.settings, "volume keys", self._ring.directory):
+            self._ring.share(shared)
+            self._ring.ensure(cloud.clock.now())
 
     def seal(self, key: str, clock: Clock) -> str:
         """Encrypt a volume's key for the database."""

@@ -12,7 +12,7 @@ from pileus.identity.service import catalog
 from pileus.identity.state import state_of
 from pileus.identity.store import links, revisions, rows
 from pileus.identity.store.records import Project, Role, User
-from pileus.kernel import ids
+from pileus.kernel import ids, vault
 from pileus.kernel.context import Cloud
 from pileus.kernel.settings import Settings
 
@@ -38,8 +38,9 @@ def bootstrap(cloud: Cloud) -> None:
     """Write down what is missing."""
     state = state_of(cloud)
     now = cloud.clock.now()
-    state.token_keys.ensure(now)
-    state.credential_keys.ensure(now)
+    for name, ring in (("token keys", state.token_keys), ("credential keys", state.credential_keys)):
+        ring.share(vault.share(cloud.db, cloud.settings, name, ring.directory))
+        ring.ensure(now)
     with cloud.db.read() as tx:
         known = {user.name for user in rows.find(tx, User, domain_id=DOMAIN_ID, name=USERS)}
     missing = [name for name in USERS if name not in known]
