@@ -1,16 +1,16 @@
-"""Networks on the host: a bridge each with its tunnel to other hosts, and a namespace for dnsmasq and the metadata address."""
+"""Networks on the host: their place in the fabric, and a namespace for dnsmasq and the metadata address."""
 
 import shutil
 from pathlib import Path
 
 from pileus.network.driver import MetadataEndpoint, NetworkSpec
 from pileus.network.drivers.linux import dhcp
+from pileus.network.drivers.linux.fabric import Fabric
 from pileus.network.drivers.linux.legs import Leg, ensure_leg, leg_is_whole
 from pileus.network.drivers.linux.metadata import Endpoints
-from pileus.network.drivers.linux.names import bridge, short
+from pileus.network.drivers.linux.names import short
 from pileus.network.drivers.linux.rtnl import Link, Route, Rtnl
 from pileus.network.drivers.linux.site import Site
-from pileus.network.drivers.linux.tunnels import Tunnels
 from pileus.network.drivers.linux.uplink import Uplink
 
 INNER_SYSCTLS = {"ipv6/conf/all/accept_dad": 0, "ipv6/conf/default/accept_dad": 0, "ipv6/conf/default/accept_ra": 0}
@@ -20,28 +20,19 @@ class Networks:
     """Makes and looks after networks. The caller holds the lock of the network."""
 
     def __init__(
-        self, site: Site, uplink: Uplink | None, tunnels: Tunnels | None, resolvers: tuple[str, ...], endpoints: Endpoints
+        self, site: Site, fabric: Fabric, uplink: Uplink | None, resolvers: tuple[str, ...], endpoints: Endpoints
     ) -> None:
         self._site = site
         self._uplink = uplink
-        self._tunnels = tunnels
+        self._fabric = fabric
         self._resolvers = resolvers
         self._endpoints = endpoints
 
     def ensure(self, network: NetworkSpec, before: NetworkSpec | None) -> None:
         """Make a network so."""
-        with Rtnl(self._site.namespace) as host:
-            link = host.link(bridge(network.id))
-            if link is None:
-                host.add_bridge(bridge(network.id), network.mtu)
-            elif link.up != network.admin_up or link.mtu != network.mtu:
-                host.set_link(link.index, network.admin_up, network.mtu)
-            if link is None and not network.admin_up and (link := host.link(bridge(network.id))):
-                host.set_link(link.index, up=False)
+        self._fabric.ensure_network(network)
         if self._uplink and self._uplink.serves(network):
             self._uplink.ensure(network)
-        if self._tunnels:
-            self._tunnels.ensure(network)
         if network.dhcp and network.admin_up:
             self._ensure_dhcp(network, before)
         elif self._site.has(self._name(network.id)):
@@ -52,19 +43,13 @@ class Networks:
         self._destroy_dhcp(network_id)
         if before and self._uplink and self._uplink.serves(before):
             self._uplink.destroy()
-        if self._tunnels:
-            self._tunnels.destroy(network_id)
-        with Rtnl(self._site.namespace) as host:
-            host.delete_link(bridge(network_id))
+        self._fabric.destroy_network(network_id)
 
     def is_whole(self, network: NetworkSpec, links: dict[str, Link]) -> bool:
         """Whether everything of it is there."""
-        link = links.get(bridge(network.id))
-        if link is None or link.up != network.admin_up or link.mtu != network.mtu:
+        if not self._fabric.network_is_whole(network, links):
             return False
         if self._uplink and self._uplink.serves(network) and not self._uplink.is_whole(network, links):
-            return False
-        if self._tunnels and not self._tunnels.is_whole(network, links):
             return False
         if not (network.dhcp and network.admin_up):
             return True
@@ -73,7 +58,7 @@ class Networks:
             return False
         with Rtnl(namespace) as inner:
             inner_links = inner.links()
-            if not leg_is_whole(links, inner_links, _leg(network)):
+            if not leg_is_whole(self._fabric, links, inner_links, _leg(network)):
                 return False
             return set(dhcp.addresses(network)) <= inner.addresses(inner_links[dhcp.device(network)].index)
 
@@ -93,7 +78,7 @@ class Networks:
             namespace.sysctl(INNER_SYSCTLS)
         with Rtnl(self._site.namespace) as host, Rtnl(namespace) as inner:
             inner.set_link(1, up=True)
-            index, new = ensure_leg(host, inner, namespace, _leg(network))
+            index, new = ensure_leg(self._fabric, host, inner, namespace, _leg(network))
             moved = inner.sync_addresses(index, dhcp.addresses(network))
             routes = [
                 Route("0.0.0.0/0" if "." in gateway else "::/0", gateway, index) for gateway in dhcp.default_gateways(network)
@@ -115,6 +100,7 @@ class Networks:
     def _destroy_dhcp(self, network_id: str) -> None:
         self._close_metadata(network_id)
         self._server(network_id).process.stop()
+        self._fabric.unplug(f"v-d{short(network_id)}")
         with Rtnl(self._site.namespace) as host:
             host.delete_link(f"v-d{short(network_id)}")
         self._site.destroy_inner(self._name(network_id))

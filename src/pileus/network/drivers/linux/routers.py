@@ -8,6 +8,7 @@ from pathlib import Path
 from pileus.network.driver import MetadataEndpoint, RouterSpec
 from pileus.network.drivers.linux import conntrack, router
 from pileus.network.drivers.linux.dhcp import METADATA_V4
+from pileus.network.drivers.linux.fabric import Fabric
 from pileus.network.drivers.linux.legs import Leg, ensure_leg, leg_is_whole
 from pileus.network.drivers.linux.metadata import Endpoints
 from pileus.network.drivers.linux.names import short
@@ -21,8 +22,9 @@ from pileus.network.drivers.linux.site import Site
 class Routers:
     """Makes and looks after routers. The caller holds the lock of the router; `mtu_of` knows the networks' MTUs by id."""
 
-    def __init__(self, site: Site, endpoints: Endpoints, mtu_of: Callable[[str], int]) -> None:
+    def __init__(self, site: Site, fabric: Fabric, endpoints: Endpoints, mtu_of: Callable[[str], int]) -> None:
         self._site = site
+        self._fabric = fabric
         self._endpoints = endpoints
         self._mtu_of = mtu_of
 
@@ -52,6 +54,7 @@ class Routers:
         if before:
             with Rtnl(self._site.namespace) as host:
                 for leg in before.legs:  # their networks may be gone already
+                    self._fabric.unplug(_near(leg.port_id))
                     host.delete_link(_near(leg.port_id))
         self._site.destroy_inner(self._name(router_id))
         shutil.rmtree(self._directory(router_id), ignore_errors=True)
@@ -66,7 +69,7 @@ class Routers:
         with Rtnl(namespace) as inner:
             inner_links = inner.links()
             for leg in self._legs(spec):
-                if not leg_is_whole(links, inner_links, leg):
+                if not leg_is_whole(self._fabric, links, inner_links, leg):
                     return False
                 wanted = {str(ip_interface(ip)) for ip in _addresses(spec)[leg.far]}
                 if not wanted <= inner.addresses(inner_links[leg.far].index):
@@ -97,9 +100,10 @@ class Routers:
             inner.sync_addresses(1, [f"{METADATA_V4}/32", "127.0.0.1/8", "::1/128"])
             for name in inner.links():
                 if name not in addresses and name != "lo":
+                    self._fabric.unplug(f"v-r{name[2:]}")
                     inner.delete_link(name)
             for leg in self._legs(spec):
-                index, new = ensure_leg(host, inner, namespace, leg)
+                index, new = ensure_leg(self._fabric, host, inner, namespace, leg)
                 rewired = rewired or new
                 fresh = inner.sync_addresses(index, addresses[leg.far])
                 gateway_link = index if leg.far.startswith("g-") else gateway_link

@@ -1,4 +1,4 @@
-"""The way out: one veth pair between the external network's bridge and the outside, and one table of its own there.
+"""The way out: one veth pair between the external network and the outside, and one table of its own there.
 
 The outside end holds the gateway address of the external network, and with it the one route. Guests reach the world beyond
 through the masquerade of that table where the outside forwards; `forward` turns forwarding on there (`net.ipv4.ip_forward`, a
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from pileus.network.driver import NetworkSpec
-from pileus.network.drivers.linux.names import OUTSIDE_PEER, bridge
+from pileus.network.drivers.linux.fabric import Fabric, Plug
+from pileus.network.drivers.linux.names import OUTSIDE_PEER
 from pileus.network.drivers.linux.netns import Namespace
 from pileus.network.drivers.linux.nft import Nft
 from pileus.network.drivers.linux.rtnl import Link, Rtnl, Veth
@@ -31,10 +32,11 @@ class UplinkSettings:
 class Uplink:
     """The way out of one cloud."""
 
-    def __init__(self, prefix: str, host: Namespace, settings: UplinkSettings) -> None:
+    def __init__(self, prefix: str, host: Namespace, fabric: Fabric, settings: UplinkSettings) -> None:
         self._device = f"{prefix}-up"
         self._table = f"ip {prefix}"
         self._host = host
+        self._fabric = fabric
         self._settings = settings
         self._outside = Namespace(settings.netns)
         self._nft = Nft(self._outside)
@@ -46,27 +48,26 @@ class Uplink:
     def ensure(self, network: NetworkSpec) -> None:
         """Make the way out of a network."""
         with Rtnl(self._host) as host, Rtnl(self._outside) as outside:
-            near, far, master = host.link(OUTSIDE_PEER), outside.link(self._device), host.link(bridge(network.id))
-            assert master
+            near, far = host.link(OUTSIDE_PEER), outside.link(self._device)
             if near is None or far is None:
+                self._fabric.unplug(OUTSIDE_PEER)
                 host.delete_link(OUTSIDE_PEER)
                 outside.delete_link(self._device)
-                host.add_veth(Veth(OUTSIDE_PEER, self._device, network.mtu, None, master.index), self._outside)
-                near, far = host.link(OUTSIDE_PEER), outside.link(self._device)
-            assert near
+                host.add_veth(Veth(OUTSIDE_PEER, self._device, network.mtu), self._outside)
+                far = outside.link(self._device)
             assert far
             self._outside.sysctl({f"ipv6/conf/{self._device}/accept_dad": 0})
+            self._fabric.prepare(self._outside, self._device)
             outside.set_link(far.index, network.admin_up, network.mtu)
             outside.sync_addresses(far.index, self._settings.addresses)
-            host.set_link(near.index, network.admin_up, network.mtu, master.index)
+            self._fabric.plug(_plug(network))
         if self._settings.forward:
             self._outside.sysctl({"ipv4/ip_forward": 1})
         self._nft.run(self._ruleset())
 
     def is_whole(self, network: NetworkSpec, host_links: dict[str, Link]) -> bool:
         """Whether the way out is as made."""
-        near, master = host_links.get(OUTSIDE_PEER), host_links.get(bridge(network.id))
-        if near is None or master is None or near.master != master.index or near.up != network.admin_up:
+        if not self._fabric.holds(_plug(network), host_links):
             return False
         with Rtnl(self._outside) as outside:
             far = outside.link(self._device)
@@ -78,6 +79,7 @@ class Uplink:
 
     def destroy(self) -> None:
         """Remove it."""
+        self._fabric.unplug(OUTSIDE_PEER)
         with Rtnl(self._outside) as outside:
             outside.delete_link(self._device)
         self._nft.run(f"add table {self._table}\ndelete table {self._table}")
@@ -100,3 +102,7 @@ table {self._table} {{
   }}
 }}
 """
+
+
+def _plug(network: NetworkSpec) -> Plug:
+    return Plug(OUTSIDE_PEER, network.id, network.mtu, network.admin_up)
