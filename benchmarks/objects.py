@@ -33,7 +33,7 @@ from pileus.object_store.storage.embedded import embedded_cluster
 from pileus.object_store.timestamps import Timestamp
 
 HERE = Path(__file__).parent
-SECONDS, WARM_UP_SECONDS = 4.0, 0.5
+SECONDS, WARM_UP_SECONDS, ROUNDS = 3.0, 0.5, 3
 SIZES, AT_ONCE = (1024, 65536), (16, 32)
 FAILED_MAX = 5
 BIG_BYTES, PIECE_BYTES = 256 << 20, 1 << 20
@@ -136,28 +136,26 @@ async def load(server: Server, make: Callable[[int], bytes], at_once: int) -> di
     return {"cpu_ms": used / made * 1000, "per_second": made / seconds}
 
 
-async def small(server: Server) -> dict[str, float]:
-    """Load with small objects."""
-    found: dict[str, float] = {}
-    await ask(server, "PUT", "/bench")
-    for size in SIZES:
-        body, names = os.urandom(size), itertools.count()
+async def small(servers: list[Server], figures: dict[str, dict[str, float]]) -> None:
+    """Load with small objects, in turn, so that all meet the same machine; keep the medians."""
+    for server in servers:
+        await ask(server, "PUT", "/bench")
+    found: dict[tuple[str, str], list[float]] = {}
+    made = dict.fromkeys(((server.name, size) for server in servers for size in SIZES), 0)
+    for size, method, at_once, _, server in itertools.product(SIZES, ("PUT", "GET"), AT_ONCE, range(ROUNDS), servers):
+        body, first = os.urandom(size), made[server.name, size]
 
-        def put(_: int, size: int = size, body: bytes = body, names: Iterator[int] = names) -> bytes:
-            return head(server, "PUT", f"/bench/{size}-{next(names):07d}", len(body)) + body
+        def put(place: int, server: Server = server, size: int = size, body: bytes = body, first: int = first) -> bytes:
+            made[server.name, size] += 1
+            return head(server, "PUT", f"/bench/{size}-{first + place:07d}", len(body)) + body
 
-        for at_once in AT_ONCE:
-            for key, value in (await load(server, put, at_once)).items():
-                found[f"put {size} x{at_once} {key}"] = value
-        made = next(names)
+        def get(place: int, server: Server = server, size: int = size, first: int = first) -> bytes:
+            return head(server, "GET", f"/bench/{size}-{place * 7919 % first:07d}")
 
-        def get(place: int, size: int = size, made: int = made) -> bytes:
-            return head(server, "GET", f"/bench/{size}-{place * 7919 % made:07d}")
-
-        for at_once in AT_ONCE:
-            for key, value in (await load(server, get, at_once)).items():
-                found[f"get {size} x{at_once} {key}"] = value
-    return found
+        for key, value in (await load(server, put if method == "PUT" else get, at_once)).items():
+            found.setdefault((server.name, f"{method.lower()} {size} x{at_once} {key}"), []).append(value)
+    for (name, key), values in found.items():
+        figures.setdefault(name, {})[key] = statistics.median(values)
 
 
 def put_big(server: Server, path: str) -> float:
@@ -435,10 +433,10 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
             servers = [stack.enter_context(pileus(folder))]
             if options.peer:
                 servers.append(stack.enter_context(swift(folder / "peer", options.peer)))
+            if "small" in options.only:
+                asyncio.run(small(servers, figures))
             for server in servers:
                 found = figures.setdefault(server.name, {})
-                if "small" in options.only:
-                    found |= asyncio.run(small(server))
                 if "list" in options.only:
                     asyncio.run(fill(server, "ten"))
                     found |= {f"list 10k {key}": value for key, value in asyncio.run(listing(server, "ten", "")).items()}
