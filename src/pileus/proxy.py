@@ -1,7 +1,8 @@
 """The proxy of the object store as a process of its own: Swift and S3 at the root of one address, nothing else of the cloud.
 
-Tokens are those of the cloud whose database the settings name (every proxy validates them itself), or tempauth's.  There may
-be any number of proxies: all they know lies in the rings, the database and the storage nodes.
+Tokens are those of the cloud whose database the settings name (every proxy validates them itself), those of an identity service
+elsewhere (asked over HTTP), or tempauth's.  There may be any number of proxies: all they know lies in the rings, the database and
+the storage nodes.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from pileus.kernel.server import Api
 from pileus.kernel.settings import Settings
 from pileus.main import build_cloud, services
 from pileus.object_store.api.cnames import with_cnames
+from pileus.object_store.keystone import IdentityElsewhere, ServiceUser
+from pileus.object_store.state import ObjectStore
 from pileus.object_store.storage.serve import serving
 
 log = logging.getLogger("pileus")
@@ -34,6 +37,20 @@ def open_cloud(settings: Settings) -> Cloud:
     return build_cloud(settings, database, SystemClock(), LocalBus({}))
 
 
+def make_api(cloud: Cloud) -> Api:
+    """Return what the proxy serves: Swift and S3; with identity elsewhere Swift alone, for S3's keys lie in the database.
+
+    :raises ValueError: when the setting object_identity_url is no URL.
+    """
+    found, settings = {service.name: service for service in services()}, cloud.settings
+    if not settings.object_identity_url:
+        return Api(cloud, [found[name] for name in SERVED], tokens.authenticate, alone=True)
+    user = ServiceUser(settings.object_identity_user, settings.object_identity_password, settings.object_identity_project)
+    elsewhere = IdentityElsewhere(settings.object_identity_url, user, settings.object_token_cache_seconds)
+    cloud.part(ObjectStore).identity = elsewhere
+    return Api(cloud, [found[SERVED[0]]], elsewhere.authenticate, alone=True)
+
+
 async def serve(settings: Settings) -> None:
     """Serve until a signal says stop.
 
@@ -43,8 +60,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     cloud = open_cloud(settings)
-    found = {service.name: service for service in services()}
-    api = Api(cloud, [found[name] for name in SERVED], tokens.authenticate, alone=True)
+    api = make_api(cloud)
     host, _, port = settings.listen.rpartition(":")
     try:
         async with serving(

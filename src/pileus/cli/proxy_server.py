@@ -14,7 +14,8 @@ from pileus.cli.group import settings_of
 def proxy_server(ctx: click.Context, object_rings_dir: str | None, listen: str | None) -> None:
     """Serve Swift and S3 at the root of one address, for the storage servers that the rings name.
 
-    Tokens are those of the cloud whose database the settings name, and with object_tempauth_users the object store's own.
+    Tokens are those of the identity service that object_identity_url names, else of the cloud whose database the settings name;
+    with object_tempauth_users the object store's own, too.
 
     \b
     pileus ring create account.builder 10 3 1 ...           make the rings
@@ -28,5 +29,5 @@ def proxy_server(ctx: click.Context, object_rings_dir: str | None, listen: str |
     logs.configure(settings.log_level, None)
     try:
         asyncio.run(proxy.serve(settings))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error

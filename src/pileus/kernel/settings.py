@@ -5,6 +5,7 @@ values.  No setting is required.
 """
 
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
@@ -17,8 +18,18 @@ class SettingsError(Exception):
     """A setting is unknown, or its value is not of its type."""
 
 
-def _setting(default: Any, help: str, unit: str = "") -> Any:
-    return field(default=default, metadata={"help": help, "unit": unit})
+MASK = "***"
+URL_PASSWORD = re.compile(r"(://[^/@:\s,]*:)[^\s,]*@")
+QUERY_SECRET = re.compile(r"([?&][^=&\s,]*(?:password|secret|token|key)[^=&\s,]*=)[^&\s,]*", re.IGNORECASE)
+
+
+def _setting(default: Any, help: str, unit: str = "", hidden: str = "") -> Any:
+    """Describe a setting.
+
+    :param hidden: what nobody is shown of its value: "all" of it, or, of each entry (there are commas between them), the field
+        between colons of this number.
+    """
+    return field(default=default, metadata={"help": help, "unit": unit, "hidden": hidden})
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Settings:
         "",
         "for a control plane on several machines: 16 characters or more, the same on each; its keys and its certificate "
         "authority then lie in the database, sealed with this; empty: in state_dir",
+        hidden="all",
     )
     host_address: str = _setting("127.0.0.1", "address of this host for the other hosts of its cloud")
     join_port: int = _setting(8770, "port of host_address where hosts join a cloud that has a bus_url; 0: none can join")
@@ -80,13 +92,23 @@ class Settings:
     # object store
     object_bytes_max: int = _setting(5_368_709_122, "largest object taken in one piece", "bytes")
     object_tempauth_users: str = _setting(
-        "", "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none"
+        "",
+        "users of the object store's own, with commas: account:user:key:group group... (.admin, .reseller_admin); empty: none",
+        hidden="2",
     )
+    object_identity_url: str = _setting(
+        "", "proxy-server: identity elsewhere whose tokens are good, as https://host/identity/v3; empty: that of the database"
+    )
+    object_identity_user: str = _setting("swift", "user with the role service as whom it is asked about tokens")
+    object_identity_password: str = _setting("", "their password", hidden="all")
+    object_identity_project: str = _setting("service", "the project that they log in to, of their own domain (default)")
+    object_token_cache_seconds: float = _setting(300.0, "how long its answer about a token is remembered", "seconds")
     object_rings_dir: str = _setting("", "where the rings of a storage cluster are; empty: one device in state_dir")
     object_policies: str = _setting("", "further storage policies of the device in state_dir, with commas, always in this order")
     object_encryption_secrets: str = _setting(
         "",
         "secrets that objects are encrypted with, ID:BASE64 of 32 bytes or more, with commas; the first for new ones; empty: no",
+        hidden="1",
     )
     object_account_rate: float = _setting(0.0, "containers that may be made or deleted in an account a second; 0: any number")
     object_container_rates: str = _setting(
@@ -158,6 +180,24 @@ class Settings:
     def database(self) -> str:
         """The URL of the database."""
         return self.database_url or f"sqlite:///{Path(self.state_dir) / 'pileus.db'}"
+
+
+def shown(settings: Settings, name: str) -> Any:
+    """Return a setting's value as people may see it: without passwords (those in URLs too), keys and other secrets."""
+    value = getattr(settings, name)
+    if not isinstance(value, str) or not value:
+        return value
+    hidden = {field.name: field.metadata["hidden"] for field in fields(Settings)}[name]
+    if hidden == "all":
+        return MASK
+    if hidden:
+        return ",".join(_without(entry.split(":"), int(hidden)) for entry in value.split(","))
+    return QUERY_SECRET.sub(rf"\g<1>{MASK}", URL_PASSWORD.sub(rf"\g<1>{MASK}@", value))
+
+
+def _without(parts: list[str], number: int) -> str:
+    """Mask a part; what has too few parts is none of that form, and is masked as a whole."""
+    return ":".join((*parts[:number], MASK, *parts[number + 1 :])) if len(parts) > number else MASK
 
 
 def load(file: Path | None, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from pileus.kernel.clock import Clock, SystemClock
+from pileus.object_store.keystone import IdentityElsewhere
 from pileus.object_store.limits import Limits
 from pileus.object_store.placement import Placement
 from pileus.object_store.rates import RateLimits
@@ -28,6 +29,8 @@ class ObjectStore:
     :param tempauth: users of its own, beside those of identity; None: there are none.
     :param realms: where containers may be synced to.
     :param rates: how often what may be asked.
+
+    identity is the service elsewhere that is asked about tokens, None where the database tells.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class ObjectStore:
     ) -> None:
         self._open, self.limits, self.tempauth, self.realms, self.rates = open_placement, limits, tempauth, realms, rates
         self.domains: tuple[str, ...] = ()
+        self.identity: IdentityElsewhere | None = None
         self.kept: dict[str, Any] = {}
         self._clock: Clock = SystemClock()
         self._placement: Placement | None = None

@@ -4,7 +4,7 @@ A token proves who somebody is; what they may do is looked up, in the View of th
 role taken away counts at once.  What cannot be looked up (a password was changed since) are declared void by revision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,6 +87,18 @@ def lend(cloud: Cloud, user_id: str, project_id: str, by: Mapping[str, str], sec
     view, via = state_of(cloud).view(cloud), Via(**by)
     facts = facts_of(cloud, view, user_id, "project", project_id, via)
     return issue(cloud, view, facts, ("token",), "", cloud.clock.now() + seconds, via).id
+
+
+def gate(shown: Iterable[Mapping[str, Any]]) -> Callable[[Call], None]:
+    """Return what lets a request pass that access rules name, for those who were told of the rules by identity's API.
+
+    It raises Unauthenticated when none of them names the request.
+
+    :param shown: the rules as a token's body shows them.
+    :raises KeyError: when a rule lacks a part.
+    """
+    rules = tuple(AccessRule(rule.get("id", ""), "", rule["service"], rule["path"], rule["method"]) for rule in shown)
+    return lambda call: _require_named(rules, call)
 
 
 def _require_named(rules: tuple[AccessRule, ...], call: Call) -> None:

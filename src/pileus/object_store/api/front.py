@@ -146,9 +146,13 @@ async def identify(call: Call, store: ObjectStore) -> Caller:
 
 
 async def _holder(call: Call, token: str) -> Context | None:
-    """Return the context of a token's holder.  SQLite answers sooner than a thread is woken; a far database must not block."""
+    """Return the context of a token's holder.  SQLite answers sooner than a thread is woken; what is far must not block.
+
+    :raises Unavailable: when identity is elsewhere and does not answer.
+    """
     assert call.identify is not None
-    if call.cloud.db.is_sqlite:
+    elsewhere = call.cloud.part(ObjectStore).identity
+    if elsewhere.remembers(token, call.cloud.clock.now()) if elsewhere else call.cloud.db.is_sqlite:
         return _context(call.identify, token)
     return await asyncio.to_thread(_context, call.identify, token)
 
