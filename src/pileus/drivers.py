@@ -18,6 +18,7 @@ class HostUnusable(Exception):
     """This machine lacks what a driver needs; the message says what to do."""
 
 
+NAME_MAX = 64  # of what a certificate says
 NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "ip")}
 NEEDED_FOR_VOLUMES = {
     "file": ("qemu-storage-daemon", "qemu-img", "setpriv"),
@@ -100,11 +101,13 @@ def _hypervisor(settings: Settings) -> Any:
         from pileus.compute.drivers.fake import FakeHypervisor  # noqa: PLC0415
 
         return FakeHypervisor()
-    from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions  # noqa: PLC0415
+    from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions, Reach  # noqa: PLC0415
 
     netns = settings.name if settings.network_driver == "linux" else None
     directory = Path(settings.state_dir) / "hypervisor"
-    return QemuHypervisor(QemuOptions(directory, netns, settings.virt_type, settings.name))  # type: ignore[arg-type]
+    options = QemuOptions(directory, netns, settings.virt_type, settings.name)  # type: ignore[arg-type]
+    others = Reach(settings.host[:NAME_MAX], settings.host_address, Path(settings.state_dir) / "tls")
+    return QemuHypervisor(options, others if settings.bus_url else None)
 
 
 def _fake_network() -> Any:

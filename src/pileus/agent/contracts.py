@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from pileus.compute.driver import DiskSwapper, DriverError, Hypervisor
+from pileus.compute.driver import DiskSwapper, DriverError, Hypervisor, LiveMigrator
 from pileus.compute.moving import GuestMover
 from pileus.kernel.wire import Contract
 from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError
@@ -24,7 +24,7 @@ class Conductor(Protocol):
 
 CONDUCTOR = Contract("conductor", (Conductor,), (ConductorError,))
 CONTRACTS = {
-    "hypervisor": Contract("hypervisor", (Hypervisor, DiskSwapper, GuestMover), (DriverError,)),
+    "hypervisor": Contract("hypervisor", (Hypervisor, DiskSwapper, GuestMover, LiveMigrator), (DriverError,)),
     "network": Contract("network", (NetworkHost,), (NetworkDriverError, NotOnHostError)),
     "volume": Contract("volume", (VolumeBackend, Adopter, Together, Reader), (VolumeDriverError, BackendFull), Content),
 }

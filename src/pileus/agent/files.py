@@ -55,9 +55,13 @@ class Files:
                 return self._packed(arguments, do)
             case "hypervisor", "unpack":
                 return self._unpacked(call.origin, arguments["spec"], arguments["luggage"], do)
-            case "hypervisor", "destroy":
-                do(arguments)
-                return self._forget(arguments["guest_id"])
+            case "hypervisor", "receive":
+                return do({**arguments, "spec": self._guest(call.origin, arguments["spec"])})
+            case "hypervisor", ("destroy" | "refuse"):
+                answer = do(arguments)
+                if answer is not False:
+                    self._forget(arguments["guest_id"])
+                return answer
             case "hypervisor", ("observe" | "observe_all"):
                 return self._reachable(do(arguments))
             case "hypervisor", "capture":

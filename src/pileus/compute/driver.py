@@ -22,6 +22,7 @@ DiskFormat = Literal["raw", "qcow2"]
 
 MIB = 1024**2
 SWAP_SECONDS = 6 * 3600.0
+MOVE_SECONDS = 1800.0
 GIB = 1024**3
 
 
@@ -127,6 +128,7 @@ class GuestState:
     `started_seconds` is the start of its process on the clock that began with the host's boot; None without a process.
     `why` says why a guest stopped, where that is known.  `vnc` and `serial` are the paths of unix sockets of its consoles.
     `disks` are the ids of the volumes that the guest has: those that are plugged in now, or that it will be started with.
+    `arriving` says that it is awaited from another host and does not run here yet (power is off then).
     """
 
     id: str
@@ -137,6 +139,7 @@ class GuestState:
     vnc: str = ""
     serial: str = ""
     disks: tuple[str, ...] = ()
+    arriving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +283,105 @@ class DiskSwapper(Protocol):
         :raises DriverError: when the guest does not run or has no such volume, or the copy fails; then it goes on with the
             old volume.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """How a guest was started, for another host that is to take it over while it runs.
+
+    `spec` has no secrets, and of volumes no ways to them.  `places` are those of its devices, `model` is the machine's, and
+    `config_image` the content of its config drive; the rest is as in HostResources.
+    """
+
+    spec: GuestSpec
+    places: Mapping[str, Mapping[str, Any]]
+    model: str
+    virt_type: Literal["kvm", "qemu"]
+    hypervisor_version: int
+    config_image: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a host awaits a guest: its name and address, the port for the guest's memory, that for its disks (0: none).
+
+    `ticket` lets in, `word` says that the guest has left where it was.  `postcopy` says whether memory may follow the guest.
+    """
+
+    name: str
+    address: str
+    port: int
+    disks_port: int = 0
+    ticket: str = field(default="", repr=False)
+    word: str = field(default="", repr=False)
+    postcopy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """How far a guest is that is being sent.  Until it is `gone` it runs here; `failed` says that it goes on to (`why`)."""
+
+    stage: Literal["disks", "memory", "switching", "gone", "failed"]
+    why: str = ""
+    memory_total_bytes: int = 0
+    memory_processed_bytes: int = 0
+    memory_remaining_bytes: int = 0
+    disk_total_bytes: int = 0
+    disk_processed_bytes: int = 0
+    disk_remaining_bytes: int = 0
+
+
+class LiveMigrator(Protocol):
+    """An optional ability: send a guest that runs to another host, and take one in.
+
+        here    describe -> send -> passage ... gone -> destroy            any time before that: stay
+        there        receive ------------------> arrive                    any time before that: refuse
+
+    The guest runs in one place: there only after it has stopped here for good, which the one host tells the other (and whoever
+    calls `arrive` may tell it again); here again only when `refuse` has said that it never ran there.
+    """
+
+    def describe(self, guest_id: str) -> Machine:
+        """Return how a guest that runs (or is paused) was started.
+
+        :raises DriverError: when it does not run, or has what cannot be moved; the message says what.
+        """
+
+    def receive(self, spec: GuestSpec, machine: Machine) -> Arrival:
+        """Make ready to take a guest in, with its own disks empty as yet; again the same for one that is awaited already.
+
+        :raises DriverError: when the host cannot.
+        """
+
+    def send(self, guest_id: str, arrival: Arrival, seconds: float = MOVE_SECONDS) -> None:
+        """Begin to send a guest to the host that awaits it; nothing happens when that is begun.  It ends within so long.
+
+        :raises DriverError: when the guest does not run.
+        """
+
+    def passage(self, guest_id: str, seen: str = "", wait_seconds: float = 0.0) -> Passage | None:
+        """Return how far a guest is; None: it is not being sent.  Waits for a while as long as its stage is `seen`.
+
+        :raises DriverError: when there is no such guest.
+        """
+
+    def hurry(self, guest_id: str) -> None:
+        """Have a guest that is being sent arrive soon, though it is halted for longer.
+
+        :raises DriverError: when it is not being sent.
+        """
+
+    def stay(self, guest_id: str) -> None:
+        """Give up to send a guest, which goes on here.  Who knows that it is gone must first have it refused there.
+
+        :raises DriverError: when it cannot go on.
+        """
+
+    def arrive(self, guest_id: str, wait_seconds: float = 0.0) -> bool:
+        """Have a guest that has left where it was run here; tells whether it needs nothing from there any more.
+
+        :raises DriverError: when it is lost; the message says why.
+        """
+
+    def refuse(self, guest_id: str) -> bool:
+        """Await a guest no longer and remove what was made for it; False: it is here."""

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import RLock
 
 from pileus.compute.driver import (
     LIMITS,
@@ -24,9 +23,10 @@ from pileus.compute.driver import (
     NicCounters,
     SeenPower,
 )
+from pileus.compute.drivers.fake_moves import MOVE_METHODS, MovingFake
 from pileus.compute.moving import Luggage, Parcel
 
-METHODS = frozenset(
+METHODS = MOVE_METHODS | frozenset(
     {
         "ensure",
         "observe",
@@ -84,7 +84,7 @@ class FakeGuest:
     ticket: str = ""
 
 
-class FakeHypervisor:
+class FakeHypervisor(MovingFake):
     """One host, in memory.  `guests` may be looked at and changed by tests.
 
     Guests whose ids are in `deaf` do not let go of their volumes.  `plug` and `unplug` of a volume can be made slow and made to
@@ -97,6 +97,7 @@ class FakeHypervisor:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__()
         self.guests: dict[str, FakeGuest] = {}
         self.host = resources
         self.deaf: set[str] = set()
@@ -108,7 +109,6 @@ class FakeHypervisor:
         self._clock = clock
         self._sleep = sleep
         self._callbacks: tuple[Callable[[str], None], ...] = ()
-        self._lock = RLock()
 
     # ---- what tests do to it
 
@@ -131,6 +131,7 @@ class FakeHypervisor:
     def ensure(self, spec: GuestSpec) -> None:
         self._arrive("ensure", spec.id)
         with self._lock:
+            self.require_here(spec.id)
             guest = self.guests.get(spec.id)
             if spec.power == "suspended" and (guest is None or guest.power in ("off", "crashed")):
                 raise DriverError(f"guest {spec.id} is off: only a guest that runs can be suspended")
@@ -148,21 +149,24 @@ class FakeHypervisor:
         self._arrive("observe", guest_id)
         with self._lock:
             guest = self.guests.get(guest_id)
-            return _state(guest) if guest else None
+            return _state(guest) if guest else self._awaited(guest_id)
 
     def observe_all(self) -> dict[str, GuestState]:
         self._arrive("observe_all", "")
         with self._lock:
-            return {guest_id: _state(guest) for guest_id, guest in self.guests.items()}
+            here = {guest_id: _state(guest) for guest_id, guest in self.guests.items()}
+            return {state.id: state for guest_id in self.coming if (state := self._awaited(guest_id))} | here
 
     def destroy(self, guest_id: str) -> None:
         self._arrive("destroy", guest_id)
         with self._lock:
-            self.guests.pop(guest_id, None)
+            for known in (self.guests, self.coming, self.leaving):
+                known.pop(guest_id, None)
 
     def reboot(self, guest_id: str, hard: bool) -> None:
         self._arrive("reboot", guest_id)
         with self._lock:
+            self.require_here(guest_id)
             guest = self._guest(guest_id)
             self._start(guest, guest.spec)
             guest.spec, guest.power = replace(guest.spec, power="on"), "on"
@@ -307,6 +311,11 @@ class FakeHypervisor:
             raise DriverError(f"volume {disk.id} cannot be reached over {kind!r}")
         if disk.id in self.unreachable:
             raise DriverError(f"volume {disk.id} cannot be reached: connection refused")
+
+    def _awaited(self, guest_id: str) -> GuestState | None:
+        if guest_id not in self.coming:
+            return None
+        return GuestState(guest_id, "off", why="awaited from another host", arriving=True)
 
     def _guest(self, guest_id: str) -> FakeGuest:
         if guest_id not in self.guests:

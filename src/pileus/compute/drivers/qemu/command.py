@@ -96,7 +96,7 @@ def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache
     spec, slots = record.spec, record.slots
     accelerator = f"tcg,tb-size={tcg_cache_mib}" if record.accelerator == "tcg" else record.accelerator
     command = [qemu, "-name", f"guest={spec.id}", "-uuid", spec.id, "-S", "-nodefaults", "-no-user-config"]
-    command += ["-machine", "pc,usb=off,hpet=off,vmport=off", "-accel", accelerator, "-cpu", cpu_model]
+    command += ["-machine", f"{record.model},usb=off,hpet=off,vmport=off", "-accel", accelerator, "-cpu", cpu_model]
     command += ["-smp", str(spec.vcpus), "-m", f"{spec.memory_mib}M", "-boot", "strict=on", "-rtc", "base=utc"]
     command += ["-smbios", _smbios(spec)]
     command += ["-bios", spec.firmware] if spec.firmware else []

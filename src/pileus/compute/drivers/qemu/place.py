@@ -5,6 +5,8 @@ record.json      the spec it was started with, and the place of each device: a s
 stopped.json     how and why it stopped
 disks/           a qcow2 file a disk, one more (root.1.qcow2) for what is written to it while that can be taken back;  config.iso
 console.log(.1)  what it wrote to the serial port
+leaving.json     where it is being sent to, while that goes on: it is not to be touched
+coming.json      where it is awaited, until it has arrived
 memory           the memory of a suspended guest.  While this file exists the guest has not run since it was written,
                  so a process found beside it may be killed and the guest goes on from the file
 secrets/         what QEMU reads at its start and what must not be on its command line; gone when it is up
@@ -22,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, NicSpec, SeenPower
+from pileus.compute.driver import Arrival, DiskSpec, DriverError, GuestSpec, NicSpec, SeenPower
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 BRIDGE_SLOT = 31
@@ -40,6 +42,7 @@ class Record:
 
     `slots` and `units` say where each device is: its PCI slot (33 and up: behind the bridge) or its number on the SCSI bus.
     `devices` names the devices of disks that do not have the name that goes with their id: those that were swapped.
+    `model` is the machine's; one that came from another host has that which it had there.
     """
 
     spec: GuestSpec
@@ -47,6 +50,7 @@ class Record:
     accelerator: str = "tcg"
     units: dict[str, int] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+    model: str = "pc"
 
     def device(self, disk: DiskSpec) -> str:
         """The id of a disk's device."""
@@ -63,6 +67,30 @@ class Stopped:
 
     power: SeenPower
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A guest that is being sent to another host.
+
+    `until_seconds` is the end of that on the clock that began with the host's boot, `ran` whether the guest was not halted when
+    it began.  Once it is `gone`, it may run there.  `failed` says why it stays.
+    """
+
+    arrival: Arrival
+    until_seconds: float
+    ran: bool = True
+    hurried: bool = False
+    gone: bool = False
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A guest that is awaited from another host.  Once it is `accepted`, it has left there for good and is ours."""
+
+    arrival: Arrival
+    accepted: bool = False
 
 
 def checked_identifier(text: str) -> str:
@@ -180,6 +208,24 @@ class Place:
             (self.path / "stopped.json").unlink(missing_ok=True)
         elif self.path.is_dir():
             _write(self.path / "stopped.json", stopped)
+
+    def leaving(self) -> Leaving | None:
+        return _read(self.path / "leaving.json", Leaving)
+
+    def keep_leaving(self, leaving: Leaving | None) -> None:
+        self._keep("leaving.json", leaving)
+
+    def coming(self) -> Coming | None:
+        return _read(self.path / "coming.json", Coming)
+
+    def keep_coming(self, coming: Coming | None) -> None:
+        self._keep("coming.json", coming)
+
+    def _keep(self, name: str, value: object) -> None:
+        if value is None:
+            (self.path / name).unlink(missing_ok=True)
+        else:
+            _write(self.path / name, value)
 
     @contextlib.contextmanager
     def kept_secrets(self, secrets: Mapping[str, str]) -> Iterator[None]:
