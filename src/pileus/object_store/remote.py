@@ -50,7 +50,9 @@ class RemoteAccount:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is None or parts.password is None:
-            raise ValueError("it is not of the form https://USER:KEY@HOST/auth/v1.0 or https://USER:KEY@HOST/identity/v3?project=P.")
+            raise ValueError(
+                "it is not of the form https://USER:KEY@HOST/auth/v1.0 or https://USER:KEY@HOST/identity/v3?project=P."
+            )
         self.options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._parts = parts._replace(query="")
         self._user, self._key = unquote(parts.username), unquote(parts.password)
