@@ -35,6 +35,8 @@ BLUE, RED = "b" * 32, "c" * 32
 PERSONAS = {
     "admin": {"user_id": "a" * 32, "user_name": "root", "project_id": "a" * 31 + "0", "roles": ADMIN},
     "system": {"user_id": "a" * 32, "user_name": "root", "system": True, "roles": ADMIN},
+    "system-reader": {"user_id": "1" * 32, "user_name": "sue", "system": True, "roles": READER},
+    "domain": {"user_id": "2" * 32, "user_name": "dom", "domain_id": "default", "roles": ADMIN},
     "service": {"user_id": "5" * 32, "user_name": "nova", "project_id": "5" * 31 + "0", "roles": ("service",)},
     "demo": {"user_id": "d" * 32, "user_name": "ann", "project_id": BLUE, "roles": MEMBER},
     "manager": {"user_id": "9" * 32, "user_name": "mia", "project_id": BLUE, "roles": ("manager", *MEMBER)},
@@ -56,6 +58,8 @@ class Lab:
     worker: Worker
     app: Api
     clients: list[TestClient] = field(default_factory=list)
+    hypervisors: dict[str, FakeHypervisor] = field(default_factory=dict)
+    network_hosts: dict[str, FakeNetworkHost] = field(default_factory=dict)
 
     def ctx(self, persona: str = "demo", **changes) -> Context:
         """The context of a persona; changes replace its attributes."""
@@ -108,19 +112,22 @@ def make_settings(state_dir: Path, **changes) -> Settings:
     return Settings(state_dir=str(state_dir), **chosen)
 
 
-def make_lab(state_dir: Path, repeats: int = 1, **settings) -> Lab:
-    """A cloud on the database that lies in state_dir."""
+def make_lab(state_dir: Path, repeats: int = 1, hosts: int = 1, **settings) -> Lab:
+    """A cloud on the database that lies in state_dir, with host1, host2 ..."""
     chosen = make_settings(state_dir, **settings)
     clock, hypervisor, network_host = FakeClock(), FakeHypervisor(), FakeNetworkHost()
     volumes, more_volumes = FakeBackend(), FakeBackend()
+    hypervisors = {"host1": hypervisor} | {f"host{number}": FakeHypervisor() for number in range(2, hosts + 1)}
+    network_hosts = {"host1": network_host} | {f"host{number}": FakeNetworkHost() for number in range(2, hosts + 1)}
     bus = LocalBus({
-        "host1": {"hypervisor": hypervisor, "network": network_host},
+        **{name: {"hypervisor": hypervisors[name], "network": network_hosts[name]} for name in hypervisors},
         "host1@fake": {"volume": volumes},
         "host1@more": {"volume": more_volumes},
     })  # fmt: skip
     cloud = build_cloud(chosen, Database(chosen.database), clock, bus)
     lab = Lab(cloud, clock, hypervisor, network_host, volumes, build_worker(cloud, repeats), None)  # type: ignore[arg-type]
     lab.app = build_api(cloud, lab.authenticate)
+    lab.hypervisors, lab.network_hosts = hypervisors, network_hosts
     return lab
 
 

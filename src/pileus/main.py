@@ -10,7 +10,7 @@ from pileus.compute.bundle import BUNDLE as COMPUTE
 from pileus.faces.s3.bundle import BUNDLE as S3
 from pileus.identity.bundle import BUNDLE as IDENTITY
 from pileus.image.bundle import BUNDLE as IMAGE
-from pileus.kernel.bundle import Bundle
+from pileus.kernel.bundle import Bundle, guarded
 from pileus.kernel.bus import Bus
 from pileus.kernel.clock import Clock
 from pileus.kernel.context import Cloud
@@ -53,7 +53,7 @@ def read_policy(settings: Settings) -> Mapping[str, str]:
 
 def services() -> tuple[Service, ...]:
     """Return every API of the cloud."""
-    return tuple(service for bundle in BUNDLES for service in bundle.services)
+    return tuple(guarded(service, bundle.rules) for bundle in BUNDLES for service in bundle.services)
 
 
 def bootstrap(cloud: Cloud) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 from pileus.kernel import openapi
 from pileus.main import services
 from tests.conftest import BLUE, PERSONAS, Lab
+from tests.generated.examples import BODIES, OF_NETWORK, QUERIES, UNKNOWN, filled, of_network
 
 DOCUMENTS = {service.name: openapi.document(service) for service in services()}
 USER = PERSONAS["demo"]["user_id"]
+NEWEST = {"OpenStack-API-Version": "compute 2.96"}
+PLACEMENT = {"OpenStack-API-Version": "placement 1.39"}
 PATCH = "application/openstack-images-v2.1-json-patch"
 OCTETS = "application/octet-stream"
 DEPTH_MAX = 6
@@ -47,13 +50,43 @@ def build(lab: Lab) -> Scene:
     scene.make("snapshot_id", "/volume/v3/snapshots", {"snapshot": {"volume_id": scene.ids["volume_id"], "force": True}})
     scene.make("type_id", "/volume/v3/types", {"volume_type": {"name": "t"}}, "admin")
     scene.make("qos_id", "/volume/v3/qos-specs", {"qos_specs": {"name": "q"}}, "admin")
+    _volumes(scene)
     server = {"name": "s", "flavorRef": scene.ids["flavor_id"], "imageRef": image, "networks": [{"uuid": scene.ids["network"]}]}
     scene.make("server_id", "/compute/v2.1/servers", {"server": server})
     lab.settle(1)
     aggregate = {"aggregate": {"name": "a", "availability_zone": "z"}}
     scene.make("aggregate_id", "/compute/v2.1/os-aggregates", aggregate, "admin")
     scene.make("server_group", "/compute/v2.1/os-server-groups", {"server_group": {"name": "g", "policies": ["affinity"]}})
+    keypair = {"keypair": {"name": "k", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== x"}}
+    assert lab.client("demo").post("/compute/v2.1/os-keypairs", json=keypair).status_code == 200
+    hypervisors = lab.client("admin", headers=NEWEST).get("/compute/v2.1/os-hypervisors").json()["hypervisors"]
+    scene.ids["hypervisor_id"] = str(hypervisors[0]["id"])
+    services = lab.client("admin", headers=NEWEST).get("/compute/v2.1/os-services").json()["services"]
+    scene.ids["compute_service"] = str(next(one["id"] for one in services if one["binary"] == "nova-compute"))
+    at = "/image/v2/metadefs/namespaces"
+    assert lab.client("demo").post(at, json={"namespace": "n"}).status_code in (201, 403)
+    if lab.client("demo").get(f"{at}/n").status_code == 404:
+        assert lab.client("admin", project_id=BLUE).post(at, json={"namespace": "n"}).status_code == 201
+    provider = {"name": "p"}
+    scene.make("resource_provider", "/placement/resource_providers", provider, "admin", "uuid", **PLACEMENT)
+    for url in ("/placement/resource_classes/CUSTOM_X", "/placement/traits/CUSTOM_X"):
+        assert lab.client("admin", headers=PLACEMENT).put(url).status_code in (201, 204)
     return scene
+
+
+def _volumes(scene: Scene) -> None:
+    at, newest = "/volume/v3", {"OpenStack-API-Version": "volume 3.71"}
+    scene.make("backup_id", f"{at}/backups", {"backup": {"volume_id": scene.ids["volume_id"], "force": True}})
+    scene.make("group_type_id", f"{at}/group_types", {"group_type": {"name": "g"}}, "admin", **newest)
+    group = {"group": {"group_type": scene.ids["group_type_id"], "volume_types": [scene.ids["type_id"]]}}
+    scene.make("volume_group", f"{at}/groups", group, **newest)
+    scene.lab.settle(1)
+    member = {"volume": {"size": 1, "volume_type": scene.ids["type_id"], "group_id": scene.ids["volume_group"]}}
+    scene.make("volume_of_group", f"{at}/volumes", member, **newest)
+    scene.lab.settle(1)
+    snapshot = {"group_snapshot": {"group_id": scene.ids["volume_group"]}}
+    scene.make("group_snapshot_id", f"{at}/group_snapshots", snapshot, **newest)
+    scene.lab.settle(1)
 
 
 def _people(scene: Scene) -> None:
@@ -93,9 +126,49 @@ def _networks(scene: Scene) -> None:
     group = scene.make("security-group", f"{at}/security-groups", {"security_group": {"name": "g"}})
     rule = {"security_group_id": group, "direction": "ingress"}
     scene.make("security-group-rule", f"{at}/security-group-rules", {"security_group_rule": rule})
+    parent = scene.lab.client("demo").post(f"{at}/ports", json={"port": {"network_id": network}}).json()["port"]["id"]
+    scene.make("trunk", f"{at}/trunks", {"trunk": {"port_id": parent}})
+    for word, plural, key in (
+        ("address-group", "address-groups", "address_group"), ("address-scope", "address-scopes", "address_scope"),
+        ("subnetpool", "subnetpools", "subnetpool"),
+    ):  # fmt: skip
+        scene.make(word, f"{at}/{plural}", {key: OF_NETWORK[plural][1]})
+    for word, plural, key in (
+        ("policy", "qos/policies", "policy"), ("metering-label", "metering/metering-labels", "metering_label"),
+        ("network-flavor", "flavors", "flavor"), ("service_profile", "service_profiles", "service_profile"),
+    ):  # fmt: skip
+        owner = {"project_id": BLUE} if key in ("policy", "metering_label") else {}
+        scene.make(word, f"{at}/{plural}", {key: OF_NETWORK[plural][1] | owner}, "admin")
+    outside = {"network": {"name": "outside", "router:external": True}}
+    outside_id = scene.lab.client("admin").post(f"{at}/networks", json=outside).json()["network"]["id"]
+    wanted = {"network_id": outside_id, "ip_version": 4, "cidr": "198.51.100.0/24", "enable_dhcp": False}
+    assert scene.lab.client("admin").post(f"{at}/subnets", json={"subnet": wanted}).status_code == 201
+    scene.make("floatingip", f"{at}/floatingips", {"floatingip": {"floating_network_id": outside_id}})
+    shared = {"object_type": "network", "object_id": network, "action": "access_as_shared", "target_tenant": "e" * 32}
+    scene.make("rbac-policy", f"{at}/rbac-policies", {"rbac_policy": shared})
 
 
-WORDS = {"id": "", "uuid": "", "group": "group_id", "prior_role_id": "role_id", "implied_role_id": "role_id", "port_id": "port"}
+WORDS = {
+    "id": "", "uuid": "", "group": "group_id", "prior_role_id": "role_id", "implied_role_id": "role_id", "port_id": "port",
+    "tenant_id": "project_id", "plural": "",
+}  # fmt: skip
+PLAIN = {
+    "tag": "blue", "key": "k", "host": "host1", "action": "enable", "consumer": UNKNOWN, "namespace": "n",
+    "before_timestamp": "2020-01-01 00:00:00",
+}  # fmt: skip
+NOUNS = {
+    "images": "image_id", "os-volumes": "volume_id", "resource_providers": "resource_provider",
+    "consistencygroups": "volume_group", "cgsnapshots": "group_snapshot_id", "os-server-groups": "server_group", "groups": "",
+    "os-keypairs": "", "os-services": "compute_service", "policies": "policy",
+    "rbac-policies": "rbac-policy", "flavors": "network-flavor",
+    "network-ip-availabilities": "network", "os-networks": "network", "os-tenant-networks": "network",
+    "os-security-groups": "security-group", "os-security-group-rules": "security-group-rule", "os-floating-ips": "floatingip",
+    "os-snapshots": "snapshot_id",
+}  # fmt: skip
+NAMES = {
+    "os-keypairs": "k", "objects": "n", "properties": "n", "tags": "n", "rule-types": "bandwidth_limit",
+    "traits": "CUSTOM_X", "resource_classes": "CUSTOM_X", "inventories": "VCPU",
+}  # fmt: skip
 
 
 def path_of(scene: Scene, service: Any, route: Any) -> str:
@@ -105,18 +178,44 @@ def path_of(scene: Scene, service: Any, route: Any) -> str:
     def value(found: re.Match) -> str:
         word = found[1]
         noun = next((part for part in reversed(nouns[: nouns.index(found[0])]) if not part.startswith("{")), "")
+        if word == "plural":
+            return "policies" if noun == "qos" else "networks"
         if word in ("id", "uuid"):
-            known = {**scene.ids, "images": scene.ids["image_id"], "os-volumes": scene.ids["volume_id"]}
-            return known.get(noun.rstrip("s")) or known.get(noun) or "00000000-0000-4000-8000-000000000000"
-        if service.name == "compute" and word == "group_id":
-            return scene.ids["server_group"]
-        return scene.ids.get(WORDS.get(word, word)) or {"plural": "networks", "tag": "blue", "key": "k"}.get(word, "x")
+            if "{plural}" in nouns:
+                return scene.ids["policy" if "qos" in nouns else "network"]
+            ids = scene.ids
+            return ids.get(NOUNS.get(noun, "")) or ids.get(noun.rstrip("s")) or ids.get(noun) or UNKNOWN
+        if word == "name":
+            return NAMES.get(noun, "x")
+        if word == "group_id" and service.name in ("compute", "volume"):
+            return scene.ids["server_group" if service.name == "compute" else "volume_group"]
+        if service.name == "network" and word in ("policy_id", "floatingip_id"):
+            return scene.ids[word.removesuffix("_id")]
+        if word == "service_id" and service.name == "compute":
+            return scene.ids["compute_service"]
+        return scene.ids.get(WORDS.get(word, word)) or PLAIN.get(word, "x")
 
     return re.sub(r"\{(\w+)(?::rest)?\}", value, route.path)
 
 
+def call_of(route: Any) -> str:
+    """Return a route's call without the version of the API."""
+    return f"{route.method} {re.sub(r'^/v[0-9.]+(?=/)', '', route.path)}"
+
+
+def query_of(scene: Scene, route: Any) -> dict[str, str]:
+    """Return the query that a route cannot do without."""
+    return filled(QUERIES.get(call_of(route), {}), scene.ids)
+
+
 def body_of(scene: Scene, service: Any, route: Any) -> Any:
-    """Return the smallest body of a route's schema; None: it has none."""
+    """Return a body with something in it, else the smallest of a route's schema; None: it has none."""
+    call = call_of(route)
+    for wanted in (f"{service.name} {call} {route.until}", f"{call} {route.until}", f"{service.name} {call}", call):
+        if wanted in BODIES:
+            return filled(BODIES[wanted], scene.ids)
+    if service.name == "network" and (made := of_network(route.method, route.path)) is not None:
+        return filled(made, scene.ids)
     if route.body is None:
         return None
     operation = DOCUMENTS[service.name]["paths"][re.sub(":rest", "", route.path)][route.method.lower()]

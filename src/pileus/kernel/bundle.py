@@ -1,7 +1,8 @@
 """What a service hands to main.py so that it becomes part of the cloud."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -38,3 +39,24 @@ class Bundle:
     parts: Callable[[Settings], Mapping[type[Any], Any]] | None = None
     bootstrap: Callable[[Cloud], None] | None = None
     census: Callable[[Connection], Mapping[str, int]] | None = None
+
+
+VERSION = re.compile(r"^/v\d+(\.\d+)?(?=/)")
+
+
+def guarded(service: Service, rules: Iterable[Rule]) -> Service:
+    """Return a service whose routes name their rules: their own, else the first of the table that guards the call."""
+    table: dict[str, str] = {}
+    for rule in rules:
+        for path in rule.paths:
+            table.setdefault(_call(*path.split(" ", 1)), rule.name)
+    routes = tuple(
+        route if route.rule or route.public else replace(route, rule=table.get(_call(route.method, route.path), ""))
+        for route in service.routes
+    )
+    return replace(service, routes=routes)
+
+
+def _call(method: str, path: str) -> str:
+    """Return a call whatever the version of its path and the names of what is in it."""
+    return f"{method} {re.sub(r'{[^}]*}', '{}', VERSION.sub('', path))}"

@@ -148,14 +148,14 @@ META, ITEM = ONE + "/metadata", ONE + "/metadata/{key}"
 BAD = (400, 401, 403, 404)
 
 routes = (
-    Route("GET", "/v2.1/images", index, until=LAST),
-    Route("GET", "/v2.1/images/detail", detail, until=LAST),
-    Route("GET", ONE, show, until=LAST),
-    Route("DELETE", ONE, delete, status=204, until=LAST),
-    Route("GET", META, show_metadata, until=LAST_OF_METADATA),
-    Route("POST", META, add_metadata, body=MetadataBody, until=LAST_OF_METADATA, errors=BAD),
-    Route("PUT", META, replace_metadata, body=MetadataBody, until=LAST_OF_METADATA, errors=BAD),
-    Route("GET", ITEM, show_item, until=LAST_OF_METADATA),
-    Route("PUT", ITEM, set_item, body=MetaBody, until=LAST_OF_METADATA, errors=BAD),
-    Route("DELETE", ITEM, delete_item, status=204, until=LAST_OF_METADATA, errors=BAD),
+    Route("GET", "/v2.1/images", index, rule="get_images", until=LAST),
+    Route("GET", "/v2.1/images/detail", detail, rule="get_images", until=LAST),
+    Route("GET", ONE, show, rule="get_image", until=LAST),
+    Route("DELETE", ONE, delete, status=204, rule="delete_image", until=LAST),
+    Route("GET", META, show_metadata, rule="get_image", until=LAST_OF_METADATA),
+    Route("POST", META, add_metadata, body=MetadataBody, rule="modify_image", until=LAST_OF_METADATA, errors=BAD),
+    Route("PUT", META, replace_metadata, body=MetadataBody, rule="modify_image", until=LAST_OF_METADATA, errors=BAD),
+    Route("GET", ITEM, show_item, rule="get_image", until=LAST_OF_METADATA),
+    Route("PUT", ITEM, set_item, body=MetaBody, rule="modify_image", until=LAST_OF_METADATA, errors=BAD),
+    Route("DELETE", ITEM, delete_item, status=204, rule="modify_image", until=LAST_OF_METADATA, errors=BAD),
 )

@@ -6,10 +6,11 @@ PROVIDERS = "placement:resource_providers:"
 CLASS_NAMES = "placement:resource_classes:"
 TRAIT_NAMES = "placement:traits:"
 ALLOCATIONS = "placement:allocations:"
+INVENTORIES = "/resource_providers/{uuid}/inventories"
 
 RULES = tuple(
-    Rule("placement:" + name, check, (path,))
-    for name, check, path in (
+    Rule("placement:" + name, check, tuple(paths))
+    for name, check, *paths in (
         ("resource_providers:list", "rule:service_or_admin", "GET /resource_providers"),
         ("resource_providers:create", "rule:service_or_admin", "POST /resource_providers"),
         ("resource_providers:show", "rule:service_or_admin", "GET /resource_providers/{uuid}"),
@@ -23,8 +24,13 @@ RULES = tuple(
         ("resource_providers:inventories:list", "rule:service_or_admin", "GET /resource_providers/{uuid}/inventories"),
         ("resource_providers:inventories:create", "rule:service_or_admin", "POST /resource_providers/{uuid}/inventories"),
         ("resource_providers:inventories:show", "rule:service_or_admin", "GET /resource_providers/{uuid}/inventories/{class}"),
-        ("resource_providers:inventories:update", "rule:service_or_admin", "PUT /resource_providers/{uuid}/inventories"),
-        ("resource_providers:inventories:delete", "rule:service_or_admin", "DELETE /resource_providers/{uuid}/inventories"),
+        ("resource_providers:inventories:update", "rule:service_or_admin", f"PUT {INVENTORIES}", f"PUT {INVENTORIES}/{{class}}"),
+        (
+            "resource_providers:inventories:delete",
+            "rule:service_or_admin",
+            f"DELETE {INVENTORIES}",
+            f"DELETE {INVENTORIES}/{{class}}",
+        ),
         ("resource_providers:aggregates:list", "rule:service_or_admin", "GET /resource_providers/{uuid}/aggregates"),
         ("resource_providers:aggregates:update", "rule:service_or_admin", "PUT /resource_providers/{uuid}/aggregates"),
         ("resource_providers:usages", "rule:service_or_admin", "GET /resource_providers/{uuid}/usages"),

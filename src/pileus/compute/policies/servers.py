@@ -78,7 +78,14 @@ RULES = (
     _action("os-security-groups:remove", MEMBER, "removeSecurityGroup"),
     _action("os-multinic:add", MEMBER, "addFixedIp"),
     _action("os-multinic:remove", MEMBER, "removeFixedIp"),
-    Rule(API + "os-remote-consoles", MEMBER, (f"POST {ONE}/remote-consoles", f"POST {ONE}/action (os-getVNCConsole)")),
+    Rule(
+        API + "os-remote-consoles",
+        MEMBER,
+        (
+            f"POST {ONE}/remote-consoles",
+            *(f"POST {ONE}/action (os-get{kind}Console)" for kind in ("VNC", "SPICE", "RDP", "Serial")),
+        ),
+    ),
     Rule(API + "os-console-auth-tokens", ADMIN, ("GET /os-console-auth-tokens/{token}",)),
     Rule(API + "os-security-groups:list", READER, (f"GET {ONE}/os-security-groups",)),
     Rule(API + "os-extended-server-attributes", ADMIN, (f"GET {ONE}", "GET /servers/detail")),

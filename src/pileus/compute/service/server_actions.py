@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pileus.compute import neighbours
 from pileus.compute.driver import DriverError
 from pileus.compute.policies.servers import API, SERVERS
-from pileus.compute.service import quotas, volume_images
+from pileus.compute.service import moves, quotas, volume_images
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_create import image_kept, make_hostname
 from pileus.compute.service.servers import Shown, gather, sight
@@ -88,7 +88,8 @@ def unlock(ctx: Context, id: str) -> None:
 def reset_state(ctx: Context, id: str, vm_state: str) -> None:
     """Say what a server is, for an admin who knows better; what was under way is forgotten."""
     with ctx.cloud.db.begin() as tx:
-        access.find(ctx, tx, id, API + "os-admin-actions:reset_state")
+        server = access.find(ctx, tx, id, API + "os-admin-actions:reset_state")
+        moves.release_lost(tx, server)
         store.change(tx, id, vm_state=vm_state, task_state=None, updated_at=ctx.cloud.clock.now())
         server_actions.add(tx, [id], access.asked(ctx, "resetState"))
 
@@ -159,6 +160,8 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
     :raises BadRequest: when the image or the key is not there or does not fit.
     :raises Conflict: when the server's state or lock is against it.
     """
+    with ctx.cloud.db.read() as tx:
+        access.find(ctx, tx, id, SERVERS + "rebuild")
     try:
         image = neighbours.images.image_to_boot(ctx, wanted.image_id)
     except NotFound:
@@ -261,7 +264,6 @@ def refuse_password(ctx: Context, id: str) -> None:
 
 
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
-    "migrate": ("os-migrate-server:migrate", "migrate", BadRequest, "No valid host was found. Servers cannot be moved here."),
     "os-migrateLive": (
         "os-migrate-server:migrate_live", "os-migrateLive", BadRequest, "No valid host was found. Servers cannot be moved here.",
     ),

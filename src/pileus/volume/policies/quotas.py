@@ -14,5 +14,5 @@ RULES = (
     Rule(QUOTAS + "delete", "rule:admin", ("DELETE /os-quota-sets/{project_id}",)),
     Rule(CLASSES + "get", "rule:admin", ("GET /os-quota-class-sets/{name}",)),
     Rule(CLASSES + "update", "rule:admin", ("PUT /os-quota-class-sets/{name}",)),
-    Rule(USED, READER, ("GET /limits",)),
+    Rule(USED, READER, ("GET /limits (used)",)),
 )

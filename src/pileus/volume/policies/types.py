@@ -17,7 +17,7 @@ RULES = (
     Rule(TYPE + "create", ADMIN, ("POST /types",)),
     Rule(TYPE + "update", ADMIN, (f"PUT {ONE}",)),
     Rule(TYPE + "delete", ADMIN, (f"DELETE {ONE}",)),
-    Rule(TYPE + "get", READER, (f"GET {ONE}",)),
+    Rule(TYPE + "get", READER, (f"GET {ONE}", "GET /types/default")),
     Rule(TYPE + "get_all", READER, ("GET /types",)),
     Rule(SEES_SPECS, READER, (f"GET {ONE}", "GET /types")),
     Rule(SEES_QOS, ADMIN, (f"GET {ONE}", "GET /types")),
