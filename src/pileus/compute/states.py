@@ -49,6 +49,8 @@ UNDER_WAY = {
     ("error", "rebuilding"): "REBUILD",
     ("active", "resize_migrating"): "RESIZE",
     ("stopped", "resize_migrating"): "RESIZE",
+    ("active", "resize_finish"): "RESIZE",
+    ("stopped", "resize_finish"): "RESIZE",
     ("resized", "resize_reverting"): "REVERT_RESIZE",
 }
 STATUSES = {*STATUS.values(), *UNDER_WAY.values(), "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "UNKNOWN"}

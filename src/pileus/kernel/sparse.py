@@ -20,8 +20,8 @@ class BrokenStream(OSError):
 
 def send(source: IO[bytes], target: Any) -> None:
     """Write a file as a stream."""
-    number, size, digest = source.fileno(), os.fstat(source.fileno()).st_size, hashlib.sha256()
-    for offset, length in _written(number, size):
+    number, size_bytes, digest = source.fileno(), os.fstat(source.fileno()).st_size, hashlib.sha256()
+    for offset, length in _written(number, size_bytes):
         for start in range(offset, offset + length, CHUNK_BYTES):
             data = os.pread(number, min(CHUNK_BYTES, offset + length - start), start)
             if not any(data):
@@ -31,7 +31,7 @@ def send(source: IO[bytes], target: Any) -> None:
             digest.update(data)
             target.write(frame)
             target.write(data)
-    target.write(HEAD.pack(size, 0) + digest.digest())
+    target.write(HEAD.pack(size_bytes, 0) + digest.digest())
 
 
 def receive(source: Any, target: IO[bytes]) -> None:
@@ -64,10 +64,10 @@ def _exactly(source: Any, length: int) -> bytes:
     return bytes(data)
 
 
-def _written(number: int, size: int) -> Iterator[tuple[int, int]]:
+def _written(number: int, size_bytes: int) -> Iterator[tuple[int, int]]:
     """Go over offset and length of what is written in a file."""
     offset = 0
-    while offset < size:
+    while offset < size_bytes:
         try:
             start = os.lseek(number, offset, os.SEEK_DATA)
         except OSError:

@@ -14,7 +14,7 @@ from pileus.compute.api.servers import view
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
 from pileus.compute.schemas.fields import HostName, Name, NotNegative, read_int
-from pileus.compute.service import old_networks, servers
+from pileus.compute.service import moves, old_networks, servers
 from pileus.compute.service import server_actions as service
 from pileus.compute.service import server_shapes as shapes
 from pileus.kernel.errors import BadRequest
@@ -107,6 +107,12 @@ class Unshelve(Struct, forbid_unknown_fields=True):
 
     zone: str | UnsetType | None = field(default=UNSET, name="availability_zone")
     host: HostName | UnsetType = UNSET
+
+
+class Migrate(Struct, forbid_unknown_fields=True):
+    """Where to (2.56)."""
+
+    host: HostName | UnsetType | None = UNSET
 
 
 class Backup(Struct, forbid_unknown_fields=True):
@@ -232,6 +238,16 @@ def _unshelve(call: Call, id: str, body: Unshelve | None) -> None:
     shapes.unshelve(call.ctx, id, given(wanted.zone), given(wanted.host))
 
 
+def _migrate(call: Call, id: str, argument: Any) -> None:
+    host = None
+    if call.since("2.56") and argument is not None:
+        try:
+            host = given(msgspec.convert(argument, Migrate).host)
+        except msgspec.ValidationError as error:
+            raise BadRequest(explain(error)) from error
+    moves.migrate(call.ctx, id, host)
+
+
 def _backup(call: Call, id: str, body: Backup) -> Any:
     rotation = read_int(body.rotation)
     facts = given(body.metadata, {})
@@ -295,7 +311,7 @@ ACTIONS: dict[str, Action] = {
     "resize": Action(_resize, Resize),
     "confirmResize": Action(_confirm),
     "revertResize": Action(lambda call, id, _: shapes.revert_resize(call.ctx, id)),
-    "migrate": _refused("migrate"),
+    "migrate": Action(_migrate),
     "os-migrateLive": _refused("os-migrateLive", dict[str, Any]),
     "evacuate": _refused("evacuate", dict[str, Any]),
     "shelve": Action(lambda call, id, _: shapes.shelve(call.ctx, id)),

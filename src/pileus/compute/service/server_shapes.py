@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from pileus.compute import neighbours, states
 from pileus.compute.block_devices import BUSES, local_name, next_name
 from pileus.compute.policies.servers import API, SERVERS
-from pileus.compute.service import flavors, quotas
+from pileus.compute.service import flavors, moves, quotas
 from pileus.compute.service import server_access as access
 from pileus.compute.service.server_actions import reserve_snapshot
 from pileus.compute.service.server_create import embed, room_of
@@ -17,6 +17,7 @@ from pileus.compute.store import servers as store
 from pileus.compute.store.flavors import Flavor
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import guests, placing
+from pileus.compute.tasks.moves import is_moving
 from pileus.kernel import ids
 from pileus.kernel.context import Context
 from pileus.kernel.errors import BadRequest, NotFound
@@ -40,17 +41,29 @@ def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> No
         server = access.ready(ctx, tx, id, SERVERS + "resize", "resize")
         _require_fit(server, flavor)
         before = {name: getattr(server, name) for name in (*ROOM, "flavor_id", "flavor", "disks")}
-        room = {name: max(before[name], wanted) for name, wanted in room_of(flavor, not server.image_id).items()}
+        wanted = room_of(flavor, not server.image_id)
+        room = {name: max(before[name], amount) for name, amount in wanted.items()}
         more = {name: room[name] - before[name] for name in ROOM}
         quotas.require_room(tx, server.project_id, server.user_id, {"cores": more["vcpus"], "ram": more["memory_mib"]})
-        if why := placing.refusal_of_growth(tx, ctx.cloud, server, embed(flavor), more):
-            raise BadRequest(why, kind="NoValidHost")
-        values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor), "disks": _grown(tx, server, flavor)}
-        values |= {"disk_config": disk_config} if disk_config else {}
-        plan = migrations.Plan(migrations.RESIZE, server.host, new_flavor=flavor.id)
+        values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor)}
+        config = {"disk_config": disk_config} if disk_config else {}
+        if why := _why_not_here(ctx, tx, server, flavor, more):
+            wish = placing.Wish(wanted["vcpus"], wanted["memory_mib"], wanted["disk_gib"], embed(flavor))
+            after = {**values, "disks": _grown(tx, server, flavor, held=False)}
+            moves.start(ctx, tx, server, migrations.RESIZE, wish, after, flavor.id, why, **config)
+            return
+        values |= {"disks": _grown(tx, server, flavor), **config}
+        plan = migrations.Plan(migrations.RESIZE, server.host, moves.address_of(ctx.cloud, server.host), flavor.id)
         migrations.add(tx, server, ctx.user_id, plan, ctx.cloud.clock.now())
         aside = {"before": before, "vm_state": server.vm_state}
         access.begin(ctx, tx, server, "resize", "resize", task_state="resize_migrating", aside=aside, **room, **values)
+
+
+def _why_not_here(ctx: Context, tx: Connection, server: Server, flavor: Flavor, more: Mapping[str, int]) -> str:
+    """Return why a server cannot have another flavor where it is; "": it can."""
+    if not ctx.cloud.settings.allow_resize_to_same_host:
+        return "servers that are resized leave their host"
+    return placing.refusal_of_growth(tx, ctx.cloud, server, embed(flavor), more)
 
 
 def _flavor(ctx: Context, flavor_id: str) -> Flavor:
@@ -75,13 +88,13 @@ def _require_fit(server: Server, flavor: Flavor) -> None:
         raise BadRequest("Flavor's memory is too small for requested image.", kind="FlavorMemoryTooSmall")
 
 
-def _grown(tx: Connection, server: Server, flavor: Flavor) -> list[dict[str, Any]]:
+def _grown(tx: Connection, server: Server, flavor: Flavor, held: bool = True) -> list[dict[str, Any]]:
     """Return a server's own disks as another flavor has them: larger, never smaller, never fewer.
 
-    What is written to them from now on can be taken back.
+    :param held: what is written to them from now on can be taken back.
     """
     disks = [
-        {**disk, "device": local_name(disk, number), "stage": disk.get("stage", 0) + 1, "held": True}
+        {**disk, "device": local_name(disk, number), "stage": disk.get("stage", 0) + held, "held": held}
         for number, disk in enumerate(server.disks)
     ]
     used = [disk["device"] for disk in disks] + [row.device_name for row in server_volumes.of(tx, server.id)]
@@ -112,11 +125,14 @@ def confirm_resize(ctx: Context, id: str) -> None:
         server = access.ready(ctx, tx, id, SERVERS + "confirm_resize", "confirmResize")
         vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
         kept = [{**disk, "held": False} for disk in server.disks]
+        if is_moving(server):
+            return moves.confirm(ctx, tx, server, kept)
         values = {"vm_state": vm_state, "aside": None, "disks": kept, "updated_at": ctx.cloud.clock.now()}
         store.change_if(tx, server, **values, **_room_kept(server))
         migrations.note(tx, server, "confirmed", ctx.cloud.clock.now())
         server_actions.add(tx, [id], access.asked(ctx, "confirmResize"))
         guests.log_event(tx, ctx.cloud, server)
+    return None
 
 
 def _room_kept(server: Server) -> dict[str, int]:
@@ -132,11 +148,14 @@ def revert_resize(ctx: Context, id: str) -> None:
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, SERVERS + "revert_resize", "revertResize")
+        if is_moving(server):
+            return moves.revert(ctx, tx, server)
         before = server.aside["before"]
         values = {name: before[name] for name in (*ROOM, "flavor_id", "flavor", "disks")}
         migrations.note(tx, server, "reverting", ctx.cloud.clock.now())
         aside = {"vm_state": server.aside["vm_state"]}
         access.begin(ctx, tx, server, "revertResize", "revert", task_state="resize_reverting", aside=aside, **values)
+    return None
 
 
 def rescue(ctx: Context, id: str, image_id: str | None, password: str, of_volumes: bool = True) -> str:

@@ -15,7 +15,7 @@ Migration = Row[Any]
 """A row, with the names of the table's columns."""
 
 C = migrations.c
-AFTER = {"resize_migrating": "finished", "resize_reverting": "reverted"}
+AFTER = {"resize_migrating": "finished", "resize_finish": "finished", "resize_reverting": "reverted"}
 """What a change of flavor is when what is under way has gone well."""
 
 RESIZE, MIGRATION, LIVE, EVACUATION = "resize", "migration", "live-migration", "evacuation"
@@ -128,6 +128,16 @@ def holding_on(tx: Connection, host: str) -> list[Migration]:
 def release(tx: Connection, server_id: str) -> None:
     """Have no migration of a server hold room any more."""
     tx.execute(update(migrations).where(C.server_id == server_id, C.held_host.is_not(None)).values(**_holding(None)))
+
+
+def close(tx: Connection, server_id: str, now: float) -> None:
+    """Write down of a server that is being deleted that none of its migrations goes on."""
+    for row in of_server(tx, server_id):
+        if row.status == "finished":
+            change(tx, row.id, now, status="confirmed")
+        elif row.status not in ENDED:
+            change(tx, row.id, now, status="error")
+    release(tx, server_id)
 
 
 def held_hosts(tx: Connection, server_id: str) -> list[str]:

@@ -45,18 +45,22 @@ def specify(cloud: Cloud, server: Server, power: Power, change: Change) -> tuple
     :raises NotFound: when the image or a volume is gone.
     :raises VolumeDriverError: when a volume cannot be reached.
     """
-    own = [_local(cloud, server, disk, number) for number, disk in enumerate(server.disks)]
-    own += _volumes(cloud, server, power, change)
-    own.sort(key=lambda disk: (disk.boot_index != 0, disk.kind == "volume", len(disk.device), disk.device))
+    every = [*own(cloud, server), *_volumes(cloud, server, power, change)]
+    every.sort(key=lambda disk: (disk.boot_index != 0, disk.kind == "volume", len(disk.device), disk.device))
     aside = server.aside or {}
     if not aside.get("rescue_image_id"):
-        return tuple(own)
+        return tuple(every)
     path, form = neighbours.images.image_file(cloud, aside["rescue_image_id"])
     bus: Any = aside.get("rescue_bus") or "virtio"
     is_cdrom = aside.get("rescue_device") == "cdrom"
     rescue = DiskSpec(id="rescue", kind="image", source=path, source_format=form, bus=bus, is_cdrom=is_cdrom, boot_index=0)
-    others = tuple(replace(disk, boot_index=None) for disk in own)
+    others = tuple(replace(disk, boot_index=None) for disk in every)
     return (*others, rescue) if aside.get("rescue_stable") else (rescue, *others)
+
+
+def own(cloud: Cloud, server: Server) -> tuple[DiskSpec, ...]:
+    """Return the disks of a server that are files of its host.  :raises NotFound: when the image is gone."""
+    return tuple(_local(cloud, server, disk, number) for number, disk in enumerate(server.disks))
 
 
 def _local(cloud: Cloud, server: Server, wanted: dict[str, Any], number: int) -> DiskSpec:

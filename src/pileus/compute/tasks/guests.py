@@ -38,6 +38,7 @@ EVENTS = {
     "resize": "compute_resize_instance",
     "confirmResize": "compute_confirm_resize",
     "revertResize": "compute_revert_resize",
+    "migrate": "compute_finish_resize",
     "rescue": "compute_rescue_instance",
     "unrescue": "compute_unrescue_instance",
     "shelve": "compute_shelve_instance",

@@ -26,17 +26,36 @@ class Place:
     why: str = ""
 
 
-def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, str]) -> Place:
-    """Choose a host for a server.  The caller writes it into the row, in this transaction.
+@dataclass(frozen=True)
+class Wish:
+    """What a server that is there already is to have on another host.
 
-    :param refused: the hosts that could not build it, each with its reason.
+    :param host: the host that is asked for by name; "": any.
+    :param forced: whatever speaks against that.
+    """
+
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    flavor: Mapping[str, Any]
+    host: str = ""
+    forced: bool = False
+
+
+def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, str], wish: Wish | None = None) -> Place:
+    """Choose a host for a server.  The caller writes it down, in this transaction.
+
+    :param refused: the hosts that could not build it, or that it is to leave, each with the reason.
+    :param wish: what it is to have there; None: what its row says, which is on no host.
     """
     store.lock_hosts(tx)
-    request = request_of(tx, server, refused)
+    request = request_of(tx, server, refused, wish)
     with_others = any(key.startswith("resources:") for key in request.extra_specs)
     states = hosts.states(tx, cloud.clock.now(), with_others)
-    if node := server.wanted_host.get("hypervisor_hostname"):
+    if wish is None and (node := server.wanted_host.get("hypervisor_hostname")):
         states = [state for state in states if state.name == node]
+    if wish is not None and wish.forced and (state := next((each for each in states if each.name == wish.host), None)):
+        return Place(state.name, state.zone)
     choice = scheduler.select(states, request)
     if choice.hosts:
         return Place(choice.hosts[0].name, choice.hosts[0].zone)
@@ -44,16 +63,16 @@ def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, st
     return Place(why=scheduler.Choice((), told).explain())
 
 
-def request_of(tx: Connection, server: Server, refused: Mapping[str, str]) -> scheduler.Request:
+def request_of(tx: Connection, server: Server, refused: Mapping[str, str], wish: Wish | None = None) -> scheduler.Request:
     """Return what a server needs, and where it may go."""
-    host = server.wanted_host.get("host")
+    needs, host = (server, server.wanted_host.get("host")) if wish is None else (wish, wish.host)
     bare = scheduler.Request(
-        server.vcpus, server.memory_mib, server.disk_gib, only=frozenset({host} if host else ()), avoid=frozenset(refused)
+        needs.vcpus, needs.memory_mib, needs.disk_gib, only=frozenset({host} if host else ()), avoid=frozenset(refused)
     )
-    if server.wanted_host.get("forced"):
+    if wish is None and server.wanted_host.get("forced"):
         return bare
     more: dict[str, Any] = {
-        "extra_specs": server.flavor.get("extra_specs") or {},
+        "extra_specs": needs.flavor.get("extra_specs") or {},
         "image_properties": server.image.get("properties") or {},
         "zone": server.pinned_zone or "",
     }
@@ -64,7 +83,7 @@ def request_of(tx: Connection, server: Server, refused: Mapping[str, str]) -> sc
     if server.server_group_id and (group := store.group_policy(tx, server.server_group_id)):
         more["policy"], rules = group
         more["max_server_per_host"] = int(rules.get("max_server_per_host", 1))
-        more["group_hosts"] = store.group_hosts(tx, server.server_group_id)
+        more["group_hosts"] = store.group_hosts(tx, server.server_group_id, server.id)
     return replace(bare, **more)
 
 

@@ -59,10 +59,12 @@ STEPS = {
     "rebuilding": "rebuild",
     "image_snapshot": "capture", "image_backup": "capture", "resize_migrating": "resize", "resize_reverting": "revert",
     "rescuing": "rescue", "unrescuing": "unrescue", "shelving": "shelve", "shelving_offloading": "offload",
-    "unshelving": "unshelve",
+    "unshelving": "unshelve", "resize_finish": "arrive", "resize_confirming": "confirm",
 }  # fmt: skip
-UNHARMED = {"image_snapshot", "image_backup", "unshelving"}
+UNHARMED = {"image_snapshot", "image_backup", "unshelving", "resize_confirming"}
 """Task states that leave the server as it was when they fail."""
+WITH_WAY_BACK = {"resize_migrating", "resize_finish"}
+"""Task states of a server that moves and goes back to where it was when that fails."""
 
 
 def go(tx: Connection, cloud: Cloud, server_id: str, memo: dict[str, Any] | None = None, step: str = "") -> None:
@@ -154,17 +156,20 @@ def _refused(run: Run, server: Server, why: str) -> Outcome:
 
 
 def undo(cloud: Cloud, server: Server) -> None:
-    """Leave nothing of a server on its host, nor a way from there to its volumes.
+    """Leave nothing of a server on its host, nor where room is held for it, nor a way from there to its volumes.
 
     :raises DriverError: when the host cannot.
     :raises VolumeDriverError: when a volume's back end cannot.
     """
     if server.host is None:
         return
-    try:
-        guests.hypervisor(cloud, server.host).destroy(server.id)
-    except HostUnknown:
-        log.info("server %s: host %s has left and has taken its guests along", server.id, server.host)
+    with cloud.db.read() as tx:
+        places = [server.host, *migrations.held_hosts(tx, server.id)]
+    for place in places:
+        try:
+            guests.hypervisor(cloud, place).destroy(server.id)
+        except HostUnknown:
+            log.info("server %s: host %s has left and has taken its guests along", server.id, place)
     disks.disconnect(cloud, server.id)
 
 
@@ -295,6 +300,7 @@ def destroy(run: Run, server: Server) -> Outcome:
             return Done()
         neighbours.network.release(tx, run.cloud, server.id, server.nics)
         disks.release(tx, run.cloud, server)
+        migrations.close(tx, server.id, now)
         store.change(tx, server.id, power_state=states.NOSTATE, **gone)
         guests.log_event(tx, run.cloud, server)
     if image_id := (server.aside or {}).get("image_id"):
@@ -317,6 +323,9 @@ def give_up(run: Run, server: Server) -> Outcome:
     if server.task_state == "deleting":
         return _give_up_deleting(run, server)
     why = run.error or "It did not happen in time."
+    if server.task_state in WITH_WAY_BACK and (server.aside or {}).get("move") and "why" not in run.memo:
+        run.memo["why"] = why
+        return Hop(program.steps["fall_back"], ACTION_SECONDS)
     if server.task_state is None and server.vm_state != "error" and roll_back(run.cloud, server, why):
         return Done()
     if server.task_state is None and server.vm_state == "error" and server.launched_at is None:
@@ -345,11 +354,12 @@ def _show_fault(cloud: Cloud, server: Server, why: str) -> bool:
         fault = {"code": 500, "message": why[:255], "details": why, "created_at": now}
         before = (server.aside or {}).get("before", {}) if server.task_state == "resize_migrating" else {}
         values = {"vm_state": "error", "aside": None, **before} if server.task_state not in UNHARMED else {}
-        values |= {} if server.task_state == "unshelving" else {"aside": None}
+        values |= {} if server.task_state in ("unshelving", "resize_confirming") else {"aside": None}
         written = store.change_if(tx, server, task_state=None, fault=fault, updated_at=now, **values)
         if written:
             if server.task_state in migrations.AFTER:
                 migrations.note(tx, server, "error", now)
+                migrations.release(tx, server.id)
             guests.log_event(tx, cloud, server, error=why)
     return written
 

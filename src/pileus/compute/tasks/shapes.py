@@ -6,13 +6,12 @@
 What such a step needs to know stands in the row's `aside`, so that a step that is repeated finds it.
 """
 
-from typing import Any
-
 from pileus.compute import neighbours, states
 from pileus.compute.driver import Power
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
-from pileus.compute.tasks import disks, guests, placing
+from pileus.compute.tasks import disks, guests, moves, placing
+from pileus.compute.tasks.moves import as_before
 from pileus.compute.tasks.servers import FAILURES, begin, program, step, undo
 from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
 
@@ -26,19 +25,14 @@ def _restart(run: Run, server: Server, power: Power = "on") -> None:
         guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
 
 
-def _as_before(server: Server) -> tuple[Power, dict[str, Any]]:
-    """Return whether the guest ran before, and the states of a server that goes back to that."""
-    if server.aside["vm_state"] == "stopped":
-        return "off", {"vm_state": "stopped", "power_state": states.SHUTDOWN}
-    return "on", {"vm_state": "active", "power_state": states.RUNNING}
-
-
 @step
 def resize(run: Run, server: Server) -> Outcome:
     """Start the guest with another flavor; the old one is kept aside until the user confirms."""
     if server.task_state != "resize_migrating":
         return Hop(begin)
-    power, values = _as_before(server)
+    if moves.is_moving(server):
+        return Hop(moves.leave, moves.MOVE_SECONDS)
+    power, values = as_before(server)
     try:
         _restart(run, server, power)
     except FAILURES as error:
@@ -51,7 +45,9 @@ def revert(run: Run, server: Server) -> Outcome:
     """Start the guest with the flavor it had, which stands in the row again, as are its disks as they were then."""
     if server.task_state != "resize_reverting":
         return Hop(begin)
-    power, values = _as_before(server)
+    if moves.is_moving(server):
+        return Hop(moves.go_back)
+    power, values = as_before(server)
     try:
         _restart(run, server, power)
     except FAILURES as error:

@@ -47,6 +47,8 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
     if port.host_id != host:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port_id, {"host_id": host, "status": "BUILD"})
         sync.touch(tx, cloud, "network", port.network_id)
+        if port.host_id:
+            sync.touch(tx, cloud, "port", port_id)  # the host where it was is cleared of it
         carried.follow(tx, cloud, port_id, host)
         for group_id in port.security_groups:
             sync.touch(tx, cloud, "group", group_id)
