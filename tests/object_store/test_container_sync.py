@@ -9,7 +9,7 @@ import pytest
 from pileus.object_store.placement import Placement
 from pileus.object_store.realms import Realms, read_realms, signature
 from pileus.object_store.storage.daemons.container_sync import ContainerSync
-from pileus.object_store.storage.embedded import embedded_cluster
+from pileus.object_store.storage.embedded import embedded_cluster, embedded_daemons
 from pileus.object_store.storage.serve import serving
 from tests.object_store.conftest import ACCOUNT, OTHER_ACCOUNT, make_shop
 
@@ -127,6 +127,40 @@ def test_the_other_side_away(served):
     served.shop.store.forget(OTHER_ACCOUNT, "there")
     assert served.sync()["puts"] == 1
     assert there("GET", "/there/o").content == b"x"
+
+
+def test_a_container_in_shards_is_synced_too(served):
+    names = [f"n{number:02d}" for number in range(40)]
+    here, there = served.shop.client(), served.shop.client("other", OTHER_ACCOUNT)
+    here("PUT", "/here")
+    for name in names[:30]:
+        here("PUT", f"/here/{name}", name.encode())
+    store = served.shop.store
+
+    def split(threshold=8, times=3):
+        for _ in range(times):
+            served.shop.clock.advance(60)
+            for daemon, _ in embedded_daemons(store.placement.cluster, store.now, threshold):
+                asyncio.run(daemon.run_once())
+
+    split()
+    assert served.sync() == {}, "it has no partner yet"
+    base = f"http://127.0.0.1:{served.port}/object-store/v1"
+    assert there("PUT", "/there", X_Container_Sync_Key=KEY).status_code == 201
+    assert here("POST", "/here", X_Container_Sync_To=f"{base}/{OTHER_ACCOUNT}/there", X_Container_Sync_Key=KEY).status_code == 204
+    assert served.sync()["puts"] == 30
+    assert there("GET", "/there").text.split() == names[:30]
+    assert served.sync()["puts"] == 0
+    for name in names[30:]:
+        here("PUT", f"/here/{name}", name.encode())
+    here("DELETE", "/here/n05")
+    here("PUT", "/here/n06", b"another")
+    split(threshold=4)  # shards split in their turn, with news that are not sent yet
+    served.sync()
+    assert there("GET", "/there").text.split() == [name for name in names if name != "n05"]
+    assert there("GET", "/there/n06").content == b"another"
+    assert there("GET", "/there/n39").content == b"n39"
+    assert served.sync()["puts"] == 0
 
 
 @pytest.mark.parametrize(

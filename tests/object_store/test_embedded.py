@@ -1,5 +1,6 @@
 """The proxy on a real directory, as it is embedded: bytes last, and nothing stays open."""
 
+import asyncio
 import hashlib
 import os
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pileus.object_store.bundle import LOOPS
+from pileus.object_store.indexes import Listing
 from pileus.object_store.placement import Placement
 from pileus.object_store.storage.embedded import embedded_cluster
 from tests.object_store.conftest import make_shop
@@ -14,8 +16,8 @@ from tests.object_store.conftest import make_shop
 SIZES = (0, 1, 65_535, 65_536, 65_537, 300_000, 3_000_001)
 
 
-def embedded(tmp_path):
-    shop = make_shop(tmp_path)
+def embedded(tmp_path, **settings):
+    shop = make_shop(tmp_path, **settings)
     shop.store._open = lambda now: Placement(embedded_cluster(str(tmp_path / "objects"), now))
     return shop
 
@@ -115,3 +117,48 @@ def test_a_refused_upload_leaves_no_file(shop, tmp_path):
     assert swift("PUT", "/c/o", body_of(90_000), ETag="0" * 32).status_code == 422
     assert sorted(path.name for path in (tmp_path / "objects").rglob("*.data")) == before
     assert swift("GET", "/c").status_code == 204
+
+
+def shards_of(shop, account, container):
+    """The shards that list a container's names."""
+    ring = shop.store.placement.cluster.container_ring
+    (node,) = ring.nodes(0)
+    return asyncio.run(shop.kernel().containers(node).listing(0, account, container, Listing())).shards
+
+
+def work(shop):
+    """Let all daemons make a pass."""
+    shop.clock.advance(60)
+    for loop in LOOPS:
+        loop.run(shop.cloud)
+
+
+def test_a_big_container_is_split_here_too(tmp_path):
+    shop = embedded(tmp_path, object_shard_threshold=20)
+    swift, names = shop.client(), [f"n{number:03d}" for number in range(50)]
+    swift("PUT", "/c", X_Container_Meta_A="b")
+    swift("PUT", "/small")
+    for name in names:
+        assert swift("PUT", f"/c/{name}", name.encode()).status_code == 201
+    for _ in range(3):
+        work(shop)
+    assert len(shards_of(shop, swift.account, "c")) >= 3, "names are in other containers now"
+    assert swift("GET", "").text.split() == ["c", "small"], "which nobody sees"
+    assert swift("GET", "/c").text.split() == names
+    assert swift("GET", "/c?reverse=on&limit=3").text.split() == ["n049", "n048", "n047"]
+    assert swift("GET", "/c?prefix=n02&marker=n024&delimiter=9").text.split() == ["n025", "n026", "n027", "n028", "n029"]
+    head = swift("HEAD", "/c").headers
+    assert [head[f"x-container-{word}"] for word in ("object-count", "bytes-used", "meta-a")] == ["50", "200", "b"]
+    assert swift("PUT", "/c/n0245", b"new").status_code == 201
+    assert swift("DELETE", "/c/n000").status_code == 204
+    assert swift("GET", "/c").text.split() == sorted([*names[1:], "n0245"])
+    assert swift("DELETE", "/c").status_code == 409
+    for name in (*names, "n0245"):
+        swift("DELETE", f"/c/{name}")
+    work(shop)
+    assert swift("DELETE", "/c").status_code == 204
+    for _ in range(3):
+        work(shop)
+    assert swift("GET", "").text.split() == ["small"]
+    shop.app.close()
+    shop.store.placement.cluster.carrier.close()

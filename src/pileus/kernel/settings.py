@@ -105,6 +105,7 @@ class Settings:
     object_token_cache_seconds: float = _setting(300.0, "how long its answer about a token is remembered", "seconds")
     object_rings_dir: str = _setting("", "where the rings of a storage cluster are; empty: one device in state_dir")
     object_policies: str = _setting("", "further storage policies of the device in state_dir, with commas, always in this order")
+    object_shard_threshold: int = _setting(1_000_000, "the device in state_dir: names in a container beyond which it is split")
     object_encryption_secrets: str = _setting(
         "",
         "secrets that objects are encrypted with, ID:BASE64 of 32 bytes or more, with commas; the first for new ones; empty: no",

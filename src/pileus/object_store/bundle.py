@@ -92,7 +92,7 @@ def _pass(cloud: Cloud, seconds: float) -> None:
     store = cloud.part(ObjectStore)
     if cloud.settings.object_rings_dir:
         return  # the storage nodes have their own
-    for daemon, interval in embedded_daemons(store.placement.cluster, store.now):
+    for daemon, interval in embedded_daemons(store.placement.cluster, store.now, cloud.settings.object_shard_threshold):
         if interval == seconds:
             try:
                 asyncio.run(run_once(daemon, store.now))

@@ -13,6 +13,7 @@ from pileus.object_store.storage.daemons.auditor import IndexAuditor, ObjectAudi
 from pileus.object_store.storage.daemons.expirer import Expirer
 from pileus.object_store.storage.daemons.reaper import AccountReaper
 from pileus.object_store.storage.daemons.running import Daemon
+from pileus.object_store.storage.daemons.sharder import SHARD_THRESHOLD, ContainerSharder
 from pileus.object_store.storage.daemons.updaters import ContainerUpdater, ObjectUpdater
 from pileus.object_store.storage.layout import Device, Salt, sync_directory
 from pileus.object_store.storage.local import LocalCarrier
@@ -48,19 +49,28 @@ def embedded_cluster(root: str, now: Callable[[], float], policies: tuple[Storag
     device = Device(root, _salt(root))
     node = Node(id=0, device="d0")
     ring = SingleRing(node)
-    return Cluster(ring, ring, {policy.index: ring for policy in policies}, policies, LocalCarrier({"d0": device}, now))
+    return Cluster(
+        ring, ring, {policy.index: ring for policy in policies}, policies, LocalCarrier({"d0": device}, now, container_ring=ring)
+    )
 
 
-def embedded_daemons(cluster: Cluster, now: Callable[[], float]) -> list[tuple[Daemon, float]]:
-    """Return the daemons of an embedded cluster, each with the seconds between its passes; all there is to replicate is one."""
+def embedded_daemons(
+    cluster: Cluster, now: Callable[[], float], shard_threshold: int = SHARD_THRESHOLD
+) -> list[tuple[Daemon, float]]:
+    """Return the daemons of an embedded cluster, each with the seconds between its passes; all there is to replicate is one.
+
+    :param shard_threshold: names in a container beyond which it is split.
+    """
     carrier = cluster.carrier
     if not isinstance(carrier, LocalCarrier):
         raise TypeError("not an embedded cluster")
-    device, files = carrier.devices["d0"], carrier.files("d0")
+    device, files, ring = carrier.devices["d0"], carrier.files("d0"), cluster.container_ring
+    (here,) = ring.nodes(0)
     return [
-        (Expirer(carrier, "d0", cluster.container_ring, now), EXPIRE_SECONDS),
-        (ObjectUpdater(device, carrier, cluster.container_ring, now), UPDATE_SECONDS),
-        (ContainerUpdater(files, carrier, cluster.account_ring, now), UPDATE_SECONDS),
+        (Expirer(carrier, "d0", ring, now), EXPIRE_SECONDS),
+        (ObjectUpdater(device, carrier, ring, now), UPDATE_SECONDS),
+        (ContainerSharder(files, here, ring, carrier, now, shard_threshold), UPDATE_SECONDS),
+        (ContainerUpdater(files, carrier, cluster.account_ring, now, ring), UPDATE_SECONDS),
         (AccountReaper(files, cluster, now), UPDATE_SECONDS),
         (ObjectAuditor(device, now), AUDIT_SECONDS),
         (IndexAuditor(files, now), AUDIT_SECONDS),

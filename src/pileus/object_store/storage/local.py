@@ -35,7 +35,7 @@ from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
-from pileus.object_store.storage.telling import tell
+from pileus.object_store.storage.telling import tell, tell_now
 from pileus.object_store.timestamps import Timestamp
 
 INLINE_BYTES_MAX = 65_536
@@ -317,8 +317,7 @@ class LocalCarrier:
         if self.remote is not None:
             return targets
         for target in targets:
-            done = self._containers[target.node.device].update_now(target.partition, name.account, name.container, [row])
-            if not done.ok:
+            if not tell_now(self._containers, self.container_ring, target, name.account, name.container, row):
                 pending.keep(device, pending.Pending(name.account, name.container, row, (target,)))
         return ()
 

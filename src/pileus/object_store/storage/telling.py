@@ -1,19 +1,46 @@
 """Tells containers of objects, and follows where a container has handed its names over to shards."""
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Protocol
 
-from pileus.object_store.backend import ContainerServer, Ring
+from pileus.object_store.backend import ContainerServer, Ring, Written
 from pileus.object_store.indexes import ObjectRow
 from pileus.object_store.places import Node, Target
 
 HOPS_MAX = 8
 
 
+class TellsNow(Protocol):
+    """A container server of this process, told in the caller's thread."""
+
+    def update_now(self, partition: int, account: str, container: str, rows: Sequence[ObjectRow]) -> Written: ...
+
+
 class Reaches(Protocol):
     """What reaches container servers."""
 
     def containers(self, node: Node) -> ContainerServer: ...
+
+
+def tell_now(
+    servers: Mapping[str, TellsNow], ring: Ring | None, target: Target, account: str, container: str, row: ObjectRow
+) -> bool:
+    """Tell one replica of a container, or of the shard in charge, of an object, all being here; tell whether it knows now.
+
+    :param servers: by the names of their devices.
+    """
+    named = account, container
+    done = servers[target.node.device].update_now(target.partition, account, container, [row])
+    for _ in range(HOPS_MAX):
+        if done.moved is None or ring is None:
+            break
+        account, container = done.moved
+        partition = ring.partition(account, container)
+        nodes = ring.nodes(partition)
+        place = _place(ring, target, *named)
+        done = servers[nodes[place % len(nodes)].device].update_now(partition, account, container, [row])
+    return done.ok
 
 
 async def tell(carrier: Reaches, ring: Ring | None, target: Target, account: str, container: str, row: ObjectRow) -> bool:

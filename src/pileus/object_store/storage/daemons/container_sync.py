@@ -3,6 +3,9 @@
 Every replica of a container's index first sends its own share of the news, and on its next pass what was the others' before,
 should they have failed.  How far it came is noted in the index, by partner.  Requests carry the time of the change, so that
 sending twice does no harm and the newest wins on both sides, which may sync to each other.
+
+The names of a big container are in its shards: each shard sends its own, to the partner of the container that it is part of,
+and notes itself how far it came.
 """
 
 import asyncio
@@ -10,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import structlog
 
@@ -21,7 +24,7 @@ from pileus.object_store.placement import Placement
 from pileus.object_store.realms import Partner, Realms, signature
 from pileus.object_store.request import Refused
 from pileus.object_store.storage import container_index, remote
-from pileus.object_store.storage.container_index import ContainerIndex, Whole
+from pileus.object_store.storage.container_index import SHARD_ROOT, ContainerIndex, Whole, root_of
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_indexes import IndexFiles
 from pileus.object_store.storage.merging import live_headers
@@ -38,13 +41,16 @@ LINKS = {
 ROWS_AT_ONCE, SENT_AT_ONCE = 100, 8
 SECONDS_PER_CONTAINER = 60.0
 DONE = (404, 409)
+DEPTH_MAX = 8
 
 
 @dataclass(frozen=True)
 class Errand:
     """One container's sync: whose it is, where it goes, with which key."""
 
-    whole: Whole
+    account: str
+    container: str
+    policy: int
     partner: Partner
     user_key: str
 
@@ -88,24 +94,40 @@ class ContainerSync:
                 if self.idle.get(index.file.path) == stamps:
                     continue
                 try:
-                    errand = await asyncio.to_thread(self._errand, index)
-                except ValueError as error:
+                    whole = await asyncio.to_thread(index.whole, False)
+                    errand = await self._errand(whole)
+                except (ValueError, Unreachable, Refused) as error:
                     log.warning("a container cannot be synced", path=index.file.path, reason=str(error))
                     counts["refused"] += 1
                     continue
-                if errand is None:
-                    self.idle[index.file.path] = stamps
-                else:
+                if errand is not None:
                     counts += await self._sync(index, partition, errand)
+                elif whole is None or root_of(whole) is None:
+                    self.idle[index.file.path] = stamps  # a shard does not change when the whole gets a partner
         return counts
 
-    def _errand(self, index: ContainerIndex) -> Errand | None:
-        """Return what there is to do for a container.  :raises ValueError: when its partner is not allowed."""
-        whole = index.whole(flush=False)
-        headers = live_headers(whole.metadata) if whole and not whole.deleted else {}
-        if whole is None or not headers.get(SYNC_TO) or not headers.get(SYNC_KEY) or headers.get(VERSIONS):
+    async def _errand(self, whole: Whole | None) -> Errand | None:
+        """Return what there is to do for a container, or for what a shard is part of.
+
+        :raises ValueError: when its partner is not allowed.
+        :raises Unreachable: when the container that a shard is part of cannot be asked.
+        """
+        if whole is None or whole.deleted:
             return None
-        return Errand(whole, self.realms.partner(headers[SYNC_TO]), headers[SYNC_KEY])
+        headers: Mapping[str, str] = live_headers(whole.metadata)
+        account, container, policy = whole.account, whole.container, whole.policy
+        for _ in range(DEPTH_MAX):  # a shard may have been split itself
+            root = headers.get(SHARD_ROOT)
+            if not root:
+                break
+            account, container = (unquote(part) for part in root.split("/", 1))
+            found = (await self.placement.container(account, container)).info
+            if found is None:
+                return None
+            headers, policy = found.metadata, found.policy
+        if not headers.get(SYNC_TO) or not headers.get(SYNC_KEY) or headers.get(VERSIONS):
+            return None
+        return Errand(account, container, policy, self.realms.partner(headers[SYNC_TO]), headers[SYNC_KEY])
 
     def _share(self, partition: int) -> tuple[int, int]:
         """Return which replica this is, and of how many."""
@@ -178,8 +200,8 @@ class ContainerSync:
             return "known"
         if status not in (200, 404):
             return "failed"
-        whole = errand.whole
-        found = await self.placement.open(whole.policy, ObjectName(whole.account, whole.container, row.name), newest=True)
+        name = ObjectName(errand.account, errand.container, row.name)
+        found = await self.placement.open(errand.policy, name, newest=True)
         if found is None or found.answer.metadata is None:
             return "failed"
         try:
