@@ -71,7 +71,8 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
         db = Database(settings.database, settings.database_connections)
         closers.callback(db.dispose)
         with db.alone("pileus_start"):
-            migrations.upgrade(db)
+            if copy := migrations.upgrade(db, Path(settings.state_dir)):
+                log.warning("the schema was brought up to date; the old database is in %s", copy)
             hosts = drivers.build(settings) if parts.host else drivers.Hosts({})
             closers.callback(hosts.close)
             cloud = build_cloud(settings, db, SystemClock(), _bus(settings, db, hosts, closers))
