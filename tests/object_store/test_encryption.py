@@ -1,16 +1,24 @@
 """Encryption at rest: callers see what they sent, devices see nothing of it, and only who has the secret reads it."""
 
+import asyncio
 import base64
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
+from pileus.object_store.backend import ObjectName
 from pileus.object_store.bundle import LOOPS
 from pileus.object_store.ciphers import BodyKey, Secrets, Unreadable, read_secrets
 from pileus.object_store.encryption import EncryptedPlacement
+from pileus.object_store.indexes import Listing
 from pileus.object_store.placement import Placement
+from pileus.object_store.request import Refused
 from pileus.object_store.storage.embedded import embedded_cluster
 from tests.object_store.conftest import make_shop
 
@@ -23,8 +31,8 @@ def body_of(size):
     return (WORD * (size // len(WORD) + 1))[:size]
 
 
-def open_shop(tmp_path, secrets):
-    shop = make_shop(tmp_path)
+def open_shop(tmp_path, secrets, **settings):
+    shop = make_shop(tmp_path, **settings)
     chosen = read_secrets(secrets)
 
     def placement(now):
@@ -192,6 +200,106 @@ def test_a_changed_body_is_found_by_the_auditor(box, shop, tmp_path):
     for loop in LOOPS:
         loop.run(shop.cloud)
     assert box("GET", "/c/o").status_code == 404
+
+
+def test_a_container_in_shards_is_listed(tmp_path):
+    shop = open_shop(tmp_path, f"a:{ONE}", object_shard_threshold=4)
+    swift = shop.client()
+    swift("PUT", "/c")
+    for number in range(12):
+        swift("PUT", f"/c/{number:02d}", b"%d" % number)
+    for _ in range(3):
+        shop.clock.advance(60)
+        for loop in LOOPS:
+            loop.run(shop.cloud)
+    swift("PUT", "/c/later", b"12")
+    listed = [row["hash"] for row in swift("GET", "/c?format=json").json()]
+    assert listed == [hashlib.md5(b"%d" % number).hexdigest() for number in range(13)]
+    close_shop(shop)
+
+
+WRITER = """
+import asyncio, os, sys, time
+from pileus.object_store.backend import ObjectName, ObjectPost, ObjectPut
+from pileus.object_store.ciphers import read_secrets
+from pileus.object_store.encryption import EncryptedPlacement
+from pileus.object_store.indexes import ContainerPut
+from pileus.object_store.storage.embedded import embedded_cluster
+from pileus.object_store.timestamps import Timestamp
+
+async def main(root, secrets, number):
+    placement = EncryptedPlacement(embedded_cluster(root, time.time), read_secrets(secrets))
+    now, name = lambda: Timestamp.of(time.time()), ObjectName("AUTH_a", "c", "o")
+    await placement.put_account("AUTH_a", now(), {})
+    await placement.put_container("AUTH_a", "c", ContainerPut(timestamp=now(), policy=0))
+    while True:
+        number += 1
+        headers = {"X-Object-Meta-Number": f"secret number {number}"}
+        body = b"secret body %d " % number * 20_000
+        sent = await placement.upload(0, name, ObjectPut(timestamp=now(), size_bytes=len(body), headers=headers))
+        for start in range(0, len(body), 65_536):
+            await sent.write(body[start : start + 65_536])
+        assert (await sent.commit()).ok
+        os.write(1, b"put %d\\n" % number)
+        headers = {"X-Object-Meta-Number": f"secret number {number + 1}"}
+        assert (await placement.post_object(0, name, ObjectPost(timestamp=now(), headers=headers))).ok
+        number += 1
+        os.write(1, b"post %d\\n" % number)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+def read_all(root, secrets):
+    """The number in the body, that in the metadata, and whether the listing knows the body."""
+
+    async def read():
+        cluster = embedded_cluster(root, time.time)
+        placement = EncryptedPlacement(cluster, read_secrets(secrets))
+        try:
+            found = await placement.open(0, ObjectName("AUTH_a", "c", "o"))
+            body = b"".join([piece async for piece in found.chunks()])
+            (row,) = (await placement.container("AUTH_a", "c", Listing())).entries
+            meta = found.answer.metadata
+            await found.close()
+            return body, meta, row
+        finally:
+            cluster.carrier.close()
+
+    body, meta, row = asyncio.run(read())
+    assert meta.etag == hashlib.md5(body).hexdigest()
+    number = int(body.split()[2])
+    assert body == b"secret body %d " % number * 20_000
+    return number, int(meta.headers["X-Object-Meta-Number"].split()[-1]), row.etag
+
+
+def test_killed_in_the_midst_of_puts_and_posts_while_secrets_change(tmp_path):
+    """What was acknowledged is whole, under whichever secret each part of it was written, and nothing of it is ever plain."""
+    root, last, secrets = str(tmp_path / "objects"), 0, ""
+    for turn in range(6):
+        key = base64.b64encode(bytes([turn + 1]) * 32).decode()
+        secrets = f"k{turn}:{key}" + (f",{secrets}" if secrets else "")
+        command = [sys.executable, "-c", WRITER, root, secrets, str(last)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            for _ in range(turn + 1):
+                first = child.stdout.readline()
+            time.sleep(0.007 * turn)
+            child.send_signal(signal.SIGKILL)
+            word, number = ([first, *child.stdout.read().splitlines()][-1]).split()
+        number = int(number)
+        body, meta, listed = read_all(root, secrets)
+        if word == b"put":
+            assert (body, meta) in {(number, number), (number, number + 1)}
+        else:
+            assert (body, meta) in {(number - 1, number), (number + 1, number + 1)}
+        known = {b"secret body %d " % one * 20_000 for one in (number - 1, number, number + 1)}
+        assert listed in {hashlib.md5(one).hexdigest() for one in known}
+        last = max(body, meta) + max(body, meta) % 2
+    kept = everything_on_disk(tmp_path / "objects")
+    assert b"secret body" not in kept
+    assert b"secret number" not in kept
+    with pytest.raises(Refused):
+        read_all(root, f"k9:{ONE}")
 
 
 def test_sealed_texts_are_bound_to_their_place():

@@ -8,6 +8,7 @@ compared.  A newer tombstone hides older bytes.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import TypeVar
@@ -100,7 +101,8 @@ class Placement:
         answer = await self._read(ring, partition, ask)
         if listing is None or not answer.shards:
             return answer
-        entries = await shards.collect(self.container, answer.shards, listing)
+        # shards as they are: what they list is made readable (see `encryption`) as part of this container
+        entries = await shards.collect(partial(Placement.container, self), answer.shards, listing)
         return ContainerAnswer(answer.status, answer.info, entries, answer.timestamp)
 
     async def put_container(self, account: str, container: str, put: ContainerPut) -> Written:
