@@ -72,6 +72,7 @@ class Settings:
     password_unique_last_count: int = _setting(0, "a user's last passwords of which a new one is none; 0: it may be any")
     password_regex: str = _setting("", "what every new password has to match; empty: nothing")
     password_regex_description: str = _setting("", "password_regex in words, for those whose password does not match")
+    unified_limits: str = _setting("", "services (of compute,network,volume) whose quotas are identity's unified limits")
     password_change_on_first_use: bool = _setting(False, "a password set by somebody else is to be changed before its first use")
     # image
     image_bytes_max: int = _setting(1_099_511_627_776, "largest image taken", "bytes")
@@ -151,7 +152,8 @@ class Settings:
     )
     s3_day_seconds: int = _setting(86_400, "length of a day of S3's lifecycle rules; shorter ones are for tests", "seconds")
     # network
-    network_driver: str = _setting("linux", "linux or fake")
+    network_driver: str = _setting("linux", "linux (bridges), ovs (Open vSwitch) or fake")
+    tunnel_type: str = _setting("vxlan", "ovs: how networks span hosts, vxlan or gre; the same on all hosts")
     public_cidr: str = _setting("172.24.4.0/24", "addresses of the first external network, reachable from the machine")
     uplink_namespace: str = _setting("", "namespace that plays the outside world; empty: the machine's own")
     network_mtu: int = _setting(1500, "MTU of the physical network", "bytes")

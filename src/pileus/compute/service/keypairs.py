@@ -36,7 +36,7 @@ def create(ctx: Context, name: str, kind: str, public_key: str | None, user_id: 
         raise BadRequest(str(error), kind="InvalidKeypair") from error
     row = {"user_id": owner, "name": name, "type": kind, "fingerprint": mark, "public_key": public_key}
     with ctx.cloud.db.begin() as tx:
-        limit = quotas.limits_of(tx, ctx.project_id, owner)["key_pairs"]
+        limit = quotas.limits_of(tx, ctx.cloud, ctx.project_id, owner)["key_pairs"]
         if 0 <= limit <= store.count(tx, owner):
             raise OverQuota("Quota exceeded, too many key pairs.", kind="KeypairLimitExceeded")
         return store.insert_keypair(tx, {**row, "created_at": ctx.cloud.clock.now()}), private_key

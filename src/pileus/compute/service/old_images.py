@@ -25,7 +25,7 @@ def set_properties(ctx: Context, id: str, wanted: Mapping[str, str]) -> Mapping[
     :raises BadRequest: when a name is none.
     """
     with ctx.cloud.db.read() as tx:
-        most = quotas.limits_of(tx, ctx.project_id)["metadata_items"]
+        most = quotas.limits_of(tx, ctx.cloud, ctx.project_id)["metadata_items"]
     if 0 <= most < len(wanted):
         raise Forbidden("Image metadata limit exceeded", kind="MetadataLimitExceeded")
     if any(not name for name in wanted):

@@ -117,7 +117,7 @@ def create_image(ctx: Context, id: str, name: str, metadata: Mapping[str, str], 
     """
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, SERVERS + "create_image", "createImage")
-        limit = quotas.limits_of(tx, server.project_id)["metadata_items"]
+        limit = quotas.limits_of(tx, ctx.cloud, server.project_id)["metadata_items"]
         if most is not None and 0 <= limit < len(metadata):
             raise OverQuota("Image metadata limit exceeded", kind="MetadataLimitExceeded")
         if not server.image_id:
@@ -191,7 +191,7 @@ def _require_room(ctx: Context, tx: Connection, server: Server, image: neighbour
     root = server.flavor["disk"] if server.image_id else 0
     if root and (image.min_disk > root or image.virtual_size_bytes > root << 30):
         raise BadRequest("Flavor's disk is too small for requested image.", kind="FlavorDiskTooSmall")
-    most = quotas.limits_of(tx, server.project_id)["metadata_items"]
+    most = quotas.limits_of(tx, ctx.cloud, server.project_id)["metadata_items"]
     if 0 <= most < len(wanted.values.get("metadata", ())):
         raise OverQuota("Maximum number of metadata items exceeds quota", kind="MetadataLimitExceeded")
 
@@ -264,10 +264,6 @@ def refuse_password(ctx: Context, id: str) -> None:
 
 
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
-    "os-migrateLive": (
-        "os-migrate-server:migrate_live", "os-migrateLive", BadRequest, "No valid host was found. Servers cannot be moved here.",
-    ),
-    "evacuate": ("os-evacuate", "evacuate", BadRequest, "No valid host was found. Servers cannot be moved here."),
     "shelveOffload": ("os-shelve:shelve_offload", "shelveOffload", BadRequest, ""),
     "restore": ("os-deferred-delete:restore", "restore", BadRequest, ""),
     "trigger_crash_dump": (

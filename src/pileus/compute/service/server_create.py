@@ -252,7 +252,7 @@ def make_hostname(name: str, id: str) -> str:
 
 def _count(ctx: Context, tx: Connection, wanted: Wanted, common: Mapping[str, Any]) -> int:
     """Return how many servers the project has room for, at least those that are wanted at least."""
-    limit, used = quotas.limits_of(tx, ctx.project_id), store.usage(tx, ctx.project_id)
+    limit, used = quotas.limits_of(tx, ctx.cloud, ctx.project_id), store.usage(tx, ctx.project_id)
     if 0 <= limit["metadata_items"] < len(wanted.metadata):
         raise OverQuota(f"Maximum number of metadata items exceeds {limit['metadata_items']}", kind="MetadataLimitExceeded")
 
@@ -282,7 +282,7 @@ def _group(ctx: Context, tx: Connection, hints: Mapping[str, Any], count: int) -
     group_id = str(hint[0] if isinstance(hint, list) and hint else hint)
     if not store.is_group(tx, group_id, ctx.project_id):
         raise BadRequest(f"Instance group {group_id} could not be found.", kind="InstanceGroupNotFound")
-    most = quotas.limits_of(tx, ctx.project_id)["server_group_members"]
+    most = quotas.limits_of(tx, ctx.cloud, ctx.project_id)["server_group_members"]
     if 0 <= most < store.group_size(tx, group_id) + count:
         raise OverQuota("Quota exceeded, too many servers in group", kind="OverQuota")
     return group_id

@@ -23,7 +23,7 @@ def create(ctx: Context, name: str, policy: str, rules: Mapping[str, int]) -> Se
     values = {"id": ids.uuid(), "project_id": ctx.project_id, "user_id": ctx.user_id, "name": name, "policy": policy}
     with ctx.cloud.db.begin() as tx:
         try:
-            quotas.require_room(tx, ctx.project_id, ctx.user_id, {"server_groups": 1})
+            quotas.require_room(tx, ctx.cloud, ctx.project_id, ctx.user_id, {"server_groups": 1})
         except OverQuota as fault:
             raise OverQuota("Quota exceeded, too many server groups.", kind="ServerGroupLimitExceeded") from fault
         return store.insert_group(tx, {**values, "rules": dict(rules), "created_at": ctx.cloud.clock.now()})

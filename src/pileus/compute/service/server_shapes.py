@@ -44,7 +44,7 @@ def resize(ctx: Context, id: str, flavor_id: str, disk_config: str | None) -> No
         wanted = room_of(flavor, not server.image_id)
         room = {name: max(before[name], amount) for name, amount in wanted.items()}
         more = {name: room[name] - before[name] for name in ROOM}
-        quotas.require_room(tx, server.project_id, server.user_id, {"cores": more["vcpus"], "ram": more["memory_mib"]})
+        quotas.require_room(tx, ctx.cloud, server.project_id, server.user_id, {"cores": more["vcpus"], "ram": more["memory_mib"]})
         values: dict[str, Any] = {"flavor_id": flavor.flavor_id, "flavor": embed(flavor)}
         config = {"disk_config": disk_config} if disk_config else {}
         if why := _why_not_here(ctx, tx, server, flavor, more):

@@ -208,7 +208,7 @@ def set_metadata(ctx: Context, id: str, items: Mapping[str, str], *, rule: str, 
         access.require_unlocked(ctx, server)
         access.require_state(server, "update_metadata")
         new: dict[str, str] = {**server.metadata, **items} if keep else dict(items)
-        most = quotas.limits_of(tx, server.project_id)["metadata_items"]
+        most = quotas.limits_of(tx, ctx.cloud, server.project_id)["metadata_items"]
         if 0 <= most < len(new):
             raise OverQuota("Maximum number of metadata items exceeds quota", kind="MetadataLimitExceeded")
         store.change(tx, id, metadata=new, updated_at=ctx.cloud.clock.now())

@@ -1,7 +1,7 @@
 """Unified limits: how much of a resource a project may use, registered by service, with exceptions for projects and domains.
 
 They are kept for services that ask for them: oslo.limit over the API, this cloud's images by `effective`.  Compute, network and
-volumes have quotas of their own.
+volumes have quotas of their own, unless the setting `unified_limits` names them (`unified`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import IntegrityError
 
+from pileus.identity.service import unified
 from pileus.kernel import quota
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, OverQuota, PreconditionFailed
@@ -145,10 +146,15 @@ def check_revision(wanted: int | None, current: int) -> None:
         raise PreconditionFailed(text, kind="RevisionNumberConstraintFailed")
 
 
-def take(tx: Connection, project_id: str, **wanted: int) -> None:
+def limits_of(tx: Connection, cloud: Cloud, project_id: str) -> dict[str, int]:
+    """Return how much a project may have, by resource; quota.DEFAULT_CLASS: one that has no limits of its own."""
+    return unified.limits_of(tx, cloud, SERVICE, project_id, DEFAULTS)
+
+
+def take(tx: Connection, cloud: Cloud, project_id: str, **wanted: int) -> None:
     """Check that a project's quota has room.  :raises OverQuota: when it has not."""
     quota.lock(tx, SERVICE, project_id)
-    limits = quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
+    limits = limits_of(tx, cloud, project_id)
     used = {name: rows.count_rows(tx, COUNTED[name], project_id) for name in wanted if limits[name] >= 0}
     if over := quota.exceeded(limits, used, wanted):
         raise OverQuota(f"Quota exceeded for resources: {over}.", kind="OverQuota")

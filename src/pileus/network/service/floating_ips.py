@@ -81,7 +81,7 @@ def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes)
     if not network.external:
         text = f"Bad floatingip request: Network {network.id} is not a valid external network."
         raise invalid(text, "BadRequest")
-    access.take(tx, project_id, floatingip=1)
+    access.take(tx, ctx.cloud, project_id, floatingip=1)
     qos.check_use(tx, ctx, attributes["qos_policy_id"])
     subnets = [s for s in networks_store.subnets_of(tx, [network.id]) if s.ip_version == 4]
     wanted: dict[str, str] = {}

@@ -111,7 +111,8 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
         made = []
         for project_id, attributes in owned:
             ensure_default(tx, ctx.cloud, project_id)
-            access.take(tx, project_id, security_group=1, security_group_rule=len(default_store.rules_for(tx, default=False)))
+            rules = len(default_store.rules_for(tx, default=False))
+            access.take(tx, ctx.cloud, project_id, security_group=1, security_group_rule=rules)
             stateful = attributes["stateful"]
             group = _write_group(tx, ctx.cloud, project_id, attributes["name"], attributes["description"], stateful)
             if named := attributes.get("tags"):
@@ -222,7 +223,7 @@ def _write_rule(tx: Connection, ctx: Context, project_id: str, given: Attributes
         find_seen(ctx, tx, remote)
     if remote := given.get("remote_address_group_id"):
         plain.find(address_groups.ADDRESS_GROUP, ctx, tx, remote, "get")
-    access.take(tx, project_id, security_group_rule=1)
+    access.take(tx, ctx.cloud, project_id, security_group_rule=1)
     facts = {name: value for name, value in given.items() if name not in ("description", "security_group_id")}
     if same := store.same_rules(tx, given["security_group_id"], facts):
         raise conflict("SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {same}.")

@@ -53,7 +53,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
 
     def work(tx: Connection) -> list[Network]:
         for project_id in sorted({project_id for project_id, _ in owned}):
-            access.take(tx, project_id, network=sum(1 for other, _ in owned if other == project_id))
+            access.take(tx, ctx.cloud, project_id, network=sum(1 for other, _ in owned if other == project_id))
         for _, attributes in owned:
             qos.check_use(tx, ctx, attributes.get("qos_policy_id"))
         return [make(tx, ctx.cloud, project_id, attributes) for project_id, attributes in owned]

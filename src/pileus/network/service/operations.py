@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from pileus.identity.service import unified
 from pileus.kernel import quota
 from pileus.kernel.context import Context
 from pileus.kernel.errors import Forbidden
@@ -26,21 +27,21 @@ def quota_of(ctx: Context, project_id: str) -> dict[str, int]:
     """Return a project's limits."""
     _own_or(ctx, "get_quota", project_id)
     with ctx.cloud.db.read() as tx:
-        return quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
+        return access.limits_of(tx, ctx.cloud, project_id)
 
 
 def default_quota(ctx: Context, project_id: str) -> dict[str, int]:
     """Return the limits of a project that has none of its own."""
     _own_or(ctx, "get_quota", project_id)
     with ctx.cloud.db.read() as tx:
-        return quota.get_limits(tx, SERVICE, quota.DEFAULT_CLASS, DEFAULTS)
+        return access.limits_of(tx, ctx.cloud, quota.DEFAULT_CLASS)
 
 
 def quota_details(ctx: Context, project_id: str) -> dict[str, dict[str, int]]:
     """Return a project's limits and how much of each is used."""
     _own_or(ctx, "get_quota", project_id)
     with ctx.cloud.db.read() as tx:
-        limits = quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
+        limits = access.limits_of(tx, ctx.cloud, project_id)
         used = {name: rows.count_rows(tx, table, project_id) for name, table in COUNTED.items()}
     return {name: {"limit": limit, "used": used.get(name, 0), "reserved": 0} for name, limit in limits.items()}
 
@@ -50,7 +51,7 @@ def list_quotas(ctx: Context) -> dict[str, dict[str, int]]:
     ctx.require("get_quota", access.target_of(ctx.project_id))
     with ctx.cloud.db.read() as tx:
         owners = [owner for owner in quota.list_owners(tx, SERVICE) if ctx.is_admin]
-        return {owner: quota.get_limits(tx, SERVICE, owner, DEFAULTS) for owner in owners}
+        return {owner: access.limits_of(tx, ctx.cloud, owner) for owner in owners}
 
 
 def change_quota(ctx: Context, project_id: str, values: dict[str, int], *, checked: bool = False) -> dict[str, int]:
@@ -59,6 +60,7 @@ def change_quota(ctx: Context, project_id: str, values: dict[str, int], *, check
     :param checked: whether a limit below what is used is refused.
     """
     ctx.require("update_quota", access.target_of(project_id))
+    unified.require_kept_here(ctx.cloud, SERVICE)
     for name, value in values.items():
         if name not in DEFAULTS:
             raise bad_attribute(name, f"Unrecognized attribute(s) '{name}'")
@@ -70,7 +72,7 @@ def change_quota(ctx: Context, project_id: str, values: dict[str, int], *, check
             if name in COUNTED and 0 <= value < (used := rows.count_rows(tx, COUNTED[name], project_id)):
                 raise invalid(f"Quota limit for resource {name} is below what is used: {used}.", "InvalidQuotaValue")
         quota.set_limits(tx, SERVICE, project_id, values)
-        return quota.get_limits(tx, SERVICE, project_id, DEFAULTS)
+        return access.limits_of(tx, ctx.cloud, project_id)
 
     return access.transact(ctx.cloud, work)
 

@@ -87,7 +87,7 @@ def make(tx: Connection, ctx: Context, project_id: str, network: Network, attrib
     :raises OverQuota: when the project has no room.
     :raises Conflict: when its MAC or an address is taken, or none is free.
     """
-    access.take(tx, project_id, port=1)
+    access.take(tx, ctx.cloud, project_id, port=1)
     owner = attributes["device_owner"]
     mac = allocation.choose_mac(tx, network.id, attributes.get("mac_address"))
     subnets = networks_store.subnets_of(tx, [network.id])

@@ -77,7 +77,7 @@ def _make(tx: Connection, ctx: Context, project_id: str, target: str | None, att
         raise invalid(f"Project {target} has no access to the address scope of subnetpool {object_id}")
     ctx.require("create_rbac_policy", _target(project_id, target))
     access.guard(ctx, "create_rbac_policy", ["target_project"], _target(project_id, target))
-    access.take(tx, project_id, rbac_policy=1)
+    access.take(tx, ctx.cloud, project_id, rbac_policy=1)
     if store.exists_same(tx, object_id, target, action):
         raise conflict("DuplicateRbacPolicy", "An RBAC policy already exists with those values.")
     row = {

@@ -71,7 +71,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
 
 def make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> Router:
     """Write a router down, with its gateway when it has one."""
-    access.take(tx, project_id, router=1)
+    access.take(tx, ctx.cloud, project_id, router=1)
     flavors.check_flavor(tx, ctx, attributes["flavor_id"])
     info = attributes.get("external_gateway_info") or {}
     places = ctx.cloud.bus.hosts(converge.ROLE)

@@ -69,7 +69,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
 
 
 def _make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> SubnetPool:
-    access.take(tx, project_id, subnetpool=1)
+    access.take(tx, ctx.cloud, project_id, subnetpool=1)
     nets = _read(attributes["prefixes"])
     version = nets[0].version
     shortest = attributes.get("min_prefixlen") or SHORTEST[version]

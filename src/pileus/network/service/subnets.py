@@ -59,7 +59,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
             network = access.find_network(ctx, tx, attributes["network_id"])
             ctx.require("create_subnet", target_in(ctx, project_id, network))
             access.guard(ctx, "create_subnet", given, target_in(ctx, project_id, network))
-            access.take(tx, project_id, subnet=1)
+            access.take(tx, ctx.cloud, project_id, subnet=1)
             pool = subnet_pools.take_out(tx, ctx, project_id, attributes)
             made.append(make(tx, ctx.cloud, project_id, network, attributes, pool.id if pool else None))
         return made

@@ -50,7 +50,7 @@ def ensure(tx: Connection, ctx: Context, project_id: str) -> str:
     outside = routers_store.external_default(tx)
     if outside is None:
         raise _no_outside()
-    access.take(tx, project_id, network=1, subnet=1)
+    access.take(tx, ctx.cloud, project_id, network=1, subnet=1)
     network = networks.make(tx, ctx.cloud, project_id, defaults.plain_network(NETWORK))
     made = []
     for version in (4, 6):

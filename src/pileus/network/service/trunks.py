@@ -50,7 +50,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     def work(tx: Connection) -> list[Trunk]:
         made = []
         for (project_id, attributes), (_, subports) in zip(wished, owned, strict=True):
-            access.take(tx, project_id, trunk=1)
+            access.take(tx, ctx.cloud, project_id, trunk=1)
             trunk = plain.write(TRUNK, prepare, tx, ctx, project_id, attributes)
             _add(tx, ctx, trunk, subports)
             made.append(plain.read(TRUNK, tx, trunk.id))

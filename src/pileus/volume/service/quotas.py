@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from pileus.identity.service import unified
 from pileus.kernel import quota
-from pileus.kernel.context import Context
+from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, OverQuota
 from pileus.volume.policies.quotas import CLASSES, QUOTAS, USED
 from pileus.volume.store import types, usage
@@ -65,7 +66,8 @@ def require_room(tx: Connection, ctx: Context, project_id: str, *, volume_type: 
     if kind:
         named |= {f"{name}_{kind.id}": (name, f"{name}_{kind.name}") for name in wanted if name in PER_TYPE}
     amounts = {key: wanted[resource] for key, (resource, _) in named.items()}
-    limits = quota.get_limits(tx, SERVICE, project_id, {**dict.fromkeys(named, -1), **DEFAULTS})
+    names = {key: name for key, (_, name) in named.items()}
+    limits = unified.limits_of(tx, ctx.cloud, SERVICE, project_id, {**dict.fromkeys(named, -1), **DEFAULTS}, names)
     used = usage.count(tx, project_id)
     for key in quota.exceeded(limits, used, amounts):
         resource, name = named[key]
@@ -79,14 +81,14 @@ def show(ctx: Context, project_id: str) -> Details:
     """Return limit and use of every resource of a project."""
     ctx.require(QUOTAS + "show", {"project_id": project_id})
     with ctx.cloud.db.read() as tx:
-        return _details(tx, project_id)
+        return _details(tx, ctx.cloud, project_id)
 
 
 def defaults(ctx: Context, project_id: str) -> dict[str, int]:
     """Return the limits of projects that have none of their own."""
     ctx.require(QUOTAS + "show", {"project_id": project_id})
     with ctx.cloud.db.read() as tx:
-        return _limits(tx, quota.DEFAULT_CLASS)
+        return _limits(tx, ctx.cloud, quota.DEFAULT_CLASS)
 
 
 def update(ctx: Context, project_id: str, values: Mapping[str, int]) -> dict[str, int]:
@@ -95,9 +97,10 @@ def update(ctx: Context, project_id: str, values: Mapping[str, int]) -> dict[str
     :raises BadRequest: when there is no such resource, or more of it is in use.
     """
     ctx.require(QUOTAS + "update", {"project_id": project_id})
+    unified.require_kept_here(ctx.cloud, SERVICE)
     _require_length(project_id, "quota_set_name")
     with ctx.cloud.db.begin() as tx:
-        details = _details(tx, project_id)
+        details = _details(tx, ctx.cloud, project_id)
         keys = _read_keys(tx, values, "quota set")
         for name, value in values.items():
             used = details[name]["in_use"]
@@ -107,7 +110,7 @@ def update(ctx: Context, project_id: str, values: Mapping[str, int]) -> dict[str
                     f"requested limit is {value}."
                 )
         quota.set_limits(tx, SERVICE, project_id, {keys[name]: value for name, value in values.items()})
-        return _limits(tx, project_id)
+        return _limits(tx, ctx.cloud, project_id)
 
 
 def reset(ctx: Context, project_id: str) -> None:
@@ -121,7 +124,7 @@ def show_class(ctx: Context, name: str) -> dict[str, int]:
     """Return the limits of a class.  Only the class default has a meaning: it holds for every project."""
     ctx.require(CLASSES + "get")
     with ctx.cloud.db.read() as tx:
-        return _limits(tx, _class(name))
+        return _limits(tx, ctx.cloud, _class(name))
 
 
 def update_class(ctx: Context, name: str, values: Mapping[str, int]) -> dict[str, int]:
@@ -130,11 +133,12 @@ def update_class(ctx: Context, name: str, values: Mapping[str, int]) -> dict[str
     :raises BadRequest: when there is no such resource.
     """
     ctx.require(CLASSES + "update")
+    unified.require_kept_here(ctx.cloud, SERVICE)
     _require_length(name, "quota_class_name")
     with ctx.cloud.db.begin() as tx:
         keys = _read_keys(tx, values, "quota class set")
         quota.set_limits(tx, SERVICE, _class(name), {keys[key]: value for key, value in values.items()})
-        return _limits(tx, _class(name))
+        return _limits(tx, ctx.cloud, _class(name))
 
 
 def show_limits(ctx: Context, project_id: str = "") -> tuple[Details, bool]:
@@ -145,7 +149,7 @@ def show_limits(ctx: Context, project_id: str = "") -> tuple[Details, bool]:
     if not ctx.is_admin:
         project_id = ""
     with ctx.cloud.db.read() as tx:
-        return _details(tx, project_id or ctx.project_id), ctx.can(USED)
+        return _details(tx, ctx.cloud, project_id or ctx.project_id), ctx.can(USED)
 
 
 def forget_type(tx: Connection, type_id: str) -> None:
@@ -167,15 +171,16 @@ def _read_keys(tx: Connection, values: Mapping[str, int], what: str) -> dict[str
     return keys
 
 
-def _limits(tx: Connection, owner: str) -> dict[str, int]:
+def _limits(tx: Connection, cloud: Cloud, owner: str) -> dict[str, int]:
     keys = _keys(tx)
-    found = quota.get_limits(tx, SERVICE, owner, {key: DEFAULTS.get(key, -1) for key in keys.values()})
+    names = {key: name for name, key in keys.items()}
+    found = unified.limits_of(tx, cloud, SERVICE, owner, {key: DEFAULTS.get(key, -1) for key in names}, names)
     return {name: found[key] for name, key in keys.items()}
 
 
-def _details(tx: Connection, project_id: str) -> Details:
+def _details(tx: Connection, cloud: Cloud, project_id: str) -> Details:
     keys, used = _keys(tx), usage.count(tx, project_id)
-    limits = _limits(tx, project_id)
+    limits = _limits(tx, cloud, project_id)
     return {name: {"limit": limits[name], "in_use": used[key], "reserved": 0} for name, key in keys.items()}
 
 
