@@ -434,3 +434,18 @@ def test_a_direct_console_over_spice_is_known_and_not_had(cloud):
     refused = cloud.demo.post(url, json=body)
     assert (refused.status_code, "Unavailable console type" in refused.text) == (400, True)
     assert "Unavailable console type" not in cloud.lab.client("demo", at("2.98")).post(url, json=body).text
+
+
+def test_the_image_of_an_encrypted_volume_is_booted_from_volumes_alone(cloud):
+    id = cloud.boot()
+    change = [{"op": "add", "path": "/cinder_encryption_key_id", "value": NOWHERE}]
+    kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+    assert cloud.lab.client("demo", kind).patch(f"/image/v2/images/{cloud.image}", json=change).status_code == 200
+    rebuilt, rescued = (
+        cloud.act(id, action, {name: cloud.image}) for action, name in (("rebuild", "imageRef"), ("rescue", "rescue_image_ref"))
+    )
+    for answer in (cloud.post(), rebuilt, rescued):
+        assert answer.status_code == 400, answer.text
+        assert "uploaded from an encrypted volume" in answer.json()["badRequest"]["message"]
+    disk = {"source_type": "image", "destination_type": "volume", "uuid": cloud.image, "boot_index": 0, "volume_size": 1}
+    assert cloud.post(imageRef="", block_device_mapping_v2=[disk]).status_code == 202

@@ -46,6 +46,16 @@ def image_to_boot(ctx: Context, image_id: str) -> ImageFacts:
     return ImageFacts(image.id, image.name or "", image.disk_format or "", image.min_disk, image.min_ram, size, image.properties)
 
 
+def require_direct(image: ImageFacts) -> None:
+    """Check that a guest can boot an image as it is, and not only a volume made of it.
+
+    :raises BadRequest: when its content is encrypted, as that of an image of an encrypted volume is.
+    """
+    if image.properties.get("cinder_encryption_key_id"):
+        text = "Direct booting of an image uploaded from an encrypted volume is unsupported."
+        raise BadRequest(f"Image {image.id} is unacceptable: {text}", kind="ImageUnacceptable")
+
+
 def image_file(cloud: Cloud, image_id: str) -> tuple[str, DiskFormat]:
     """Return the read-only file of an image, and its format.
 

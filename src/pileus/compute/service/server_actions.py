@@ -169,6 +169,8 @@ def rebuild(ctx: Context, id: str, wanted: Rebuild) -> tuple[Shown, str]:
     password = wanted.admin_password or ids.secret(9)
     with ctx.cloud.db.begin() as tx:
         server = access.ready(ctx, tx, id, SERVERS + "rebuild", "rebuild")
+        if server.image_id:
+            neighbours.images.require_direct(image)
         if wanted.trusted_certificates:
             ctx.require(SERVERS + "rebuild:trusted_certs", {"project_id": server.project_id, "user_id": server.user_id})
         _require_room(ctx, tx, server, image, wanted)

@@ -69,7 +69,10 @@ def plan(ctx: Context, wish: Wish, flavor: Flavor, most: int) -> Plan:
     merged = block_devices.merge(wish.image_id, own, wish.devices, wish.older)
     devices = block_devices.with_flavor(merged, flavor.ephemeral_gib, flavor.swap_mib)
     block_devices.check(devices, most)
-    return _looked_up(ctx, wish, block_devices.name_all(devices), image)
+    found = _looked_up(ctx, wish, block_devices.name_all(devices), image)
+    if image and not found.root.is_volume:
+        neighbours.images.require_direct(image)
+    return found
 
 
 def _image(ctx: Context, image_id: str) -> ImageFacts:

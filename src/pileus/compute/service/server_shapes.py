@@ -189,6 +189,7 @@ def _rescue_image(ctx: Context, image_id: str) -> neighbours.images.ImageFacts:
         raise BadRequest(f"Image {image_id} could not be found.", kind="ImageNotFound") from None
     if image.properties.get("block_device_mapping"):
         raise BadRequest(f"Requested rescue image '{image_id}' cannot be used", kind="UnsupportedRescueImage")
+    neighbours.images.require_direct(image)
     return image
 
 
