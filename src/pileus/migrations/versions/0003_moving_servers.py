@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from pileus.migrations import grants
+
 revision = "0003"
 down_revision = "0002"
 
@@ -17,6 +19,16 @@ def upgrade() -> None:
         sa.Column("sealed", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_vault")),
     )
+    op.create_table(
+        "awaited_ports",
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("host_id", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_awaited_ports_port_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("port_id", name=op.f("pk_awaited_ports")),
+    )
+    with op.batch_alter_table("awaited_ports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_awaited_ports_host_id"), ["host_id"], unique=False)
+
     with op.batch_alter_table("migrations", schema=None) as batch_op:
         batch_op.add_column(sa.Column("migration_type", sa.String(length=16), server_default="resize", nullable=False))
         batch_op.add_column(sa.Column("dest_compute", sa.String(length=255), nullable=True))
@@ -33,4 +45,8 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("disk_remaining", sa.BigInteger(), nullable=True))
         batch_op.create_index(batch_op.f("ix_migrations_held_host"), ["held_host"], unique=False)
 
+    with op.batch_alter_table("routers", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("unscheduled", sa.Boolean(), server_default=sa.false(), nullable=False))
+
     # ### end Alembic commands ###
+    grants.open_networks(op.get_bind())
