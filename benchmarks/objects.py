@@ -201,6 +201,7 @@ def write_file(folder: Path) -> float:
 
 PLAIN_SERVER = """
 import sys
+from granian.constants import Interfaces
 from granian.server.embed import Server
 import asyncio
 path, port = sys.argv[1], int(sys.argv[2])
@@ -210,7 +211,7 @@ async def app(scope, receive, send):
         return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", size)]})
     await send({"type": "http.response.pathsend", "path": path})
-asyncio.run(Server(app, address="127.0.0.1", port=port, log_enabled=False).serve())
+asyncio.run(Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False).serve())
 """
 
 

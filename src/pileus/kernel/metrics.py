@@ -1,5 +1,6 @@
 """Figures of the process, in the form that Prometheus reads."""
 
+from functools import cache
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
@@ -18,8 +19,14 @@ _SECONDS = Histogram(
 def count(service: str, method: str, route: Any, status: int, seconds: float) -> None:
     """Count one request; the route's pattern, never the path, names it, so that names stay few."""
     path = route.path if route is not None else "-"
-    _REQUESTS.labels(service or "-", method, path, str(status)).inc()
-    _SECONDS.labels(service or "-", method).observe(seconds)
+    requests, times = _figures(service or "-", method, path, status)
+    requests.inc()
+    times.observe(seconds)
+
+
+@cache  # as few as the figures themselves; a look-up by labels takes a lock and several times as long
+def _figures(service: str, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+    return _REQUESTS.labels(service, method, path, str(status)), _SECONDS.labels(service, method)
 
 
 def text() -> bytes:

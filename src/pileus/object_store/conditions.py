@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 NOT_MODIFIED, FAILED = 304, 412
 
@@ -15,7 +16,12 @@ def etags(header: str) -> set[str]:
 
 def http_date(seconds: float) -> str:
     """Return a time in the form of HTTP dates, rounded up, so that nothing is newer than it says."""
-    return formatdate(math.ceil(seconds), usegmt=True)
+    return _date_of(math.ceil(seconds))
+
+
+@lru_cache(1024)
+def _date_of(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def parse_date(text: str | None) -> float | None:

@@ -12,6 +12,7 @@ from pileus.object_store.request import JSON, TEXT, Refused, is_true
 
 FORMS = {"plain": TEXT, "json": JSON, "xml": "application/xml; charset=utf-8"}
 OFFERED = (("text/plain", "plain"), ("application/json", "json"), ("application/xml", "xml"), ("text/xml", "xml"))
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
@@ -92,7 +93,7 @@ def page_of(query: Mapping[str, str], limit_most: int, allow_reserved: bool = Fa
 
 def is_utf8(text: str) -> bool:
     """Tell whether text can be stored: no broken UTF-8, no null."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return not UNSTORABLE.search(text)
 
 
 def encode(form: str, entries: Sequence[Mapping[str, Any]], kind: str, name: str) -> bytes:

@@ -47,7 +47,7 @@ class Upload:
 
 def make_trans_id(cloud: Cloud) -> str:
     """Return a new transaction id: tx, 21 hexadecimal digits, a dash, and the time."""
-    return f"tx{ids.hex_id()[:21]}-{int(cloud.clock.now()):010x}"
+    return f"tx{ids.hex_secret(11)[:21]}-{int(cloud.clock.now()):010x}"
 
 
 def split_path(call: Call) -> tuple[str, str, str, str]:

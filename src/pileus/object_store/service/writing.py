@@ -83,7 +83,7 @@ def content_type_of(req: Request) -> str:
     """Return the content type that a request gives an object, or that its name suggests."""
     given = req.headers.get("content-type", "")
     if not given or is_true(req.headers.get("x-detect-content-type", "")):
-        return mimetypes.guess_type(req.name)[0] or OCTETS
+        return (mimetypes.guess_type(req.name)[0] if "." in req.name else None) or OCTETS
     if not is_utf8(given):
         raise Refused(400, "Invalid Content-Type")
     return given

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from sqlite3 import OperationalError
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -28,6 +29,7 @@ from pileus.object_store.timestamps import Timestamp
 
 INFO_DDL = """id TEXT, account TEXT, container TEXT, policy INTEGER, created_at TEXT, put_at TEXT, delete_at TEXT,
 changed_at TEXT, metadata BLOB, seq INTEGER, reported BLOB"""
+PLAIN_SQL = "SELECT put_at > delete_at AND (SELECT user_version FROM pragma_user_version) = 0 FROM info"
 SHARD_ROOT = "X-Container-Sysmeta-Shard-Root"
 _stamped = msgspec.msgpack.Decoder(Stamped)
 _encode = msgspec.msgpack.encode
@@ -145,6 +147,17 @@ class ContainerIndex:
         whole = self.whole()
         return whole is not None and not whole.deleted
 
+    def _is_plain(self) -> bool:
+        """Tell whether the container is surely there and never had shards: one query, as every change of an object asks it."""
+        with self.file.lock:
+            if self.file.connection is None and not self.file.exists():
+                return False
+            try:
+                found = self.file.connect().execute(PLAIN_SQL).fetchone()
+            except OperationalError:
+                return False  # it is being made
+        return bool(found and found[0])
+
     def shards(self) -> tuple[ShardRange, ...]:
         """Return the shards that list the names; none as long as this replica does it itself."""
         with self.file.lock:
@@ -257,10 +270,12 @@ class ContainerIndex:
 
     def update(self, rows: Sequence[ObjectRow]) -> Written:
         """Take news of objects, unless it is all for one shard; what is for several is passed on to them later."""
-        if not self.is_live():
-            return Written(HTTPStatus.NOT_FOUND)
-        if (shards := self.shards()) and (shard := shard_of(shards, rows[0].name)) and all(shard.holds(row.name) for row in rows):
-            return Written(HTTPStatus.MOVED_PERMANENTLY, moved=(shard.account, shard.container))
+        if not self._is_plain():
+            if not self.is_live():
+                return Written(HTTPStatus.NOT_FOUND)
+            shards = self.shards()
+            if (shard := shard_of(shards, rows[0].name)) and all(shard.holds(row.name) for row in rows):
+                return Written(HTTPStatus.MOVED_PERMANENTLY, moved=(shard.account, shard.container))
         try:
             self.file.note(rows)
         except FileNotFoundError:

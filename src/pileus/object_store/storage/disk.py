@@ -248,13 +248,16 @@ class Incoming:
             archive,
         )
 
-    def busy(self, work: Callable[[], T]) -> T:
-        """Do something with the file, which is not closed meanwhile."""
+    def busy(self, work: Callable[[], T], last: bool = False) -> T:
+        """Do something with the file, which is not closed meanwhile.
+
+        :param last: let go of it at the end.
+        """
         try:
             with self.lock:
                 return work()
         finally:
-            if self.abandoned:
+            if last or self.abandoned:
                 self.close()
 
     def close(self) -> None:
@@ -283,15 +286,19 @@ def _allocate(new: NewFile, size_bytes: int) -> None:
 def open_new(device: Device, directory: str) -> NewFile:
     """Open a file that is to stand in a hash directory, which is made if need be."""
     for _ in range(TRIES):
+        first = make_directories(directory, later=True)  # ahead, as most names are new
         try:
-            return NewFile(device, directory)
+            return NewFile(device, directory, first)
         except FileNotFoundError:
-            make_directories(directory, later=True)
+            continue  # it was removed as empty meanwhile
     raise FileNotFoundError(directory)
 
 
 def settle(shelf: Shelf, directory: str, new: NewFile, name: str, record: Record) -> bool:
-    """Finish a file, give it its place, and remove what it makes superfluous; False when the name was taken."""
+    """Finish a file, give it its place, and remove what it makes superfluous; False when the name was taken.
+
+    Where it is the first, nothing is looked for: what a writer at the same time leaves beside it, the auditor clears.
+    """
     for _ in range(TRIES):
         try:
             linked = place(shelf.device, new, f"{directory}/{name}", _encode(record))
@@ -300,7 +307,8 @@ def settle(shelf: Shelf, directory: str, new: NewFile, name: str, record: Record
             make_directories(directory, later=True)  # it was removed as empty meanwhile
     else:
         raise FileNotFoundError(directory)
-    clear(directory, read_state(directory))
+    if not new.first:
+        clear(directory, read_state(directory))
     return linked
 
 

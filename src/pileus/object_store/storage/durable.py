@@ -29,10 +29,14 @@ class Damaged(Exception):
 
 
 class NewFile:
-    """A file that has no name yet."""
+    """A file that has no name yet.
 
-    def __init__(self, device: Device, directory: str) -> None:
+    :param first: the directory was made for it, so that nothing older lies there.
+    """
+
+    def __init__(self, device: Device, directory: str, first: bool = False) -> None:
         """Open it.  directory, where it will be linked, must exist."""
+        self.first = first
         self.name: str | None = None
         try:
             self.descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o600)

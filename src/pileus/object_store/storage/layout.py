@@ -105,8 +105,8 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def make_directories(path: str, *, later: bool = False) -> None:
-    """Make a directory and those above it, each durable in the one above.
+def make_directories(path: str, *, later: bool = False) -> bool:
+    """Make a directory and those above it, each durable in the one above; tell whether it was not there.
 
     :param later: the caller syncs the directory itself once something is in it; the journals of ext4, XFS and btrfs hold what
         was done before, above it, when that returns.
@@ -114,13 +114,13 @@ def make_directories(path: str, *, later: bool = False) -> None:
     try:
         os.mkdir(path)
     except FileExistsError:
-        return
+        return False
     except FileNotFoundError:
         make_directories(os.path.dirname(path), later=later)
-        make_directories(path, later=later)
-        return
+        return make_directories(path, later=later)
     if not later:
         sync_directory(os.path.dirname(path))
+    return True
 
 
 def append(path: str, line: bytes) -> None:

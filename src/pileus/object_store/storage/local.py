@@ -7,7 +7,6 @@ cheaper than a thread and right for a disk whose directories are in memory; `pat
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -36,6 +35,7 @@ from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
 from pileus.object_store.storage.telling import tell, tell_now
+from pileus.object_store.storage.threads import Threads
 from pileus.object_store.timestamps import Timestamp
 
 INLINE_BYTES_MAX = 65_536
@@ -122,12 +122,12 @@ class LocalWriter:
         self.batch, self.batch_bytes = [], 0
         return batch
 
-    def _try(self, work: Callable[[], T]) -> T | None:
+    def _try(self, work: Callable[[], T], last: bool = False) -> T | None:
         """Write while there is room; once the device is full, the rest of the body is let pass."""
         if self.incoming.full:
             return None
         try:
-            return self.incoming.busy(work)
+            return self.incoming.busy(work, last)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -152,7 +152,7 @@ class LocalWriter:
 
         try:
             await self._written()
-            done = await self.server.carrier.run(lambda: self._try(work))
+            done = await self.server.carrier.run(lambda: self._try(work, last=True))
         finally:
             self.incoming.close()
         if done is None:
@@ -251,7 +251,7 @@ class LocalCarrier:
     ) -> None:
         self.devices, self.now, self.remote, self.patient, self.timeout_seconds = devices, now, remote, patient, timeout_seconds
         self.container_ring = container_ring
-        self.pool = ThreadPoolExecutor(THREADS, "object-store")
+        self.threads = Threads(THREADS, "object-store")
         self._files = {name: IndexFiles(device) for name, device in devices.items()}
         self._objects: dict[tuple[str, int], LocalObjects] = {}
         self._containers = {
@@ -264,7 +264,7 @@ class LocalCarrier:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that waits, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+        return await self.threads.run(work)
 
     async def look(self, work: Callable[[], T]) -> T:
         """Look something up on the disk."""
@@ -306,7 +306,7 @@ class LocalCarrier:
 
     def close(self) -> None:
         """Close what is open."""
-        self.pool.shutdown()
+        self.threads.close()
         for files in self._files.values():
             files.close()
 
