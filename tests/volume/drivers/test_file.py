@@ -442,3 +442,19 @@ def test_ids_that_are_no_names_are_refused(file_backend: FileBackend, name: str)
     ):
         with pytest.raises(VolumeDriverError):
             call()
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_chain_that_was_shortened_is_whole_on_the_disk(file_backend: FileBackend, connected: bool) -> None:
+    """Whatever the storage daemon still had in its memory: a layer's header does not go to the disk before what it promises."""
+    file_backend.ensure(VolumeSpec("v", 1))
+    if connected:
+        file_backend.connect("v", LOCAL)
+    for number in range(MANY):
+        put(file_backend, "v", number * MIB, bytes([number + 1]))
+        file_backend.take_snapshot("v", f"s{number}")
+    until(lambda: len(file_backend.tree.chain(file_backend.tree.require("v").top)) <= CHAIN_MAX)
+    if process := daemon_of(file_backend):
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.ended(30)
+    assert [get(file_backend, "v", number * MIB, 1)[0] for number in range(MANY)] == list(range(1, MANY + 1))

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pileus.volume.drivers.layers.programs import COPY_SECONDS, QEMU_IMG, Interr
 from pileus.volume.drivers.layers.tree import Head, Tree, format_of, is_of_image
 from pileus.volume.drivers.nbd import nodes
 from pileus.volume.drivers.nbd.serving import Serving
+from pileus.volume.drivers.nbd_client import NbdContent
 
 CHAIN_MAX = 12
 AGAIN_SECONDS = 1.0
@@ -90,17 +91,11 @@ class Upkeep:
             if head is None:
                 return False
             chain = self._tree.chain(head.top)
-            qmp = self._serving.live(volume_id)
-            if qmp is None and len(chain) > 1 and self._only_ours(chain[1]):
+            if len(chain) > 1 and self._serving.live(volume_id) is None and self._only_ours(chain[1]):
                 self._write_down(head, chain[1])
                 return True
-            if len(chain) <= CHAIN_MAX:
-                return False
-            if qmp is None:
-                self._pull_up(head, chain[-1])
-                return True
-            nodes.shorten(qmp, chain[-1], lambda: self._stop(volume_id))
-            self._drop_unneeded(volume_id, chain)
+            if len(chain) > CHAIN_MAX:
+                self._pull_up(head, chain)
         return False
 
     def _only_ours(self, layer: str) -> bool:
@@ -117,13 +112,18 @@ class Upkeep:
                 file.truncate(head.size_bytes)
         self._replace(head, replace(head, top=below))
 
-    def _pull_up(self, head: Head, base: str) -> None:
-        before = set(self._tree.chain(head.top))
-        below = ["-F", format_of(base), "-b", base]
-        command = [QEMU_IMG, "rebase", "-q", "-f", "qcow2", *below, str(self._tree.path(head.top))]
-        run(command, COPY_SECONDS, stop=lambda: self._stop(head.id))
-        wiping.sync(self._tree.path(head.top))
-        self._drop_unneeded(head.id, before)
+    def _pull_up(self, head: Head, chain: Sequence[str]) -> None:
+        with self._serving.daemon_of(head) as (qmp, socket):
+
+            def flush() -> None:
+                content = NbdContent(socket, head.id)
+                try:
+                    content.flush()
+                finally:
+                    content.close()
+
+            nodes.shorten(qmp, chain[-1], flush, lambda: self._stop(head.id))
+        self._drop_unneeded(head.id, chain)
 
     def _drop_unneeded(self, volume_id: str, layers: Iterable[str]) -> None:
         with self._tree.alone():

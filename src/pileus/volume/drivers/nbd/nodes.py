@@ -120,28 +120,39 @@ def _give_back(talk: Monitor, wanted: Sequence[Export]) -> None:
             talk.execute("block-export-add", **export_arguments(f"export{number}", export))
 
 
-def shorten(qmp: Path, base: str, stop: Callable[[], bool]) -> None:
+def shorten(qmp: Path, base: str, flush: Callable[[], None], stop: Callable[[], bool]) -> None:
     """Pull everything between the top and a lower layer up into the top, while it is served.
 
+    QEMU does not look after the order of what it writes here: the top's header, which lets go of the layers between, may be on
+    the disk before the top has what was in them.  So the job waits with it until all is flushed.
+
+    :param flush: brings to the disk what was written to the volume.
     :raises Interrupted: when it was stopped.
     :raises VolumeDriverError: when it cannot be done.
     """
     with monitor(qmp) as talk:
         arguments = {"job-id": SHORTEN, "device": top_of(talk), "base-node": name_of(base), "backing-file": base}
-        talk.execute("block-stream", **arguments, auto_dismiss=False)
+        talk.execute("block-stream", **arguments, auto_finalize=False, auto_dismiss=False)
         stopped = False
-        while _status(talk) != "concluded":
-            if stop() and not stopped:
-                with contextlib.suppress(VolumeDriverError):  # it ended just now
-                    talk.execute("job-cancel", id=SHORTEN)
-                stopped = True
-            time.sleep(LOOK_SECONDS)
-        job = next(job for job in talk.execute("query-jobs") if job["id"] == SHORTEN)
-        talk.execute("job-dismiss", id=SHORTEN)
+        try:
+            while (status := _status(talk)) not in ("pending", "concluded"):
+                if not stopped and stop():
+                    stopped = True
+                    _cancel(talk)
+                time.sleep(LOOK_SECONDS)
+            if status == "pending" and not stopped:
+                flush()
+                talk.execute("job-finalize", id=SHORTEN)
+        except VolumeDriverError:
+            _cancel(talk)
+            raise
+        finally:
+            job = _concluded(talk)
     if stopped:
         raise Interrupted("shortening was stopped")
     if "error" in job:
         raise failure(f"the storage daemon could not shorten the chain: {job['error']}")
+    flush()
 
 
 def end_jobs(qmp: Path) -> None:
@@ -159,6 +170,21 @@ def end_jobs(qmp: Path) -> None:
             if time.monotonic() > deadline:
                 raise VolumeDriverError("the storage daemon does not end a job")
             time.sleep(LOOK_SECONDS)
+
+
+def _cancel(talk: Monitor) -> None:
+    with contextlib.suppress(VolumeDriverError):  # it ended just now
+        talk.execute("job-cancel", id=SHORTEN)
+
+
+def _concluded(talk: Monitor) -> dict[str, Any]:
+    """Wait for the end of the job, and let the daemon forget it."""
+    while _status(talk) != "concluded":
+        time.sleep(LOOK_SECONDS)
+    found: dict[str, Any] = next((job for job in talk.execute("query-jobs") if job["id"] == SHORTEN), {})
+    if found:
+        talk.execute("job-dismiss", id=SHORTEN)
+    return found
 
 
 def _status(talk: Monitor) -> str:

@@ -82,6 +82,20 @@ class Serving:
             self._settle_gate(head, mode)
 
     @contextlib.contextmanager
+    def daemon_of(self, head: Head) -> Iterator[tuple[Path, Path]]:
+        """Have a volume served as long as this is open; gives the monitor and the socket of its daemon.
+
+        :raises VolumeDriverError: when it does not come up.
+        """
+        self.opened(head.id, 1)
+        try:
+            self.settle(head.id, head)
+            yield self.directory / head.id / "qmp", self.socket(head.id)
+        finally:
+            self.opened(head.id, -1)
+            self.settle(head.id, head)
+
+    @contextlib.contextmanager
     def still(self, volume_id: str) -> Iterator[None]:
         """Let nobody write to a volume meanwhile: its users lose the connection for a moment and come back."""
         qmp = self.live(volume_id)
