@@ -63,9 +63,9 @@ def let_join(cloud: Cloud, closers: contextlib.ExitStack) -> None:
     server.start()
 
 
-def answer_agents(settings: Settings, metadata: Handler, closers: contextlib.ExitStack) -> None:
+def answer_agents(cloud: Cloud, metadata: Handler, closers: contextlib.ExitStack) -> None:
     """Answer what agents ask of the control plane."""
     role = contracts.CONDUCTOR.role
-    answering = Answering(settings.bus_url, [role], {role: {role: Conductor(metadata)}}, {role: contracts.CONDUCTOR})
+    answering = Answering(cloud.settings.bus_url, [role], {role: {role: Conductor(cloud, metadata)}}, {role: contracts.CONDUCTOR})
     closers.callback(answering.close)
     answering.start()

@@ -104,7 +104,7 @@ def _take_part(cloud: Cloud, parts: Parts, hosts: drivers.Hosts, metadata: Handl
     if parts.api and cloud.settings.join_port:
         cluster.let_join(cloud, closers)
     if parts.work:
-        cluster.answer_agents(cloud.settings, metadata, closers)
+        cluster.answer_agents(cloud, metadata, closers)
 
 
 def _work(cloud: Cloud, closers: contextlib.ExitStack) -> None:

@@ -21,6 +21,9 @@ class Conductor(Protocol):
     def metadata(self, source: MetadataSource, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer a guest's request for metadata: status, headers and body."""
 
+    def lost_guests(self, host: str, guest_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of a host's guests that are its own no longer."""
+
 
 CONDUCTOR = Contract("conductor", (Conductor,), (ConductorError,))
 CONTRACTS = {

@@ -4,21 +4,25 @@ It has no database.  Calls come over the bus; guests' questions for metadata go 
 """
 
 import contextlib
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pileus import drivers, process
-from pileus.agent.contracts import CONDUCTOR
+from pileus.agent.contracts import CONDUCTOR, ConductorError
 from pileus.agent.serving import serve
 from pileus.certificates import Identity
 from pileus.kernel import wire
 from pileus.kernel.bus_rabbit import Caller, HostUnreachable
 from pileus.kernel.settings import Settings
 from pileus.network.drivers.linux.metadata import Answer, MetadataSource
+
+log = logging.getLogger(__name__)
 
 AWAY = (503, {"Content-Type": "text/plain", "Retry-After": "2"}, b"The control plane does not answer now.\n")
 
@@ -46,10 +50,36 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
         closers.callback(caller.close)
         caller.start()
         hosts.attach(MetadataRelay(caller))
-        serve(settings, hosts.roles, identity, closers)
+        serve(settings, hosts.roles, identity, closers, LostGuests(caller))
         if on_ready:
             on_ready()
         stopped.wait()
+
+
+def _ask(caller: Caller, name: str, *given: Any) -> Any:
+    """Ask something of the control plane.  :raises HostUnreachable: when it does not answer."""
+    method = CONDUCTOR.method(name, opened=False)
+    call = wire.Call(CONDUCTOR.role, CONDUCTOR.role, name, wire.pack(method, given, {}))
+    return wire.decode_answer(CONDUCTOR, method, caller.call(CONDUCTOR.role, call))
+
+
+class LostGuests:
+    """Has the control plane say which guests are this host's no longer: nothing is started before that is known.
+
+    While it is away, none is taken for lost; when it is back, it looks by itself, and starts only what is a host's own.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def __call__(self, host: str, guest_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the guests that are lost."""
+        try:
+            found: tuple[str, ...] = _ask(self._caller, "lost_guests", host, guest_ids)
+        except (HostUnreachable, ConductorError) as error:
+            log.warning("it is not known yet which guests this host has lost: %s", error)
+            return ()
+        return found
 
 
 class MetadataRelay:
@@ -60,11 +90,8 @@ class MetadataRelay:
 
     def __call__(self, source: MetadataSource, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request; 503 while the control plane is away."""
-        asked = CONDUCTOR.method("metadata", opened=False)
-        arguments = wire.pack(asked, (source, method, path, headers, body), {})
         try:
-            data = self._caller.call(CONDUCTOR.role, wire.Call(CONDUCTOR.role, CONDUCTOR.role, "metadata", arguments))
-            answer: Answer = wire.decode_answer(CONDUCTOR, asked, data)
+            answer: Answer = _ask(self._caller, "metadata", source, method, path, headers, body)
         except HostUnreachable:
             return AWAY
         return answer

@@ -1,7 +1,8 @@
 """A host on the bus: its drivers are called, it is told of, and others reach its guests' consoles."""
 
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from pileus.certificates import Identity
 from pileus.kernel.answering import Answering, Around, as_it_is
 from pileus.kernel.peers import PeerServer
 from pileus.kernel.settings import Settings
+from pileus.kernel.wire import Call
+
+log = logging.getLogger(__name__)
 
 
 class Serving:
@@ -40,8 +44,18 @@ class Serving:
         self._answering.close()
 
 
-def serve(settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: Identity, closers: contextlib.ExitStack) -> None:
-    """Serve this host's drivers from now on, until `closers` are closed."""
+Lost = Callable[[str, tuple[str, ...]], tuple[str, ...]]
+"""Tells, of a host and its guests, which of them are its own no longer."""
+
+
+def serve(
+    settings: Settings,
+    roles: Mapping[str, Mapping[str, Any]],
+    identity: Identity,
+    closers: contextlib.ExitStack,
+    lost: Lost = lambda _host, _guests: (),
+) -> None:
+    """Serve this host's drivers from now on, until `closers` are closed; before that, destroy the guests that it has lost."""
 
     def console(name: str) -> str | None:
         guest_id, _, kind = name.partition("/")
@@ -57,7 +71,18 @@ def serve(settings: Settings, roles: Mapping[str, Mapping[str, Any]], identity: 
     server.start()
     address = f"https://{settings.host_address}:{server.port}"
     around = Files(identity, Path(settings.state_dir), address).around
+    destroy_lost(roles, around, lost)
     facts = {"version": version("pileus"), "address": address, "tunnel": settings.host_address}
     serving = Serving(settings.bus_url, settings.host, roles, facts, around)
     closers.callback(serving.close)
     serving.start()
+
+
+def destroy_lost(roles: Mapping[str, Mapping[str, Any]], around: Around, lost: Lost) -> None:
+    """Destroy the guests that other hosts have by now, or that were deleted while this one was away."""
+    for name, drivers in roles.items():
+        guest_ids = tuple(drivers["hypervisor"].observe_all()) if "hypervisor" in drivers else ()
+        for guest_id in lost(name, guest_ids) if guest_ids else ():
+            log.warning("guest %s is no longer a guest of %s: it is destroyed", guest_id, name)
+            call = Call("hypervisor", name, "destroy", {})
+            around(call, {"guest_id": guest_id}, lambda given, driver=drivers["hypervisor"]: driver.destroy(**given))  # type: ignore[misc]

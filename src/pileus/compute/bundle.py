@@ -4,7 +4,7 @@ from pileus.compute import api, policies
 from pileus.compute.api.placement import PLACEMENT
 from pileus.compute.service import flavors, hosts, keypairs, projects
 from pileus.compute.store.census import census
-from pileus.compute.tasks import servers, shapes, volumes, watch
+from pileus.compute.tasks import evacuations, servers, shapes, volumes, watch
 from pileus.kernel.bundle import Bundle
 from pileus.kernel.context import Cloud
 from pileus.kernel.events import Events
@@ -28,7 +28,7 @@ BUNDLE = Bundle(
     "compute",
     rules=policies.RULES,
     services=(api.COMPUTE, PLACEMENT, api.consoles.PAGES),
-    programs=(shapes.program,),
+    programs=(shapes.program, evacuations.program),
     loops=(hosts.REFRESH, *watch.LOOPS),
     parts=lambda settings: {watch.Watch: watch.Watch()},
     subscribe=subscribe,

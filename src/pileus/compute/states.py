@@ -47,11 +47,16 @@ UNDER_WAY = {
     ("active", "rebuilding"): "REBUILD",
     ("stopped", "rebuilding"): "REBUILD",
     ("error", "rebuilding"): "REBUILD",
+    ("active", "rebuild_spawning"): "REBUILD",
+    ("stopped", "rebuild_spawning"): "REBUILD",
+    ("error", "rebuild_spawning"): "REBUILD",
     ("active", "resize_migrating"): "RESIZE",
     ("stopped", "resize_migrating"): "RESIZE",
     ("active", "resize_finish"): "RESIZE",
     ("stopped", "resize_finish"): "RESIZE",
     ("resized", "resize_reverting"): "REVERT_RESIZE",
+    ("active", "migrating"): "MIGRATING",
+    ("paused", "migrating"): "MIGRATING",
 }
 STATUSES = {*STATUS.values(), *UNDER_WAY.values(), "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE", "UNKNOWN"}
 

@@ -13,8 +13,8 @@ from pileus.compute.api.given import given, id_of
 from pileus.compute.api.servers import view
 from pileus.compute.policies.servers import API
 from pileus.compute.schemas import servers as schemas
-from pileus.compute.schemas.fields import HostName, Name, NotNegative, read_int
-from pileus.compute.service import moves, old_networks, servers
+from pileus.compute.schemas.fields import Bool, HostName, Name, NotNegative, read_bool, read_int
+from pileus.compute.service import evacuation, moves, old_networks, servers
 from pileus.compute.service import server_actions as service
 from pileus.compute.service import server_shapes as shapes
 from pileus.kernel.errors import BadRequest
@@ -113,6 +113,15 @@ class Migrate(Struct, forbid_unknown_fields=True):
     """Where to (2.56)."""
 
     host: HostName | UnsetType | None = UNSET
+
+
+class Evacuate(Struct, forbid_unknown_fields=True):
+    """Where to, and how; until 2.13 somebody says where the disks are, from 2.29 to 2.67 it may be forced."""
+
+    host: HostName | UnsetType = UNSET
+    admin_password: str | UnsetType = field(default=UNSET, name="adminPass")
+    shared: Bool | UnsetType = field(default=UNSET, name="onSharedStorage")
+    force: Bool | UnsetType = UNSET
 
 
 class Backup(Struct, forbid_unknown_fields=True):
@@ -248,6 +257,22 @@ def _migrate(call: Call, id: str, argument: Any) -> None:
     moves.migrate(call.ctx, id, host)
 
 
+def _evacuate(call: Call, id: str, body: Evacuate) -> Answer:
+    older = not call.since("2.14")
+    if body.shared is not UNSET and not older:
+        raise schemas.unexpected("onSharedStorage")
+    if body.force is not UNSET and (not call.since("2.29") or call.since("2.68")):
+        raise schemas.unexpected("force")
+    if older and body.shared is UNSET:
+        raise BadRequest("Invalid input for field/attribute evacuate. 'onSharedStorage' is a required property")
+    wanted = evacuation.Wanted(
+        host=given(body.host) or "", forced=read_bool(given(body.force, False)), admin_password=given(body.admin_password) or "",
+        shared=read_bool(given(body.shared, False)), stays_off=call.since("2.95"),
+    )  # fmt: skip
+    password = evacuation.evacuate(call.ctx, id, wanted)
+    return Answer({"adminPass": password} if older else None, status=200)
+
+
 def _backup(call: Call, id: str, body: Backup) -> Any:
     rotation = read_int(body.rotation)
     facts = given(body.metadata, {})
@@ -313,7 +338,7 @@ ACTIONS: dict[str, Action] = {
     "revertResize": Action(lambda call, id, _: shapes.revert_resize(call.ctx, id)),
     "migrate": Action(_migrate),
     "os-migrateLive": _refused("os-migrateLive", dict[str, Any]),
-    "evacuate": _refused("evacuate", dict[str, Any]),
+    "evacuate": Action(_evacuate, Evacuate),
     "shelve": Action(lambda call, id, _: shapes.shelve(call.ctx, id)),
     "shelveOffload": _refused("shelveOffload"),
     "unshelve": Action(_unshelve, Unshelve | None),

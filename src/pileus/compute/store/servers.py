@@ -211,6 +211,16 @@ def on_host(tx: Connection, host: str, id: str | None = None) -> list[Any]:
     return list(tx.execute(query if id is None else query.where(C.id == id)).all())
 
 
+def lost(tx: Connection, host: str, ids: Iterable[str]) -> list[str]:
+    """Return those of these servers that a host has no part in any more: deleted, or on another host, and nothing is under way
+    with them that may yet bring them back."""
+    m = migrations.c
+    held = select(m.server_id).where(m.held_host == host)
+    away = and_(func.coalesce(C.host, "") != host, C.task_state.is_(None), C.id.not_in(held))
+    query = select(C.id).where(C.id.in_(list(ids)), or_(C.deleted_at.is_not(None), away))
+    return list(tx.execute(query.order_by(C.id)).scalars())
+
+
 def change_unmoved(tx: Connection, row: Any, **values: Any) -> bool:
     """Change a server if nothing was done to it since its row was read; tells whether that was so."""
     where = (C.id == row.id, C.vm_state == row.vm_state, C.task_state.is_(None), C.updated_at == row.updated_at)

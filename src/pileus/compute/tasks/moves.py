@@ -91,7 +91,7 @@ def arrive(run: Run, server: Server) -> Outcome:
         raise  # it may have started there: that is found out when the host is back, or known to be down
     except FAILURES as error:
         return Fail(str(error))
-    return _finish(run.cloud, server, "finished", "compute_finish_resize", **{**values, "vm_state": "resized", "fault": None})
+    return finish(run.cloud, server, "finished", "compute_finish_resize", **{**values, "vm_state": "resized", "fault": None})
 
 
 @step
@@ -99,9 +99,9 @@ def confirm(run: Run, server: Server) -> Outcome:
     """Remove what is left of the guest where it was."""
     if server.task_state != "resize_confirming":
         return Hop(begin)
-    _clear(run.cloud, server.aside["before"]["host"], server.id)
+    clear(run.cloud, server.aside["before"]["host"], server.id)
     vm_state = "stopped" if server.power_state == states.SHUTDOWN else "active"
-    return _finish(run.cloud, server, "confirmed", "compute_confirm_resize", vm_state=vm_state, aside=None, fault=None)
+    return finish(run.cloud, server, "confirmed", "compute_confirm_resize", vm_state=vm_state, aside=None, fault=None)
 
 
 @step
@@ -116,7 +116,7 @@ def go_back(run: Run, server: Server) -> Outcome:
         _ensure(run.cloud, server, power)
     except FAILURES as error:
         return Fail(str(error))
-    return _finish(run.cloud, server, "reverted", "compute_finish_revert_resize", **values, aside=None, fault=None)
+    return finish(run.cloud, server, "reverted", "compute_finish_revert_resize", **values, aside=None, fault=None)
 
 
 @step
@@ -136,7 +136,7 @@ def fall_back(run: Run, server: Server) -> Outcome:
         why = f"{why} It could not be started again where it was: {error}"
         values = {"vm_state": "error", "power_state": states.NOSTATE}
     fault = {"code": 500, "message": why[:255], "details": why, "created_at": cloud.clock.now()}
-    return _finish(cloud, server, "error", "", why, **values, aside=None, fault=fault)
+    return finish(cloud, server, "error", "", why, **values, aside=None, fault=fault)
 
 
 def is_moving(server: Server) -> bool:
@@ -162,7 +162,7 @@ def _ensure(cloud: Cloud, server: Server, power: Power) -> None:
 def _return(run: Run, server: Server, then: Any, event: str, **more: Any) -> Outcome:
     """Write down that a guest is where it was before, once it is gone from where it went."""
     cloud, move, before = run.cloud, server.aside["move"], server.aside["before"]
-    _clear(cloud, str(server.host), server.id)
+    clear(cloud, str(server.host), server.id)
     disks.disconnect(cloud, server.id)
     with cloud.db.begin() as tx:
         if not store.change_if(tx, server, **before, **more, updated_at=cloud.clock.now()):
@@ -174,7 +174,7 @@ def _return(run: Run, server: Server, then: Any, event: str, **more: Any) -> Out
     return Hop(then)
 
 
-def _clear(cloud: Cloud, host: str, server_id: str) -> None:
+def clear(cloud: Cloud, host: str, server_id: str) -> None:
     """Leave nothing of a guest on a host.  One that is known to be down learns of it when it is back.
 
     :raises HostUnknown: when the host does not answer and may be up, or Unavailable.
@@ -188,7 +188,7 @@ def _clear(cloud: Cloud, host: str, server_id: str) -> None:
             raise
 
 
-def _finish(cloud: Cloud, server: Server, status: str, event: str, error: str = "", **values: Any) -> Outcome:
+def finish(cloud: Cloud, server: Server, status: str, event: str, error: str = "", **values: Any) -> Outcome:
     """Write down that the work is done: what the server is now, and how the move went."""
     now = cloud.clock.now()
     with cloud.db.begin() as tx:

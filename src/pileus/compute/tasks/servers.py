@@ -20,13 +20,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
-from pileus.compute.driver import DriverError, Power
+from pileus.compute.driver import DriverError
 from pileus.compute.store import migrations, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests, placing
 from pileus.compute.tasks.reimage import reimage
 from pileus.compute.tasks.roll_back import roll_back
+from pileus.compute.tasks.steps import POWER, STEPS, UNHARMED, WAY_BACK
 from pileus.kernel import tasks
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
@@ -43,28 +44,6 @@ REFUSALS: tuple[type[Exception], ...] = (DriverError, HostUnknown, *neighbours.n
 FAILURES: tuple[type[Exception], ...] = (NotFound, *REFUSALS)
 
 program = Program("compute.server")
-
-POWER: dict[str, tuple[Power, str]] = {
-    "powering-off": ("off", "stopped"),
-    "powering-on": ("on", "active"),
-    "pausing": ("paused", "paused"),
-    "unpausing": ("on", "active"),
-    "suspending": ("suspended", "suspended"),
-    "resuming": ("on", "active"),
-}
-
-
-STEPS = {
-    "scheduling": "place", "block_device_mapping": "fill", "spawning": "boot", "rebooting": "reboot", "rebooting_hard": "reboot",
-    "rebuilding": "rebuild",
-    "image_snapshot": "capture", "image_backup": "capture", "resize_migrating": "resize", "resize_reverting": "revert",
-    "rescuing": "rescue", "unrescuing": "unrescue", "shelving": "shelve", "shelving_offloading": "offload",
-    "unshelving": "unshelve", "resize_finish": "arrive", "resize_confirming": "confirm",
-}  # fmt: skip
-UNHARMED = {"image_snapshot", "image_backup", "unshelving", "resize_confirming"}
-"""Task states that leave the server as it was when they fail."""
-WITH_WAY_BACK = {"resize_migrating", "resize_finish"}
-"""Task states of a server that moves and goes back to where it was when that fails."""
 
 
 def go(tx: Connection, cloud: Cloud, server_id: str, memo: dict[str, Any] | None = None, step: str = "") -> None:
@@ -181,6 +160,8 @@ def power(run: Run, server: Server) -> Outcome:
     wanted, vm_state = POWER[server.task_state]
     try:
         guests.ensure(run.cloud, server, wanted)
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": vm_state, "power_state": states.POWER[wanted], "fault": None}
@@ -202,6 +183,8 @@ def reboot(run: Run, server: Server) -> Outcome:
         elif seen is not None and seen.power in ("paused", "suspended"):
             host.reboot(server.id, hard=True)
         guests.ensure(run.cloud, server, "on")
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": "active", "power_state": states.RUNNING, "fault": None}
@@ -213,6 +196,8 @@ def rebuild(run: Run, server: Server) -> Outcome:
     """Throw the guest's disks away and make it anew, of the image that stands in the row now."""
     if server.task_state != "rebuilding":
         return Hop(begin)
+    if (server.aside or {}).get("move"):
+        return Hop(program.steps["evacuate"])
     stopped = server.vm_state == "stopped"
     try:
         guests.hypervisor(run.cloud, str(server.host)).destroy(server.id)
@@ -221,6 +206,8 @@ def rebuild(run: Run, server: Server) -> Outcome:
         guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
         if stopped:
             guests.ensure(run.cloud, server, "off")
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now(), "aside": None}
@@ -240,6 +227,8 @@ def capture(run: Run, server: Server) -> Outcome:
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
         neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     if "rotation" in server.aside:
@@ -323,9 +312,12 @@ def give_up(run: Run, server: Server) -> Outcome:
     if server.task_state == "deleting":
         return _give_up_deleting(run, server)
     why = run.error or "It did not happen in time."
-    if server.task_state in WITH_WAY_BACK and (server.aside or {}).get("move") and "why" not in run.memo:
+    if (server.aside or {}).get("live"):
+        run.memo.setdefault("why", why)
+        return Hop(program.steps["late"], ACTION_SECONDS)
+    if server.task_state in WAY_BACK and (server.aside or {}).get("move") and "why" not in run.memo:
         run.memo["why"] = why
-        return Hop(program.steps["fall_back"], ACTION_SECONDS)
+        return Hop(program.steps[WAY_BACK[server.task_state]], ACTION_SECONDS)
     if server.task_state is None and server.vm_state != "error" and roll_back(run.cloud, server, why):
         return Done()
     if server.task_state is None and server.vm_state == "error" and server.launched_at is None:

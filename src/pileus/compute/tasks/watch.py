@@ -3,10 +3,13 @@
 Each host is listened to, so that a guest that dies shows within moments, and looked at every WATCH_SECONDS in case that was
 missed.  A server with something under way is left to its task.  A server that should run and whose guest is off for no
 known reason was on a host that was started again, and is brought up.
+
+A guest that is another host's by now, or deleted, was lost while its host was away: it is destroyed, and nothing starts it.
 """
 
 import logging
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from pileus.compute import neighbours, states
@@ -16,6 +19,7 @@ from pileus.compute.tasks import guests
 from pileus.compute.tasks import servers as work
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
+from pileus.kernel.errors import Unavailable
 from pileus.kernel.loops import Loop
 
 log = logging.getLogger(__name__)
@@ -52,14 +56,14 @@ def watch(cloud: Cloud) -> None:
             _look(cloud, host, None)
             if cloud.part(Watch).is_new(host):
                 guests.hypervisor(cloud, host).listen(lambda guest_id, host=host: _heard(cloud, host, guest_id))  # type: ignore[misc]
-        except (DriverError, HostUnknown) as error:
+        except (DriverError, HostUnknown, Unavailable) as error:
             log.warning("host %s could not be looked at: %s", host, error)
 
 
 def _heard(cloud: Cloud, host: str, guest_id: str) -> None:
     try:
         _look(cloud, host, guest_id)
-    except (DriverError, HostUnknown) as error:
+    except (DriverError, HostUnknown, Unavailable) as error:
         log.warning("guest %s on %s could not be looked at: %s", guest_id, host, error)
 
 
@@ -67,14 +71,26 @@ def _look(cloud: Cloud, host: str, guest_id: str | None) -> None:
     """Compare the rows of a host's servers (or of one) with its guests.  The rows are read first: a server that changes
     between is left alone."""
     with cloud.db.read() as tx:
-        rows = [row for row in store.on_host(tx, host, guest_id) if row.task_state is None and row.vm_state in FOLLOWED]
-    if not rows:
+        own = store.on_host(tx, host, guest_id)
+    rows = [row for row in own if row.task_state is None and row.vm_state in FOLLOWED]
+    if guest_id is not None and not rows:
         return
     driver = guests.hypervisor(cloud, host)
     seen: dict[str, GuestState | None]
     seen = dict(driver.observe_all()) if guest_id is None else {guest_id: driver.observe(guest_id)}
+    if guest_id is None and (strangers := set(seen) - {row.id for row in own}):
+        _destroy_lost(cloud, host, strangers)
     for row in rows:
         _follow(cloud, row, seen.get(row.id))
+
+
+def _destroy_lost(cloud: Cloud, host: str, guest_ids: Collection[str]) -> None:
+    """Remove the guests that a host lost while it was away."""
+    with cloud.db.read() as tx:
+        lost = store.lost(tx, host, guest_ids)
+    for guest_id in lost:
+        log.warning("host %s has lost guest %s, which is destroyed there", host, guest_id)
+        guests.hypervisor(cloud, host).destroy(guest_id)
 
 
 def _follow(cloud: Cloud, row: Any, seen: GuestState | None) -> None:
