@@ -336,3 +336,15 @@ def test_a_client_that_goes_away_leaves_nothing(s3lab, s3, bucket):
 
     assert asyncio.run(run()) == 400
     assert refused(s3.head_object, Bucket=bucket, Key="gone")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("wanted", "answer"), [("RegionOne", None), ("us-east-1", None), ("eu-west-1", (400, "InvalidLocationConstraint"))]
+)
+def test_a_bucket_is_made_where_nobody_chose_otherwise(s3, wanted, answer):
+    """Clients that were told of no region name us-east-1."""
+    asked = {"Bucket": "here", "CreateBucketConfiguration": {"LocationConstraint": wanted}}
+    if answer:
+        assert refused(s3.create_bucket, **asked) == answer
+    else:
+        assert s3.create_bucket(**asked)["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -10,6 +10,8 @@ from pileus.kernel.http import Answer
 from pileus.object_store.request import Refused
 from pileus.object_store.service import access, buckets, containers, parts
 
+NO_CHOICE = "us-east-1"
+"""The region that clients name when nobody has told them of one."""
 NEW = ("Acl", "Ownership", "Object-Lock")
 
 
@@ -46,7 +48,7 @@ async def create(s3: S3Request) -> Answer:
 
 
 async def _check_place(s3: S3Request) -> None:
-    """Hold a wish for a region to the one there is.  :raises S3Error: when another one is wanted."""
+    """Hold a wish for a region to the one there is, if it is a wish.  :raises S3Error: when another one is wanted."""
     raw = await s3.body.whole(65_536)
     if not raw:
         return
@@ -57,7 +59,7 @@ async def _check_place(s3: S3Request) -> None:
     if root.name != "CreateBucketConfiguration":
         raise S3Error("MalformedXML")
     wanted = root.get("LocationConstraint")
-    if wanted not in ("", s3.cloud.settings.region):
+    if wanted not in ("", NO_CHOICE, s3.cloud.settings.region):
         raise S3Error("InvalidLocationConstraint", LocationConstraint=wanted)
 
 
