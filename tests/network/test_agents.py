@@ -3,7 +3,7 @@
 import pytest
 
 from pileus.network.store import agents as agents_store
-from pileus.network.tasks import converge
+from pileus.network.tasks import converge, sync
 from tests.conftest import BLUE, RED
 from tests.network.test_api import Api
 
@@ -82,6 +82,9 @@ def test_a_router_is_where_its_agent_is(lab, demo, admin):
     assert router["id"] not in lab.network_host.routers
     assert admin.call("GET", f"routers/{router['id']}/l3-agents")["agents"] == []
     admin.call("DELETE", f"{path}/{router['id']}", None, 409)
+    sync.reconcile(lab.cloud)
+    lab.settle()
+    assert router["id"] not in lab.network_host.routers, "nobody gives it to an agent again but an administrator"
     admin.call("POST", path, {"router_id": router["id"]}, 201)
     lab.settle()
     assert router["id"] in lab.network_host.routers

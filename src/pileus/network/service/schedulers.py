@@ -127,7 +127,7 @@ def remove_router(ctx: Context, agent_id: str, router_id: str) -> None:
 def _move(tx: Connection, ctx: Context, router: Router, host: str) -> None:
     if router.host_id == host:
         return
-    rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {"host_id": host})
+    rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {"host_id": host, "unscheduled": not host})
     sync.touch(tx, ctx.cloud, "router", router.id)
     for leg in routers_store.legs_of(tx, [router.id]):
         sync.touch(tx, ctx.cloud, "network", leg.network_id)

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from pileus.network.store.routers import GATEWAY, INTERFACE
 from pileus.network.tables import addresses, ports, routers
-from pileus.network.tables.hosts import hosts
+from pileus.network.tables.hosts import awaited_ports, hosts
 
 
 def tunnels(tx: Connection) -> dict[str, str]:
@@ -33,14 +33,14 @@ def legs_elsewhere(tx: Connection, host: str, network_ids: Collection[str]) -> l
 
 
 def routers_by_host(tx: Connection) -> Mapping[str, int]:
-    """Return how many routers each host has; those that are on none yet stand under ""."""
-    query = select(routers.c.host_id, func.count()).group_by(routers.c.host_id)
+    """Return how many routers each host has; those that are on none yet stand under "", those taken from theirs nowhere."""
+    query = select(routers.c.host_id, func.count()).where(~routers.c.unscheduled).group_by(routers.c.host_id)
     return {row[0]: row[1] for row in tx.execute(query)}
 
 
 def routers_on(tx: Connection, host: str) -> list[str]:
-    """Return the ids of a host's routers."""
-    return list(tx.execute(select(routers.c.id).where(routers.c.host_id == host)).scalars())
+    """Return the ids of a host's routers ("": of those that are on none yet)."""
+    return list(tx.execute(select(routers.c.id).where(routers.c.host_id == host, ~routers.c.unscheduled)).scalars())
 
 
 def move_router(tx: Connection, id: str, source: str, target: str) -> bool:
@@ -54,3 +54,21 @@ def networks_of(tx: Connection, router_id: str) -> list[str]:
     legs = ports.c.device_owner.in_([INTERFACE, GATEWAY])
     query = select(ports.c.network_id).distinct().where(ports.c.device_id == router_id, legs)
     return list(tx.execute(query).scalars())
+
+
+def on_host(host: str) -> ColumnElement[bool]:
+    """Return the condition that a host has a port: it is there, or about to come."""
+    coming = select(awaited_ports.c.port_id).where(awaited_ports.c.host_id == host)
+    return (ports.c.host_id == host) | ports.c.id.in_(coming)
+
+
+def awaited_at(tx: Connection, port_id: str) -> str:
+    """Return the host where a port is about to come; "": it stays where it is."""
+    return tx.execute(select(awaited_ports.c.host_id).where(awaited_ports.c.port_id == port_id)).scalar() or ""
+
+
+def put_awaited(tx: Connection, port_id: str, host: str) -> None:
+    """Write down where a port is about to come; "": it stays where it is."""
+    tx.execute(delete(awaited_ports).where(awaited_ports.c.port_id == port_id))
+    if host:
+        tx.execute(insert(awaited_ports).values(port_id=port_id, host_id=host))

@@ -162,6 +162,7 @@ class Router(msgspec.Struct, frozen=True):
     revision_number: int
     created_at: float
     updated_at: float
+    unscheduled: bool = False
     gateway: Port | None = None
     tags: tuple[str, ...] = ()
 

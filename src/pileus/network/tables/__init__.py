@@ -120,6 +120,7 @@ routers = Table(
     inside("flavor_id", "network_flavors", nullable=True),
     inside("qos_policy_id", "qos_policies", nullable=True),
     *dated(),
+    Column("unscheduled", Boolean, nullable=False, server_default=false(), doc="taken from its agent, and given to none since"),
 )  # fmt: skip
 
 floating_ips = Table(
