@@ -51,7 +51,8 @@ class Many:
     broker: Engine
     hosts: tuple[str, ...]
     settings: dict[str, str]
-    host_settings: dict[str, str] = field(default_factory=dict)
+    agent: list[str] | None = None
+    host_settings: dict[str, Any] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     commands: dict[str, tuple[list[str], dict[str, str]]] = field(default_factory=dict)
     url: str = ""
@@ -95,7 +96,7 @@ class Many:
         fakes = {"hypervisor": "fake", "network_driver": "fake", "volume_backends": "", "host_name": host}
         lines = {**given, **fakes, **self.host_settings, "host_address": "127.0.0.1"}
         (state_dir / "pileus.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
-        self.commands[host] = [sys.executable, "-m", "tests.cluster.agent", str(state_dir)], {}
+        self.commands[host] = self.agent or [sys.executable, "-m", "tests.cluster.agent", str(state_dir)], {}
 
     def token(self, name: str = "admin") -> str:
         """A token of one of the first users in the project of its name."""
@@ -116,10 +117,20 @@ class Many:
 
 
 @contextlib.contextmanager
-def cloud_of_many(folder: Path, hosts: int = 3, workers: int = 2, kind: str = "postgresql", **settings: str) -> Iterator[Many]:
-    """Run a cloud: an API, workers, hosts with fakes, on engines of its own."""
+def cloud_of_many(
+    folder: Path,
+    hosts: int = 3,
+    workers: int = 2,
+    agent: list[str] | None = None,
+    host_settings: dict[str, Any] | None = None,
+    **settings: str,
+) -> Iterator[Many]:
+    """Run a cloud: an API, workers, hosts with fakes, on engines of its own.
+
+    :param agent: the command that runs an agent; by default one whose fakes are kept.
+    """
     with contextlib.ExitStack() as stack:
-        database, broker = stack.enter_context(engine(kind)), stack.enter_context(engine("rabbitmq"))
+        database, broker = stack.enter_context(engine("postgresql")), stack.enter_context(engine("rabbitmq"))
         port, door = free_port(), free_port()
         chosen = {
             "DATABASE_URL": database.url, "BUS_URL": broker.url, "SECRET": SECRET, "LISTEN": f"127.0.0.1:{port}",
@@ -127,6 +138,7 @@ def cloud_of_many(folder: Path, hosts: int = 3, workers: int = 2, kind: str = "p
         }  # fmt: skip
         names = tuple(f"host{number}" for number in range(1, hosts + 1))
         many = Many(folder, database, broker, names, {f"PILEUS_{name}": value for name, value in chosen.items()})
+        many.agent, many.host_settings = agent, host_settings or {}
         many.url = f"http://127.0.0.1:{port}"
         stack.callback(_end, many)
         many.control("api1", "api")

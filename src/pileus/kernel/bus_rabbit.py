@@ -32,6 +32,7 @@ TOPICS = {"hypervisor": "compute", "network": "network", "volume": "volume"}
 CONDUCTOR = "conductor"
 SILENCE_SECONDS = 15.0  # an agent that works on a call says so more often
 PRESENT_SECONDS = 6.0  # an agent says that it is there more often
+LOOK_SECONDS = 0.5  # how often who waits for an answer looks whether the agent is still there
 WHO_SECONDS = 2.0  # how long a process that starts waits for the agents to say that they are there
 
 
@@ -83,9 +84,10 @@ class Caller:
         self._replies.stop()
         self.publisher.close()
 
-    def call(self, queue_name: str, call: wire.Call) -> bytes:
+    def call(self, queue_name: str, call: wire.Call, is_there: Callable[[], bool] = lambda: True) -> bytes:
         """Send a call to whoever serves a queue and wait for the answer, however long it is worked on.
 
+        :param is_there: tells, now and then, whether waiting makes sense.
         :raises HostUnreachable: when nobody is heard.
         """
         id, answers = ids.hex_id(), queue.SimpleQueue[bytes]()
@@ -93,7 +95,7 @@ class Caller:
         try:
             message = rabbit.Message(wire.encode_call(call), self._reply_to, id)
             self.publisher.publish(rabbit.TOPIC, queue_name, message, SILENCE_SECONDS)
-            while (answer := answers.get(timeout=SILENCE_SECONDS)) == wire.WORKING:
+            while (answer := _hear(answers, is_there)) == wire.WORKING:
                 pass
             return answer
         except (queue.Empty, rabbit.BusDown) as error:
@@ -105,6 +107,19 @@ class Caller:
     def _replied(self, message: rabbit.Message) -> None:
         if waiting := self._waiting.get(message.correlation_id):
             waiting.put(message.body)
+
+
+def _hear(answers: "queue.SimpleQueue[bytes]", is_there: Callable[[], bool]) -> bytes:
+    """Wait for a message.  :raises queue.Empty: when none comes for SILENCE_SECONDS, or from who is gone meanwhile."""
+    silent_at = time.monotonic() + SILENCE_SECONDS
+    while True:
+        try:
+            return answers.get(timeout=max(0.0, min(LOOK_SECONDS, silent_at - time.monotonic())))
+        except queue.Empty:
+            if time.monotonic() >= silent_at:
+                raise
+            if not is_there():
+                raise queue.Empty("it is not there any more") from None
 
 
 class RabbitBus:
@@ -169,7 +184,11 @@ class RabbitBus:
 
     def call(self, host: str, call: wire.Call) -> bytes:
         """Send a call to the agent of a host and wait for its answer.  :raises HostUnreachable: when it is silent."""
-        return self._caller.call(f"{TOPICS[call.role]}.{host}", replace(call, origin=self._origin))
+
+        def is_there() -> bool:
+            return any(agent.host == host for agent in self._present())
+
+        return self._caller.call(f"{TOPICS[call.role]}.{host}", replace(call, origin=self._origin), is_there)
 
     def subscribe(self, host: str, callback: Callable[[str], None]) -> None:
         """From now on call back with the id of each guest of a host that changes."""

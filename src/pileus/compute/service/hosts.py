@@ -10,7 +10,7 @@ from pileus.compute.store import hosts as store
 from pileus.compute.store.hosts import Host
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud, Context
-from pileus.kernel.errors import BadRequest, Conflict, NotFound
+from pileus.kernel.errors import BadRequest, Conflict, NotFound, Unavailable
 from pileus.kernel.loops import Loop
 from pileus.kernel.paging import Page
 
@@ -25,7 +25,7 @@ def refresh(cloud: Cloud) -> None:
     for name in cloud.bus.hosts("hypervisor"):
         try:
             seen[name] = _facts(cloud.bus.host(name, "hypervisor").resources())
-        except (DriverError, HostUnknown, OSError) as error:
+        except (DriverError, HostUnknown, Unavailable, OSError) as error:
             log.warning("host %s does not answer: %s", name, error)
     settings = cloud.settings
     defaults = {

@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
+from pileus.kernel.errors import Unavailable
 from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError, Observed, PortSpec, Spec, fingerprint
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
@@ -20,9 +22,13 @@ _GROUPS = threading.Lock()  # from reading groups to making them so: an older re
 
 
 def hosts(cloud: Cloud) -> Iterable[tuple[str, NetworkHost]]:
-    """Return every host that does networking, with its driver."""
+    """Return every host that does networking, with its driver; not one that leaves meanwhile."""
     for name in cloud.bus.hosts(ROLE):
-        yield name, cloud.bus.host(name, ROLE)
+        try:
+            driver = cloud.bus.host(name, ROLE)
+        except HostUnknown:
+            continue
+        yield name, driver
 
 
 def network(cloud: Cloud, id: str) -> None:
@@ -167,6 +173,8 @@ def everything(cloud: Cloud) -> None:
     for name, driver in hosts(cloud):
         try:
             _host(cloud, name, driver)
+        except Unavailable as error:
+            log.warning("host %s could not be looked at: %s", name, error)
         except NetworkDriverError:
             log.exception("host %s could not be looked at", name)
 

@@ -68,6 +68,8 @@ def reconcile(cloud: Cloud) -> None:
     spanning.note_hosts(cloud, alive)
     _leave_hosts(cloud, alive)
     converge.everything(cloud)
+    if cloud.bus.hosts(converge.ROLE) != alive:
+        _leave_hosts(cloud, cloud.bus.hosts(converge.ROLE))  # one has gone while it was looked at
     agents_store.beat(cloud, alive)
 
 
