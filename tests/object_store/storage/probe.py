@@ -5,7 +5,7 @@
 Two proxies write to the same names: into a container of whole replicas, one of fragments, and one that grows until it is split.
 Meanwhile one node after the other is killed (kill -9), some lose their objects or their indexes, some have a bit flipped.  A read
 must return something that was written, whole.  At the end all replicas must agree on one winner: the last acknowledged write, or
-a later one whose outcome nobody was told.
+a later one whose outcome nobody was told; and no file on any disk may have other bytes than were written there.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from pileus.object_store.backend import ObjectDelete, ObjectName, ObjectPost, Ob
 from pileus.object_store.indexes import ContainerPut, Listing, ObjectEntry, Subdir
 from pileus.object_store.placement import Placement
 from pileus.object_store.request import Refused
+from pileus.object_store.storage.disk import load
+from pileus.object_store.storage.durable import Damaged
 from pileus.object_store.storage.node import http_cluster
 from pileus.object_store.timestamps import Timestamp
 
@@ -230,6 +232,19 @@ class Probe:
         for box in BOXES:
             if error := await self._misfigured(box, alive[box]):
                 return error
+        return await asyncio.to_thread(self._rotten)
+
+    def _rotten(self) -> str:
+        """Return which file on any disk is not what was written there: a flipped bit must be quarantined, and made good."""
+        for path in self.processes.path.glob("d*/objects*/*/*/*/*.data"):
+            try:
+                record, data = load(str(path)), path.read_bytes()
+            except FileNotFoundError:
+                continue  # overtaken
+            except Damaged as error:
+                return f"{path}: {error}"
+            if record.stored != (len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()):
+                return f"{path}: the bytes have changed"
         return ""
 
     async def _check(self, name: ObjectName, alive: dict[str, Write]) -> str:
