@@ -9,7 +9,7 @@ BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check check-release bench probe probe-volumes tempest image lock clean
+.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check check-release bench probe probe-volumes probe-cluster bench-cluster tempest image lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ probe: ready ## kill nodes of a real storage cluster at random and check that no
 
 probe-volumes: ready ## kill what serves volumes at random and check that nothing that was acknowledged is lost (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
+
+probe-cluster: ready ## kill the parts of a cloud of three hosts at random and check that it keeps what it promised (SECONDS=600 SEED=1)
+	@$(BIN)/python -m tests.cluster.probe --seconds $(SECONDS) --seed $(SEED)
+
+bench-cluster: ready ## measure a cloud of 500 fake hosts with 10,000 servers on PostgreSQL (ARGS: for benchmarks/cluster.py)
+	@$(BIN)/python benchmarks/cluster.py $(ARGS)
 
 tempest: ready ## run OpenStack's own tests against a fresh cloud (LIST=smoke,interop-2022.11|all..., REGEX=tempest.api.volume)
 	@$(BIN)/python -m tests.conformance.tempest $(ARGS)
