@@ -89,7 +89,7 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
 
 def _bus(settings: Settings, db: Database, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
     if not settings.bus_url:
-        return LocalBus(hosts.roles)
+        return LocalBus(hosts.roles, hosts.facts(settings))
     from pileus import cluster  # noqa: PLC0415  (an embedded cloud needs neither a broker nor certificates)
 
     return cluster.open_bus(settings, db, hosts.roles, closers)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.kernel.settings import Settings
+from pileus.network.driver import NetworkDriverError
 from pileus.network.drivers.linux.metadata import Handler, MetadataListener
 from pileus.volume.driver import VolumeDriverError
 from pileus.volume.drivers import backends
@@ -19,7 +20,12 @@ class HostUnusable(Exception):
 
 
 NAME_MAX = 64  # of what a certificate says
-NEEDED = {"qemu": ("qemu-system-x86_64", "qemu-img"), "linux": ("dnsmasq", "nft", "ip")}
+IN_NAMESPACES = ("linux", "ovs")
+NEEDED = {
+    "qemu": ("qemu-system-x86_64", "qemu-img"),
+    "linux": ("dnsmasq", "nft", "ip"),
+    "ovs": ("dnsmasq", "nft", "ip", "ovsdb-server", "ovsdb-tool", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl"),
+}
 NEEDED_FOR_VOLUMES = {
     "file": ("qemu-storage-daemon", "qemu-img", "setpriv"),
     "nfs": ("qemu-storage-daemon", "qemu-img", "setpriv"),
@@ -36,6 +42,10 @@ class Hosts:
     roles: Mapping[str, Mapping[str, Any]]
     closers: list[Callable[[], None]] = field(default_factory=list)
 
+    def facts(self, settings: Settings) -> dict[str, dict[str, str]]:
+        """What hosts say of how their networks are made, by name."""
+        return {name: how_networks(settings, drivers) for name, drivers in self.roles.items() if "network" in drivers}
+
     def attach(self, handler: Handler) -> None:
         """Have guests' questions for metadata answered (the cloud listens to the hypervisors by itself)."""
         for drivers in (found for found in self.roles.values() if "network" in found):
@@ -49,6 +59,13 @@ class Hosts:
             closer()
 
 
+def how_networks(settings: Settings, drivers: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a host says of how its networks are made."""
+    if settings.network_driver != "ovs":
+        return {"network": settings.network_driver}
+    return {"network": "ovs", "datapath": "netdev" if drivers["network"].plain_frames else "system"}
+
+
 def build(settings: Settings) -> Hosts:
     """Build the drivers that the settings name.
 
@@ -59,7 +76,7 @@ def build(settings: Settings) -> Hosts:
     if settings.hypervisor == "fake":
         names += [f"{settings.host}-{number}" for number in range(2, settings.fake_hosts + 1)]
     network = _network(settings)
-    roles = {name: {"hypervisor": _hypervisor(settings)} for name in names}
+    roles = {name: {"hypervisor": _hypervisor(settings, getattr(network, "plain_frames", False))} for name in names}
     roles[settings.host]["network"] = network
     for name in names[1:]:
         roles[name]["network"] = _fake_network()
@@ -96,16 +113,17 @@ def _require(settings: Settings) -> None:
         raise HostUnusable(f"Not installed: {', '.join(missing)}. `pileus doctor` says how to install them.")
 
 
-def _hypervisor(settings: Settings) -> Any:
+def _hypervisor(settings: Settings, plain_frames: bool) -> Any:
     if settings.hypervisor == "fake":
         from pileus.compute.drivers.fake import FakeHypervisor  # noqa: PLC0415
 
         return FakeHypervisor()
     from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions, Reach  # noqa: PLC0415
 
-    netns = settings.name if settings.network_driver == "linux" else None
+    netns = settings.name if settings.network_driver in IN_NAMESPACES else None
     directory = Path(settings.state_dir) / "hypervisor"
-    options = QemuOptions(directory, netns, settings.virt_type, settings.name)  # type: ignore[arg-type]
+    kind: Any = settings.virt_type
+    options = QemuOptions(directory, netns, kind, settings.name, plain_frames=plain_frames)
     others = Reach(settings.host[:NAME_MAX], settings.host_address, Path(settings.state_dir) / "tls")
     return QemuHypervisor(options, others if settings.bus_url else None)
 
@@ -118,7 +136,7 @@ def _fake_network() -> Any:
 
 def _backends(settings: Settings) -> dict[str, Any]:
     """Build the volume back ends by name."""
-    netns = settings.name if settings.network_driver == "linux" else ""
+    netns = settings.name if settings.network_driver in IN_NAMESPACES else ""
     state_dir = Path(settings.state_dir)
     found: dict[str, Any] = {}
     try:
@@ -141,7 +159,6 @@ def _named_backends(settings: Settings) -> tuple[backends.Named, ...]:
 def _network(settings: Settings) -> Any:
     if settings.network_driver == "fake":
         return _fake_network()
-    from pileus.network.drivers.linux.host import LinuxNetworkHost  # noqa: PLC0415
     from pileus.network.drivers.linux.tunnels import TunnelSettings  # noqa: PLC0415
     from pileus.network.drivers.linux.uplink import UplinkSettings  # noqa: PLC0415
 
@@ -150,4 +167,14 @@ def _network(settings: Settings) -> Any:
     uplink = UplinkSettings((gateway,), netns=settings.uplink_namespace or None)
     resolvers = tuple(part for part in settings.dns_servers.split(",") if part)
     tunnel = TunnelSettings(settings.host_address) if settings.bus_url else None
-    return LinuxNetworkHost(settings.name, Path(settings.state_dir) / "network", uplink, resolvers, tunnel)
+    directory = Path(settings.state_dir) / "network"
+    if settings.network_driver == "ovs":
+        from pileus.network.drivers.ovs.host import OvsNetworkHost  # noqa: PLC0415
+
+        try:
+            return OvsNetworkHost(settings.name, directory, uplink, resolvers, tunnel, settings.tunnel_type)
+        except NetworkDriverError as error:
+            raise HostUnusable(f"Setting tunnel_type: {error}.") from None
+    from pileus.network.drivers.linux.host import LinuxNetworkHost  # noqa: PLC0415
+
+    return LinuxNetworkHost(settings.name, directory, uplink, resolvers, tunnel)

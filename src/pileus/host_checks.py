@@ -26,6 +26,7 @@ PROGRAMS = {
     "ip": "iproute2",
 }
 ISCSI_PROGRAMS = {"tgtd": "tgt"}
+SWITCH_PROGRAMS = {"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-switch", "ovs-ofctl": "openvswitch-common"}
 SBIN = ("/usr/sbin", "/sbin")
 
 Grade = Literal["good", "poor", "bad"]
@@ -48,6 +49,7 @@ def check(state_dir: Path) -> list[Finding]:
         lambda: _programs("packages", PROGRAMS, "bad"),
         lambda: _programs("guest image packages", packages.TOOLS | packages.GUEST_PROGRAMS, "poor"),
         lambda: _programs("packages for volumes over iSCSI", ISCSI_PROGRAMS, "poor"),
+        lambda: _programs("packages for networks by Open vSwitch", SWITCH_PROGRAMS, "poor"),
         _kvm,
         _namespaces,
         lambda: _link("bridges", "br0", "bridge", "bad"),

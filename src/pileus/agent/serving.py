@@ -11,6 +11,7 @@ from pileus.agent.contracts import CONTRACTS
 from pileus.agent.files import LEAVING, Files
 from pileus.agent.presence import Presence, topics
 from pileus.certificates import Identity
+from pileus.drivers import how_networks
 from pileus.kernel.answering import Answering, Around, as_it_is
 from pileus.kernel.peers import PeerServer
 from pileus.kernel.settings import Settings
@@ -73,6 +74,8 @@ def serve(
     around = Files(identity, Path(settings.state_dir), address).around
     destroy_lost(roles, around, lost)
     facts = {"version": version("pileus"), "address": address, "tunnel": settings.host_address}
+    for drivers in (found for found in roles.values() if "network" in found):
+        facts |= how_networks(settings, drivers)
     serving = Serving(settings.bus_url, settings.host, roles, facts, around)
     closers.callback(serving.close)
     serving.start()

@@ -20,9 +20,9 @@ from pileus.network.driver import (
     RouterSpec,
     SubnetSpec,
 )
-from pileus.network.drivers.linux.host import LinuxNetworkHost
+from pileus.network.drivers.linux.assembly import AssembledHost
 from pileus.network.drivers.linux.uplink import UplinkSettings
-from tests.network.drivers.guests import Guest, Stage
+from tests.network.drivers.guests import Guest, Stage, with_switch
 
 
 def new_id() -> str:
@@ -50,17 +50,15 @@ class Cloud:
     router: RouterSpec
     ports: list[PortSpec]
     group: GroupSpec = GROUP
-    hosts: list[LinuxNetworkHost] = field(default_factory=list)
+    hosts: list[AssembledHost] = field(default_factory=list)
 
     @property
-    def host(self) -> LinuxNetworkHost:
+    def host(self) -> AssembledHost:
         return self.hosts[-1]
 
-    def another_host(self) -> LinuxNetworkHost:
+    def another_host(self) -> AssembledHost:
         """A driver as a new process would have it."""
-        self.hosts.append(
-            LinuxNetworkHost(self.stage.prefix, self.state_dir, UplinkSettings(netns=self.stage.outside.name, forward=True))
-        )
+        self.hosts.append(self.stage.driver(self.state_dir, UplinkSettings(netns=self.stage.outside.name, forward=True)))
         return self.host
 
     def ensure(self) -> None:
@@ -114,17 +112,23 @@ def make_cloud(stage: Stage, state_dir: Path) -> Cloud:
     return Cloud(stage, state_dir, public, blue, router, ports)
 
 
+@pytest.fixture(params=["linux", pytest.param("ovs", marks=with_switch)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The driver that makes it."""
+    return str(request.param)
+
+
 @pytest.fixture
-def bare_cloud(tmp_path: Path) -> Iterator[Cloud]:
+def bare_cloud(kind: str, tmp_path: Path) -> Iterator[Cloud]:
     """Nothing made yet; everything is removed at the end."""
-    stage = Stage()
+    stage = Stage(kind)
     cloud = make_cloud(stage, tmp_path / "state")
     try:
         cloud.another_host()
         yield cloud
     finally:
         try:
-            LinuxNetworkHost(stage.prefix, cloud.state_dir, UplinkSettings(netns=stage.outside.name)).purge()
+            stage.driver(cloud.state_dir, UplinkSettings(netns=stage.outside.name)).purge()
             for host in cloud.hosts:
                 host.close()
         finally:

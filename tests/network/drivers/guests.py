@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from pileus.network.driver import PortSpec
+from pileus.network.drivers.linux.assembly import AssembledHost
+from pileus.network.drivers.linux.host import LinuxNetworkHost
 from pileus.network.drivers.linux.names import bridge
 from pileus.network.drivers.linux.netns import Namespace, names
 from pileus.network.drivers.linux.rtnl import Rtnl, Veth
+from pileus.network.drivers.linux.tunnels import TunnelSettings
+from pileus.network.drivers.linux.uplink import UplinkSettings
+from pileus.network.drivers.ovs.fabric import send_plain
+from pileus.network.drivers.ovs.host import OvsNetworkHost
 
 T = TypeVar("T")
 
@@ -110,20 +118,26 @@ def inside(namespace: Namespace, do: Callable[[], T]) -> T:
         return do()
 
 
-class Stage:
-    """Everything of one test, by a prefix of its own; `clear` removes all of it."""
+HAS_SWITCH = shutil.which("ovs-vswitchd", path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+with_switch = pytest.mark.skipif(not HAS_SWITCH, reason="openvswitch-switch is not installed")
 
-    def __init__(self) -> None:
+
+class Stage:
+    """Everything of one test, by a prefix of its own; `clear` removes all of it. `kind` of the driver: linux, ovs or ovs-gre."""
+
+    def __init__(self, kind: str = "linux") -> None:
+        self.kind = kind
         self.prefix = f"t{uuid.uuid4().hex[:6]}"
         self.outside = Namespace(f"{self.prefix}-outside")
         self.outside.ensure()
         self.guests: list[Guest] = []
+        self.drivers: list[AssembledHost] = []
         with Rtnl(self.outside) as outside:
             outside.set_link(1, up=True)
             outside.sync_addresses(1, ["127.0.0.1/8", "198.51.100.7/32"])
 
     def guest(self, port: PortSpec) -> Guest:
-        """Put a veth in the place of the port's tap: same name, same bridge."""
+        """Put a veth in the place of the port's tap: same name, same place."""
         namespace = Namespace(f"{self.prefix}-guest-{len(self.guests)}")
         namespace.ensure()
         guest = Guest(namespace, port)
@@ -132,9 +146,9 @@ class Stage:
         with Rtnl(Namespace(self.prefix)) as host, Rtnl(namespace) as inner:
             tap, master = host.link(port.tap), host.link(bridge(port.network_id))
             assert tap
-            assert master
+            assert master or self.kind != "linux"
             host.delete_link(port.tap)
-            host.add_veth(Veth(port.tap, "eth0", tap.mtu, port.mac, master.index), namespace)
+            host.add_veth(Veth(port.tap, "eth0", tap.mtu, port.mac, master.index if master else 0), namespace)
             link = host.link(port.tap)
             assert link
             host.set_link(link.index, up=True)
@@ -142,7 +156,30 @@ class Stage:
             eth0 = inner.link("eth0")
             assert eth0
             inner.set_link(eth0.index, up=True)
+        if self.kind != "linux":
+            inside(namespace, lambda: send_plain("eth0"))
+            self.drivers[-1].observe()  # the switch still has the tap that was there before
+            self.drivers[-1].ensure_port(port)
         return guest
+
+    def driver(
+        self, state_dir: Path, uplink: UplinkSettings | None = None, tunnel: TunnelSettings | None = None
+    ) -> AssembledHost:
+        """A driver as a new process would have it."""
+        if self.kind == "linux":
+            self.drivers.append(LinuxNetworkHost(self.prefix, state_dir, uplink, tunnel=tunnel))
+        else:
+            tunnel_type = "gre" if self.kind == "ovs-gre" else "vxlan"
+            self.drivers.append(OvsNetworkHost(self.prefix, state_dir, uplink, tunnel=tunnel, tunnel_type=tunnel_type))
+        return self.drivers[-1]
+
+    def appctl(self, state_dir: Path, *words: str) -> str:
+        """What the switch of a driver answers."""
+        done = subprocess.run(
+            ["ovs-appctl", "-t", str(state_dir / "ovs" / "ovs-vswitchd.ctl"), *words],
+            capture_output=True, text=True, timeout=15, check=True,
+        )  # fmt: skip
+        return done.stdout
 
     def clear(self) -> None:
         for name in names(self.prefix):

@@ -9,19 +9,20 @@ import pytest
 
 from pileus.network.driver import GroupSpec, NetworkHost, NotOnHostError, PortSpec, fingerprint
 from pileus.network.drivers.fake import FakeNetworkHost
-from pileus.network.drivers.linux.host import LinuxNetworkHost
 from pileus.network.drivers.linux.uplink import UplinkSettings
 from tests.network.drivers.conftest import GROUP, Cloud, make_cloud, new_id
-from tests.network.drivers.guests import Stage
+from tests.network.drivers.guests import Stage, with_switch
 
 
-@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.host)])
+@pytest.fixture(
+    params=["fake", pytest.param("linux", marks=pytest.mark.host), pytest.param("ovs", marks=[pytest.mark.host, with_switch])]
+)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NetworkHost]:
     if request.param == "fake":
         yield FakeNetworkHost()
         return
-    stage = Stage()
-    driver = LinuxNetworkHost(stage.prefix, tmp_path / "state", UplinkSettings(netns=stage.outside.name))
+    stage = Stage(request.param)
+    driver = stage.driver(tmp_path / "state", UplinkSettings(netns=stage.outside.name))
     try:
         yield driver
     finally:

@@ -13,7 +13,7 @@ from pileus.network.drivers.linux.netns import Namespace, names
 from tests.network.drivers.conftest import ICMP, Cloud
 from tests.network.drivers.guests import pings, run
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(60), pytest.mark.parametrize("kind", ["linux"])]
 
 
 def dnsmasq_pid(cloud: Cloud) -> int:

@@ -1,4 +1,4 @@
-"""Packets through what the Linux driver makes: DHCP, routing, floating addresses, security groups, anti-spoofing, metadata."""
+"""Packets through what drivers make: DHCP, routing, floating addresses, security groups, anti-spoofing, metadata."""
 
 import socket
 import time
@@ -150,9 +150,9 @@ def test_rules_open_and_close_live(cloud: Cloud) -> None:
         assert connects(cloud.stage.outside, "172.24.4.20", 80)
         with inside(cloud.stage.outside, _client) as client:
             client.connect(("172.24.4.20", 80))
-            assert "10.0.0.11" in run_conntrack(cloud, cloud.stage.prefix, "dport=80")
+            assert "10.0.0.11" in tracked(cloud, "dport=80")
             cloud.allow(ICMP)
-            assert "10.0.0.11" not in run_conntrack(cloud, cloud.stage.prefix, "dport=80")
+            assert "10.0.0.11" not in tracked(cloud, "dport=80")
         assert not connects(cloud.stage.outside, "172.24.4.20", 80)
 
 
@@ -182,6 +182,7 @@ def test_every_form_of_rule_is_taken(cloud: Cloud) -> None:
         for protocol in protocols
         for remote in remotes
         for low, high in ((None, None), (3, 3), (3, None))
+        if cloud.stage.kind == "linux" or low is None or protocol in ("tcp", "udp", "sctp", "icmp", "icmpv6", "ipv6-icmp")
     ]
     wide = tuple(AddressPair(cidr) for cidr in ("0.0.0.0/0", "::/0", "fd00:9::/61", "10.0.0.0/8"))
     cloud.allow(*rules)  # type: ignore[arg-type]
@@ -291,6 +292,14 @@ def eventually(check: object, seconds: float = 8) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def tracked(cloud: Cloud, containing: str) -> str:
+    """The connections that the rules of groups know."""
+    if cloud.stage.kind == "linux":
+        return run_conntrack(cloud, cloud.stage.prefix, containing)
+    text = cloud.stage.appctl(cloud.state_dir, "dpctl/dump-conntrack")
+    return "\n".join(line for line in text.splitlines() if containing in line)
 
 
 def run_conntrack(cloud: Cloud, namespace: str, containing: str = "") -> str:

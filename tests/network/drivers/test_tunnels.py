@@ -1,6 +1,8 @@
 """One network on two hosts: packets go where the cloud says that ports are, under the rules of both ends, and nowhere else."""
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,12 +24,12 @@ from pileus.network.driver import (
     SubnetSpec,
     fingerprint,
 )
-from pileus.network.drivers.linux.host import LinuxNetworkHost
 from pileus.network.drivers.linux.netns import Namespace
 from pileus.network.drivers.linux.rtnl import Rtnl, Veth
 from pileus.network.drivers.linux.tunnels import TunnelSettings, device
+from pileus.network.drivers.ovs.fabric import send_plain
 from tests.network.drivers.conftest import GROUP, ICMP, new_id
-from tests.network.drivers.guests import Guest, Stage, connects, listens, run
+from tests.network.drivers.guests import Guest, Stage, connects, inside, listens, run, with_switch
 
 pytestmark = pytest.mark.host
 
@@ -38,15 +40,15 @@ HOSTS = ("192.0.2.1", "192.0.2.2")
 class Host:
     """One of two hosts: its namespaces, its driver, and the one port of the network that is on it."""
 
-    def __init__(self, number: int, network_id: str, folder: Path) -> None:
-        self.stage, self.address, self.folder = Stage(), HOSTS[number], folder
+    def __init__(self, number: int, network_id: str, folder: Path, kind: str) -> None:
+        self.stage, self.address, self.folder = Stage(kind), HOSTS[number], folder
         ips = (f"10.0.0.1{number}", f"fd00:1::1{number}")
         self.port = PortSpec(new_id(), network_id, f"fa:16:3e:00:00:1{number}", f"tap{new_id()[:8]}", ips, (GROUP.id,))
         self.start()
 
     def start(self) -> None:
         settings = TunnelSettings(self.address, self.stage.outside.name)
-        self.driver = LinuxNetworkHost(self.stage.prefix, self.folder, tunnel=settings)
+        self.driver = self.stage.driver(self.folder, tunnel=settings)
 
     @property
     def remote(self) -> RemotePort:
@@ -59,10 +61,10 @@ class Host:
 class Pair:
     """Two hosts on one wire, and a network that both have."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *kinds: str) -> None:
         self.network = NetworkSpec(new_id(), segment=4242, mtu=1450, subnets=SUBNETS)
         self.group = GROUP
-        self.hosts = [Host(number, self.network.id, folder / str(number)) for number in (0, 1)]
+        self.hosts = [Host(number, self.network.id, folder / str(number), kind) for number, kind in enumerate(kinds)]
         one, two = (host.stage.outside for host in self.hosts)
         with Rtnl(one) as near, Rtnl(two) as far:
             near.add_veth(Veth("wire", "wire", 1500), two)
@@ -71,6 +73,8 @@ class Pair:
                 assert link
                 end.set_link(link.index, up=True)
                 end.sync_addresses(link.index, [f"{address}/24"])
+        for namespace in (one, two):
+            inside(namespace, lambda: send_plain("wire"))  # checksums are computed, as where there is a wire
 
     def spec(self, here: int) -> NetworkSpec:
         return replace(self.network, remotes=(self.hosts[1 - here].remote,))
@@ -101,9 +105,9 @@ class Pair:
                 stack.callback(host.driver.purge)
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    found = Pair(tmp_path)
+def made(folder: Path, *kinds: str) -> Iterator[Pair]:
+    """Have a pair for a while."""
+    found = Pair(folder, *kinds)
     try:
         found.ensure()
         yield found
@@ -111,13 +115,31 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         found.clear()
 
 
+KINDS = [
+    pytest.param(kinds, marks=[] if kinds == ("linux", "linux") else with_switch, id="-".join(kinds))
+    for kinds in (("linux", "linux"), ("ovs", "ovs"), ("ovs-gre", "ovs-gre"), ("linux", "ovs"))
+]
+
+
+@pytest.fixture(params=KINDS)
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """Two hosts of every kind, and of two kinds that understand each other."""
+    yield from made(tmp_path, *request.param)
+
+
+@pytest.fixture
+def bridges(tmp_path: Path) -> Iterator[Pair]:
+    """Two hosts with bridges."""
+    yield from made(tmp_path, "linux", "linux")
+
+
 def test_guests_talk_over_the_wire_as_their_groups_allow(pair: Pair) -> None:
     one, two = pair.guests()
     assert not one.pings("10.0.0.11")
     pair.allow(ICMP, GroupRule(new_id(), "ingress", "IPv6", "ipv6-icmp"))
-    assert one.pings("10.0.0.11", "-W", "5")
-    assert two.pings("10.0.0.10", "-W", "5")
-    assert one.pings("fd00:1::11", "-W", "5")
+    assert one.pings("10.0.0.11", "-c", "3", "-W", "5")
+    assert two.pings("10.0.0.10", "-c", "3", "-W", "5")
+    assert one.pings("fd00:1::11", "-c", "3", "-W", "5")
     with listens(two.namespace, 80):
         assert not connects(one.namespace, "10.0.0.11", 80)
         pair.allow(GroupRule(new_id(), "ingress", remote_group_id=GROUP.id))
@@ -131,20 +153,28 @@ def test_what_the_cloud_does_not_know_does_not_leave_the_host(pair: Pair) -> Non
     assert not one.pings("10.0.0.77")
     run(one.namespace, "busybox", "ping", "-b", "-c", "2", "-W", "1", "10.0.0.255")
     assert _received(pair.hosts[1]) == before
-    assert one.pings("10.0.0.11", "-W", "5")
+    assert one.pings("10.0.0.11", "-c", "3", "-W", "5")
     assert _received(pair.hosts[1]) > before
 
 
 def _received(host: Host) -> int:
     """Return how many packets have come out of a host's tunnel."""
+    if host.stage.kind != "linux":
+        control = f"unix:{host.folder / 'ovs' / 'br-tun.mgmt'}"
+        counted = subprocess.run(
+            ["ovs-ofctl", "-O", "OpenFlow15", "dump-ports", control, "2"], capture_output=True, text=True, check=True
+        )
+        found = re.search(r"rx pkts=(\d+)", counted.stdout)
+        assert found
+        return int(found[1])
     shown = run(Namespace(host.stage.prefix), "ip", "-s", "-j", "link", "show", device(host.port.network_id)).stdout
     return int(json.loads(shown)[0]["stats64"]["rx"]["packets"])
 
 
-def test_a_port_that_moves_is_found_at_its_new_host(pair: Pair) -> None:
-    spec = pair.spec(0)
-    host = pair.hosts[0]
-    elsewhere = replace(spec, remotes=(replace(pair.hosts[1].remote, host="192.0.2.9"),))
+def test_a_port_that_moves_is_found_at_its_new_host(bridges: Pair) -> None:
+    spec = bridges.spec(0)
+    host = bridges.hosts[0]
+    elsewhere = replace(spec, remotes=(replace(bridges.hosts[1].remote, host="192.0.2.9"),))
     host.driver.ensure_network(elsewhere)
     assert "dst 192.0.2.9" in host.links()
     assert "dst 192.0.2.2" not in host.links()
@@ -154,12 +184,12 @@ def test_a_port_that_moves_is_found_at_its_new_host(pair: Pair) -> None:
     assert "dst 192.0.2.2" in host.links()
 
 
-def test_damage_is_seen_and_repaired(pair: Pair) -> None:
-    host, spec = pair.hosts[0], pair.spec(0)
+def test_damage_is_seen_and_repaired(bridges: Pair) -> None:
+    host, spec = bridges.hosts[0], bridges.spec(0)
     namespace = Namespace(host.stage.prefix)
     assert host.driver.observe().networks[spec.id] == fingerprint(spec)
     for damage in (
-        ("bridge", "fdb", "del", pair.hosts[1].port.mac, "dev", device(spec.id), "dst", HOSTS[1], "self"),
+        ("bridge", "fdb", "del", bridges.hosts[1].port.mac, "dev", device(spec.id), "dst", HOSTS[1], "self"),
         ("ip", "neigh", "del", "10.0.0.11", "dev", device(spec.id)),
         ("ip", "link", "del", device(spec.id)),
     ):
@@ -170,8 +200,8 @@ def test_damage_is_seen_and_repaired(pair: Pair) -> None:
         assert host.driver.observe().networks[spec.id] == fingerprint(spec)
 
 
-def test_another_process_finds_it_whole(pair: Pair) -> None:
-    host, spec = pair.hosts[0], pair.spec(0)
+def test_another_process_finds_it_whole(bridges: Pair) -> None:
+    host, spec = bridges.hosts[0], bridges.spec(0)
     host.driver.close()
     host.start()
     assert host.driver.observe().networks[spec.id] == fingerprint(spec)
@@ -180,9 +210,9 @@ def test_another_process_finds_it_whole(pair: Pair) -> None:
     assert device(spec.id) not in run(Namespace(host.stage.prefix), "ip", "-o", "link").stdout
 
 
-def test_a_segment_is_of_one_network(pair: Pair) -> None:
+def test_a_segment_is_of_one_network(bridges: Pair) -> None:
     with pytest.raises(NetworkDriverError, match="4242"):
-        pair.hosts[0].driver.ensure_network(replace(pair.spec(0), id=new_id()))
+        bridges.hosts[0].driver.ensure_network(replace(bridges.spec(0), id=new_id()))
 
 
 def test_every_host_serves_dhcp_and_a_router_is_reached_from_afar(pair: Pair) -> None:
@@ -197,5 +227,5 @@ def test_every_host_serves_dhcp_and_a_router_is_reached_from_afar(pair: Pair) ->
     leases = [guest.dhcp() for guest in guests]
     assert [lease.get("ip") for lease in leases] == ["10.0.0.10", "10.0.0.11"]
     guests[1].configure("10.0.0.11/24", "10.0.0.1")
-    assert guests[1].pings("10.0.0.1", "-W", "5")
+    assert guests[1].pings("10.0.0.1", "-c", "3", "-W", "5")
     pair.hosts[0].driver.destroy_router(router.id)

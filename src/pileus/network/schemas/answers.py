@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from pileus.kernel.clock import to_iso
-from pileus.kernel.context import Context
+from pileus.kernel.context import Cloud, Context
 from pileus.network import addressing
 from pileus.network.service.floating_ips import Shown
 from pileus.network.store import agents as agents_store
@@ -118,7 +118,7 @@ def ports(ctx: Context) -> Callable[[Port], Json]:
         if p.trunk:
             found["trunk_details"] = {"trunk_id": p.trunk[0], "sub_ports": [msgspec.to_builtins(each) for each in p.trunk[1]]}
         for name in binding:
-            found[name] = _bound(p, name)
+            found[name] = _bound(ctx.cloud, p, name)
         return found
 
     return show
@@ -129,14 +129,18 @@ def _name(name: str, ip: str, domain: str) -> Json:
     return {"ip_address": ip, "hostname": host, "fqdn": f"{host}.{domain}"}
 
 
-def _bound(p: Port, name: str) -> Any:
+def _bound(cloud: Cloud, p: Port, name: str) -> Any:
     if name == "binding:host_id":
         return p.host_id
     if name == "binding:profile":
         return p.profile
     if name == "binding:vif_type":
-        return "bridge" if p.host_id else "unbound"
-    return {"port_filter": True, "connectivity": "l2"} if p.host_id else {}
+        return ("ovs" if agents_store.is_switched(cloud, p.host_id) else "bridge") if p.host_id else "unbound"
+    found: Json = {"port_filter": True, "connectivity": "l2"} if p.host_id else {}
+    if p.host_id and agents_store.is_switched(cloud, p.host_id):
+        datapath = cloud.bus.facts(p.host_id).get("datapath", "system")
+        found |= {"ovs_hybrid_plug": False, "datapath_type": datapath, "bridge_name": "br-int"}
+    return found
 
 
 def routers(ctx: Context) -> Callable[[Router], Json]:

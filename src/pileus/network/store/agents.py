@@ -11,10 +11,9 @@ from pileus.network.store.rows import Clause, Kind, Wanted, list_rows
 from pileus.network.tables import networks
 from pileus.network.tables.agents import agents, dhcp_exclusions
 
-BINARIES = {
-    "Linux bridge agent": "neutron-linuxbridge-agent", "DHCP agent": "neutron-dhcp-agent", "L3 agent": "neutron-l3-agent",
-    "Metadata agent": "neutron-metadata-agent",
-}  # fmt: skip
+SHARED = {"DHCP agent": "neutron-dhcp-agent", "L3 agent": "neutron-l3-agent", "Metadata agent": "neutron-metadata-agent"}
+BRIDGES, SWITCH = "Linux bridge agent", "Open vSwitch agent"
+BINARIES = {BRIDGES: "neutron-linuxbridge-agent", SWITCH: "neutron-openvswitch-agent", **SHARED}
 BEAT_SECONDS = 20.0
 ALIVE_SECONDS = 75.0
 
@@ -55,16 +54,22 @@ def delete_agent(tx: Connection, id: str) -> None:
     tx.execute(delete(agents).where(agents.c.id == id))
 
 
+def is_switched(cloud: Cloud, host: str) -> bool:
+    """Tell whether a host makes its networks by Open vSwitch."""
+    return cloud.bus.facts(host).get("network", cloud.settings.network_driver) == "ovs"
+
+
 def beat(cloud: Cloud, hosts: Iterable[str]) -> None:
     """Note that the agents of hosts are alive; writes when the last note is BEAT_SECONDS old."""
     now = cloud.clock.now()
     with cloud.db.read() as tx:
         known = {(row.host, row.agent_type): row.heartbeat_at for row in tx.execute(select(*agents.c))}
     for host in hosts:
-        if all(now - known.get((host, kind), 0.0) < BEAT_SECONDS for kind in BINARIES):
+        kinds = (SWITCH if is_switched(cloud, host) else BRIDGES, *SHARED)
+        if all(now - known.get((host, kind), 0.0) < BEAT_SECONDS for kind in kinds):
             continue
         with cloud.db.begin() as tx:
-            for kind in BINARIES:
+            for kind in kinds:
                 here = (agents.c.host == host, agents.c.agent_type == kind)
                 if not tx.execute(update(agents).where(*here).values(heartbeat_at=now)).rowcount:
                     tx.execute(insert(agents).values(

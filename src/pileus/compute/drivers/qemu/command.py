@@ -53,14 +53,15 @@ def _asked(disk: DiskSpec) -> tuple[bool, bool, int, str]:
     return disk.boot_index is None, not disk.device, len(disk.device), disk.device  # vdz comes before vdaa
 
 
-def netdev(nic: NicSpec) -> dict[str, str]:
-    """The host's side of a NIC.
+def netdev(nic: NicSpec, plain: bool = False) -> dict[str, str | bool]:
+    """The host's side of a NIC; `plain`: the guest cuts its segments and computes its checksums itself.
 
     :raises DriverError: when the name of its tap cannot be that of an interface.
     """
     if not TAP.fullmatch(nic.tap):
         raise DriverError(f"{nic.tap!r} is no name of a network interface")
-    return {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap, "script": "no", "downscript": "no"}
+    found: dict[str, str | bool] = {"type": "tap", "id": f"net-{nic.port_id}", "ifname": nic.tap}
+    return found | {"script": "no", "downscript": "no"} | ({"vnet_hdr": False} if plain else {})
 
 
 def nic(spec: NicSpec, slot: int) -> Device:
@@ -91,7 +92,9 @@ def disk(spec: DiskSpec, record: Record) -> Device:
     return device | {"driver": "ide-cd" if spec.is_cdrom else "ide-hd", "id": name}
 
 
-def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache_mib: int) -> list[str]:
+def arguments(
+    record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache_mib: int, plain_frames: bool = False
+) -> list[str]:
     """The command line of a guest that is to be started as the record says."""
     spec, slots = record.spec, record.slots
     accelerator = f"tcg,tb-size={tcg_cache_mib}" if record.accelerator == "tcg" else record.accelerator
@@ -118,7 +121,8 @@ def arguments(record: Record, place: Place, qemu: str, cpu_model: str, tcg_cache
         command += ["-blockdev", json.dumps({"driver": "raw", "node-name": "config", "read-only": True, "file": file})]
         command += _json({"driver": "ide-cd", "id": CONFIG_DRIVE, "drive": "config"})
     for card in spec.nics:
-        command += ["-netdev", ",".join(f"{key}={value}" for key, value in netdev(card).items()).removeprefix("type=")]
+        words = {key: value or "off" for key, value in netdev(card, plain_frames).items()}
+        command += ["-netdev", ",".join(f"{key}={value}" for key, value in words.items()).removeprefix("type=")]
         command += _json(nic(card, slots[nic_device(card)]))
     return command
 

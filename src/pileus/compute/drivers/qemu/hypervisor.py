@@ -60,7 +60,10 @@ CRASHED = {"internal-error", "guest-panicked"}
 
 @dataclass(frozen=True, slots=True)
 class QemuOptions:
-    """How this host runs guests.  `netns` is the network namespace where their taps are; None: that of the caller."""
+    """How this host runs guests.  `netns` is the network namespace where their taps are; None: that of the caller.
+
+    `plain_frames`: what the taps lead to takes whole frames only, so guests send no larger ones to be cut.
+    """
 
     directory: Path
     netns: str | None = None
@@ -73,6 +76,7 @@ class QemuOptions:
     shutdown_seconds: float = 60.0
     unplug_seconds: float = 10.0
     start_seconds: float = 30.0
+    plain_frames: bool = False
 
 
 class QemuHypervisor(Packing):
@@ -256,7 +260,8 @@ class QemuHypervisor(Packing):
         if now is None:
             now = self._resume(place) if place.memory.exists() else self._start(place, self._prepare(place, spec))
         self._limit(now)
-        live.plug_nics(now, spec, lambda: netns.interfaces(self._options.netns), self._options.unplug_seconds)
+        options = self._options
+        live.plug_nics(now, spec, lambda: netns.interfaces(options.netns), options.unplug_seconds, options.plain_frames)
         self._go_on(now, spec)
         if place.guest_id not in self._swapping:
             volumes.exchange(now, spec, self._options.netns, self._options.unplug_seconds)
@@ -300,7 +305,7 @@ class QemuHypervisor(Packing):
                 f"there is no tap {', '.join(sorted(missing))} in network namespace {options.netns or 'of the host'}"
             )
         cpu_model = options.cpu_model or ("qemu64" if record.accelerator == "tcg" else "host")
-        arguments = command.arguments(record, place, options.qemu, cpu_model, options.tcg_cache_mib)
+        arguments = command.arguments(record, place, options.qemu, cpu_model, options.tcg_cache_mib, options.plain_frames)
         arguments += ["-sandbox", command.SANDBOX] if host.sandbox_works() else []
         for volume in record.volumes:
             reach.await_reachable(volume, options.netns)

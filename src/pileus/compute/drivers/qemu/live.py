@@ -22,7 +22,9 @@ MEMORY_SECONDS = 600.0
 BYTES_PER_SECOND_MAX = 10 * 1024**3
 
 
-def plug_nics(live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], unplug_seconds: float) -> None:
+def plug_nics(
+    live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], unplug_seconds: float, plain: bool = False
+) -> None:
     """Make the guest have the NICs of the spec and no other.
 
     :raises DriverError: when QEMU refuses one, or the guest does not let go of one in time.
@@ -46,7 +48,7 @@ def plug_nics(live: Live, spec: GuestSpec, taps: Callable[[], frozenset[str]], u
             raise DriverError(f"there is no tap {nic.tap} for port {nic.port_id}")
         with contextlib.suppress(DriverError):  # what a plug that was cut short left
             live.execute("netdev_del", {"id": f"net-{nic.port_id}"})
-        live.execute("netdev_add", command.netdev(nic))
+        live.execute("netdev_add", command.netdev(nic, plain))
         live.execute("device_add", command.nic(nic, record.slots[nic_device(nic)]))
 
 
