@@ -1,7 +1,8 @@
 """What is kept of runs of tempest, and the page in docs/reference that says it.
 
 `record.json` has for each area of the suite the last run that had all of it: how many passed, which failed and were skipped,
-and which went otherwise in a later run of some tests.  `known.yaml` has causes that a person found, and what it would take.
+and which went otherwise in a later run of some tests.  An area that never ran whole has what ran, and what is missing.
+`known.yaml` has causes that a person found, and what it would take.
 
     .venv/bin/python -m tests.conformance.record                  write the page anew, such as after a change of known.yaml
     .venv/bin/python -m tests.conformance.record FOLDER-OF-LOGS   merge a run whose logs were kept, then write the page
@@ -38,36 +39,31 @@ def load(file: Path = RECORD) -> Record:
     return json.loads(file.read_text()) if file.exists() else {"runs": {}, "areas": {}}
 
 
-def merge(record: Record, run: dict[str, Any], results: Iterable[Result], suite: Sequence[str]) -> list[str]:
+def merge(record: Record, run: dict[str, Any], results: Iterable[Result], suite: Sequence[str]) -> None:
     """Add a run.
 
-    An area of which every test ran is replaced; of another that is there those tests that went otherwise than before, or
-    do not pass.
+    An area of which every test ran is replaced; of another those tests that went otherwise than before, or do not pass.
 
     :param run: its facts: commit, date, hosts and so on; `name` tells it from others.
     :param suite: the ids of all tests.
-    :returns: the areas that were left out, since they never ran whole.
     """
-    left_out = []
     by_area: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_area[result.area].append(result)
     for area, found in sorted(by_area.items()):
-        whole = {test for test in suite if report.area(test) == area}
-        if whole <= {result.test for result in found}:
-            record["areas"][area] = _area(run["name"], found)
-        elif area in record["areas"]:
-            _again(record["areas"][area], run["name"], found)
+        ran = {result.test for result in found}
+        missing = sorted(test for test in suite if report.area(test) == area and test not in ran)
+        if area not in record["areas"] or not missing:
+            record["areas"][area] = _area(run["name"], found, missing)
         else:
-            left_out.append(area)
+            _again(record["areas"][area], run["name"], found)
     record["runs"][run["name"]] = {key: value for key, value in run.items() if key != "name"}
     used = {run for area in record["areas"].values() for run in (area["run"], *area["again"].values())}
     record["runs"] = {name: facts for name, facts in sorted(record["runs"].items()) if name in used}
-    return left_out
 
 
-def _area(run: str, found: Iterable[Result]) -> dict[str, Any]:
-    area: dict[str, Any] = {"run": run, "passed": 0, "failed": {}, "skipped": {}, "again": {}}
+def _area(run: str, found: Iterable[Result], missing: list[str]) -> dict[str, Any]:
+    area: dict[str, Any] = {"run": run, "passed": 0, "failed": {}, "skipped": {}, "missing": missing, "again": {}}
     for result in found:
         _enter(area, result)
     return area
@@ -86,6 +82,8 @@ def _again(area: dict[str, Any], run: str, found: Iterable[Result]) -> None:
         if before == result.how == PASSED:
             continue
         area["again"][result.test] = run
+        if before == NOT_RUN:
+            area["missing"].remove(result.test)
         area["failed"].pop(result.test, None)
         area["skipped"].pop(result.test, None)
         if before == PASSED:
@@ -95,7 +93,7 @@ def _again(area: dict[str, Any], run: str, found: Iterable[Result]) -> None:
 
 def outcome(area: dict[str, Any] | None, test: str) -> str:
     """Return how a test of an area went."""
-    if area is None:
+    if area is None or test in area["missing"]:
         return NOT_RUN
     return FAILED if test in area["failed"] else SKIPPED if test in area["skipped"] else PASSED
 
@@ -115,17 +113,19 @@ def page(record: Record, known: dict[str, Any]) -> str:
 
 
 def _figures(record: Record) -> list[str]:
-    lines = ["| area | passed | failed | skipped | of those that ran | run |", "|---|---|---|---|---|---|"]
+    lines = ["| area | passed | failed | skipped | not run | of those that ran | run |", "|---|---|---|---|---|---|---|"]
     total: Counter[str] = Counter()
     for name, area in sorted(record["areas"].items()):
         counted = Counter({PASSED: area["passed"], FAILED: len(area["failed"]), SKIPPED: len(area["skipped"])})
+        counted[NOT_RUN] = len(area["missing"])
         total += counted
         lines.append(_row(name, counted, _when(record, area["run"])))
     return [*lines, _row("**all**", total, ""), "", "A test whose class is skipped counts as skipped.", ""]
 
 
 def _row(name: str, counted: Counter[str], run: str) -> str:
-    return f"| {name} | {counted[PASSED]} | {counted[FAILED]} | {counted[SKIPPED]} | {report.share(counted)} | {run} |"
+    cells = [counted[how] for how in (PASSED, FAILED, SKIPPED, NOT_RUN)]
+    return f"| {name} | {' | '.join(map(str, cells))} | {report.share(counted)} | {run} |"
 
 
 def _when(record: Record, run: str) -> str:
@@ -154,7 +154,7 @@ def _runs(record: Record) -> list[str]:
         for test, run in area["again"].items():
             again[_when(record, run), outcome(area, test)].append(test)
     if again:
-        lines += ["", "Run again since, with another outcome than before or not passed:", ""]
+        lines += ["", "Run since, on their own, with another outcome than before or not passed:", ""]
     words = {PASSED: "passed", FAILED: "failed", SKIPPED: "skipped"}
     for (when, how), tests in sorted(again.items()):
         lines.append(f"- {when}, {words[how]}: " + ", ".join(f"`{_short(test)}`" for test in sorted(tests)))
@@ -204,8 +204,7 @@ def write(run: dict[str, Any] | None = None, results: Iterable[Result] = ()) -> 
     """Merge a run when there is one, and write the page."""
     record = load()
     if run is not None:
-        for area in merge(record, run, results, names(LISTS / "all.txt")):
-            print(f"{area} never ran whole: this run has a part of it, which {PAGE.name} leaves out")
+        merge(record, run, results, names(LISTS / "all.txt"))
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(page(record, known_causes()))
 

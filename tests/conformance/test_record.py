@@ -46,26 +46,32 @@ def test_every_test_that_was_asked_for_has_an_outcome():
 
 def test_an_area_that_ran_whole_is_replaced_and_single_tests_are_added():
     kept = {"runs": {}, "areas": {}}
-    assert record.merge(kept, run("2026-01-01"), report.of_tests(report.read(OUTPUT), SUITE), SUITE) == []
+    record.merge(kept, run("2026-01-01"), report.of_tests(report.read(OUTPUT), SUITE), SUITE)
     assert (kept["areas"]["api.image"]["passed"], list(kept["areas"]["api.image"]["skipped"])) == (1, [B, B2])
     later = [Result(A, FAILED, "broke"), Result(B, PASSED)]  # not all of the area
-    assert record.merge(kept, run("2026-01-02", hosts=2), later, SUITE) == []
+    record.merge(kept, run("2026-01-02", hosts=2), later, SUITE)
     images = kept["areas"]["api.image"]
     assert (images["run"], images["passed"], images["failed"], list(images["skipped"])) == ("2026-01-01", 1, {A: "broke"}, [B2])
     assert images["again"] == {A: "2026-01-02", B: "2026-01-02"}
     text = record.page(kept, {"failed": {A: {"cause": "A cause.", "takes": "a week."}}, "skipped": {}})
-    assert "| api.image | 1 | 1 | 1 | 50.0 % | 2026-01-01, at-2026-01-01 |" in text
+    assert "| api.image | 1 | 1 | 1 | 0 | 50.0 % | 2026-01-01, at-2026-01-01 |" in text
     assert "- 2026-01-02, at-2026-01-02, failed: `image.test_a.A.test_one`" in text
     assert f"- `{A}`: broke\n  Cause: A cause. It would take: a week." in text
     record.merge(kept, run("2026-01-03"), [Result(test, PASSED) for test in (A, B, B2)], SUITE)
-    assert kept["areas"]["api.image"] == {"run": "2026-01-03", "passed": 3, "failed": {}, "skipped": {}, "again": {}}
+    assert kept["areas"]["api.image"] == {
+        "run": "2026-01-03", "passed": 3, "failed": {}, "skipped": {}, "missing": [], "again": {},
+    }  # fmt: skip
     assert set(kept["runs"]) == {"2026-01-01", "2026-01-03"}  # of the first is the scenario; nothing is of the second
 
 
-def test_a_part_of_an_area_that_never_ran_whole_is_not_taken_for_it():
+def test_what_is_missing_of_an_area_is_said_until_it_ran():
     kept = {"runs": {}, "areas": {}}
-    assert record.merge(kept, run("2026-01-01"), [Result(A, PASSED)], SUITE) == ["api.image"]
-    assert kept == {"runs": {}, "areas": {}}
+    record.merge(kept, run("2026-01-01"), [Result(A, PASSED)], SUITE)
+    assert "| api.image | 1 | 0 | 0 | 2 | 100.0 % |" in record.page(kept, {})
+    record.merge(kept, run("2026-01-02"), [Result(B, PASSED)], SUITE)
+    images = kept["areas"]["api.image"]
+    assert (images["passed"], images["missing"], images["again"]) == (2, [B2], {B: "2026-01-02"})
+    assert record.outcome(images, B2) == record.NOT_RUN
 
 
 @pytest.mark.parametrize("passed", [True, False])
