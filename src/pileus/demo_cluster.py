@@ -1,8 +1,8 @@
 """`make demo-cluster`: a cloud of three hosts on this machine, from joining to the end of one of them.
 
-Boots a guest on each host, has them talk over VXLAN, kills the host that routes, and shows when the guests are reached again by
-way of another.  Everything is removed at the end, also after a failure.  Needs root, and a checkout; `demo_hosts` says what it
-makes.
+Boots a guest on each host, has them talk over VXLAN, moves one to another host, kills the host that routes, shows when the guests
+are reached again by way of another, and makes those of the dead host anew.  Everything is removed at the end, also after a
+failure.  Needs root, and a checkout; `demo_hosts` says what it makes.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ def _step(text: str) -> Iterator[None]:
     click.echo(f"{time.monotonic() - started:.1f} s")
 
 
-def _connect(cluster: Cluster) -> Any:
+def _connect(cluster: Cluster, name: str = "demo") -> Any:
     import json  # noqa: PLC0415
 
-    password = json.loads((cluster.folder / "control" / "passwords.json").read_text())["demo"]
+    password = json.loads((cluster.folder / "control" / "passwords.json").read_text())[name]
     auth = {
-        "auth_url": f"http://{SITE.listen}/identity/v3", "username": "demo", "password": password, "project_name": "demo",
+        "auth_url": f"http://{SITE.listen}/identity/v3", "username": name, "password": password, "project_name": name,
         "user_domain_id": "default", "project_domain_id": "default",
     }  # fmt: skip
     return openstack.connect(load_yaml_config=False, load_envvars=False, auth=auth, region_name="RegionOne")
@@ -90,6 +90,42 @@ def _ssh(cluster: Cluster, key: Path, address: str, command: str) -> str:
         return ""
 
 
+def _ping(cluster: Cluster, key: Path, address: str, server: Any) -> None:
+    """Have the guest at a public address get an answer of another."""
+    until("an answer", lambda: " 0% packet loss" in _ssh(cluster, key, address, f"ping -c 3 {_address(server)}"))
+
+
+def _becomes(admin: Any, server: Any, status: str) -> Any:
+    """Return the server once it has a status."""
+
+    def look() -> Any:
+        found = admin.compute.get_server(server.id)
+        if found.status == "ERROR" != status:
+            raise click.ClickException(f"{server.name} failed: {(found.fault or {}).get('message')}")
+        return found if found.status == status else None
+
+    return until(f"{server.name} to be {status}", look)
+
+
+def _move(admin: Any, server: Any) -> None:
+    """Have a server go to another host, and stay there."""
+    admin.compute.migrate_server(server.id)
+    _becomes(admin, server, "VERIFY_RESIZE")
+    admin.compute.confirm_server_resize(server.id)
+    _becomes(admin, server, "ACTIVE")
+
+
+def _evacuate(admin: Any, host: str, servers: list[Any]) -> None:
+    """Have the servers of a host that is gone made anew."""
+    service = next(iter(admin.compute.services(host=host, binary="nova-compute")))
+    admin.compute.put(f"/os-services/{service.id}", json={"forced_down": True}, microversion="2.53").raise_for_status()
+    for server in servers:
+        url = f"/servers/{server.id}/action"
+        admin.compute.post(url, json={"evacuate": {}}, microversion="2.94").raise_for_status()
+    for server in servers:
+        _becomes(admin, server, "ACTIVE")
+
+
 def _show(cluster: Cluster) -> None:
     with _step("Starting the control plane: an API process and a worker"):
         cluster.start_control()
@@ -111,13 +147,25 @@ def _show(cluster: Cluster) -> None:
     with _step(f"Logging in to {talker.name} at {floating}, through the router on {gone}"):
         until("SSH", lambda: talker.name in _ssh(cluster, key, floating, "hostname"))
     for server in servers:
-        command = f"ping -c 3 {_address(server)}"
         with _step(f"Pinging {server.name} from {talker.name}, over VXLAN") if server is not talker else contextlib.nullcontext():
-            until("an answer", lambda command=command: " 0% packet loss" in _ssh(cluster, key, floating, command))  # type: ignore[misc]
+            _ping(cluster, key, floating, server)
+    admin = _connect(cluster, "admin")
+    mover = next(server for server in servers if server is not talker and homes[server.name] != gone)
+    with _step(f"Moving {mover.name}, off, from {homes[mover.name]} to another host"):
+        _move(admin, mover)
+    homes[mover.name] = _home(cluster, mover.id)
+    with _step(f"Pinging {mover.name} on {homes[mover.name]} from {talker.name}"):
+        _ping(cluster, key, floating, mover)
     with _step(f"Killing {gone}, which routes; logging in to {talker.name} again by way of another host"):
         cluster.kill_host(gone)
         until("another router", lambda: cluster.host_of_router() not in ("", gone))
         until("SSH", lambda: talker.name in _ssh(cluster, key, floating, "hostname"))
+    lost = [server for server in servers if homes[server.name] == gone]
+    with _step(f"Making {', '.join(server.name for server in lost)} of {gone} anew on other hosts"):
+        _evacuate(admin, gone, lost)
+    for server in lost:
+        with _step(f"Pinging {server.name} from {talker.name}"):
+            _ping(cluster, key, floating, server)
     click.echo(cluster.run("node", "list"))
 
 

@@ -244,7 +244,9 @@ def _unshelve(call: Call, id: str, body: Unshelve | None) -> None:
         wanted = Unshelve()  # as nova, which took anything then
     if wanted.host is not UNSET and not call.since("2.91"):
         raise schemas.unexpected("host")
-    shapes.unshelve(call.ctx, id, given(wanted.zone), given(wanted.host))
+    if wanted.zone == "" or (wanted.zone is None and not call.since("2.91")):
+        raise BadRequest(f"Invalid input for field/attribute availability_zone. Value: {wanted.zone}. It is no zone.")
+    shapes.unshelve(call.ctx, id, given(wanted.zone), given(wanted.host), unpin=wanted.zone is None)
 
 
 def _migrate(call: Call, id: str, argument: Any) -> None:

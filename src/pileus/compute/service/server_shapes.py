@@ -20,7 +20,7 @@ from pileus.compute.tasks import guests, placing
 from pileus.compute.tasks.moves import is_moving
 from pileus.kernel import ids
 from pileus.kernel.context import Context
-from pileus.kernel.errors import BadRequest, NotFound
+from pileus.kernel.errors import BadRequest, Conflict, NotFound
 
 ROOM = ("vcpus", "memory_mib", "disk_gib")
 RESCUE_PROPERTIES = {"hw_rescue_bus", "hw_rescue_device"}
@@ -230,11 +230,12 @@ def shelve(ctx: Context, id: str) -> None:
         access.begin(ctx, tx, server, "shelve", "shelve", task_state="shelving", aside=aside)
 
 
-def unshelve(ctx: Context, id: str, zone: str | None, host: str | None) -> None:
+def unshelve(ctx: Context, id: str, zone: str | None, host: str | None, *, unpin: bool = False) -> None:
     """Take a server from its shelf; the user may name another zone, an admin a host.
 
+    :param unpin: it is bound to no zone from now on (2.91).
     :raises BadRequest: when the zone or the host is not there.
-    :raises Conflict: when the server's state or lock is against it.
+    :raises Conflict: when the server's state or lock is against it, or the host is in another zone than it is bound to.
     """
     with ctx.cloud.db.begin() as tx:
         server = access.find(ctx, tx, id, API + "os-shelve:unshelve")
@@ -242,18 +243,21 @@ def unshelve(ctx: Context, id: str, zone: str | None, host: str | None) -> None:
             ctx.require(API + "os-shelve:unshelve_to_host", {"project_id": server.project_id})
         access.require_unlocked(ctx, server)
         access.require_state(server, "unshelve")
-        _require_place(tx, zone, host)
-        values: dict[str, Any] = {"pinned_zone": zone} if zone else {}
-        values |= {"wanted_host": {"host": host}} if host else {"wanted_host": {}}
+        pinned = None if unpin else zone or server.pinned_zone
+        _require_place(tx, zone, host, pinned)
+        values: dict[str, Any] = {"pinned_zone": pinned, "wanted_host": {"host": host} if host else {}}
         access.begin(ctx, tx, server, "unshelve", "unshelve", task_state="unshelving", **values)
 
 
-def _require_place(tx: Connection, zone: str | None, host: str | None) -> None:
+def _require_place(tx: Connection, zone: str | None, host: str | None, pinned: str | None) -> None:
     known = {each.name: each.zone for each in hosts.list_hosts(tx)}
     if host and host not in known:
         raise BadRequest(f"Compute host {host} could not be found.", kind="ComputeHostNotFound")
     if zone and zone not in known.values():
         raise BadRequest(f"The requested availability zone is not available: {zone}")
+    if host and pinned and known[host] != pinned:
+        text = f'Host "{host}" is not in the availability zone "{pinned}".'
+        raise Conflict(text, kind="UnshelveHostNotInAZ")
 
 
 def create_backup(ctx: Context, id: str, name: str, backup_type: str, rotation: int, metadata: Mapping[str, str]) -> str:
