@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pileus.object_store.backend import ObjectDelete, ObjectName, ObjectPost, ObjectPut
+from pileus.object_store.backend import ObjectDelete, ObjectName, ObjectPost, ObjectPut, Unreachable
 from pileus.object_store.storage import durable
 from pileus.object_store.storage.disk import Incoming, Shelf, open_object
 from pileus.object_store.storage.hashdir import judge
@@ -185,3 +185,57 @@ def test_a_writer_that_is_given_up_closes_nothing_of_others(tmp_path: Path) -> N
     assert incoming.new is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+def flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_a_small_body_that_has_changed_is_never_sent(disk: Store, tmp_path: Path) -> None:
+    disk.put("a", b"b" * 60_000)
+    flip(data_file(tmp_path), 30_000)
+    assert disk.get("a") is None
+    assert list((tmp_path / "store/quarantined/objects").iterdir())
+    assert disk.put("a", b"new").status == 201
+    assert disk.get("a") == b"new"
+
+
+def test_a_big_body_that_has_changed_breaks_off(disk: Store, tmp_path: Path) -> None:
+    disk.put("a", b"b" * 3_000_000)
+    flip(data_file(tmp_path), 10)
+
+    async def read(start: int) -> int:
+        reader = await disk.objects.get(*disk.name("a"))
+        size = 0
+        try:
+            async for chunk in reader.chunks(start):
+                size += len(chunk)
+        except Unreachable:
+            size = -size
+        await reader.close()
+        return size
+
+    assert disk.run(read(1)) == 2_999_999  # a range is not compared
+    assert -3_000_000 < disk.run(read(0)) < 0
+    assert disk.get("a") is None
+
+
+def test_a_body_written_anew_is_not_set_aside_with_the_damaged_one(disk: Store, tmp_path: Path) -> None:
+    disk.put("a", b"b" * 3_000_000)
+    flip(data_file(tmp_path), 10)
+
+    async def read() -> None:
+        reader = await disk.objects.get(*disk.name("a"))
+        writer = await disk.objects.put(*disk.name("a"), ObjectPut(timestamp=disk.tick(), size_bytes=3))
+        await writer.write(b"new")
+        assert (await writer.commit()).ok
+        with pytest.raises(Unreachable):
+            [chunk async for chunk in reader.chunks()]
+        await reader.close()
+
+    disk.run(read())
+    assert disk.get("a") == b"new"

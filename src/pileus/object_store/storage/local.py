@@ -6,10 +6,9 @@ cheaper than a thread and right for a disk whose directories are in memory; `pat
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pileus.object_store.backend import (
     NO_HEADERS,
@@ -28,68 +27,20 @@ from pileus.object_store.backend import (
 from pileus.object_store.indexes import ContainerRow, ObjectRow
 from pileus.object_store.places import Node, Target
 from pileus.object_store.storage import pending
-from pileus.object_store.storage.disk import Incoming, Opened, Shelf, delete_object, new_row, open_object, post_object, refusal
+from pileus.object_store.storage.disk import Incoming, Shelf, delete_object, new_row, open_object, post_object, refusal
 from pileus.object_store.storage.durable import FULL
 from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
+from pileus.object_store.storage.local_reader import LocalReader, reader_of
 from pileus.object_store.storage.telling import tell, tell_now
 from pileus.object_store.storage.threads import Threads
 from pileus.object_store.timestamps import Timestamp
 
-INLINE_BYTES_MAX = 65_536
 BATCH_BYTES = 1_048_576
-CHUNK_BYTES = 1_048_576
 THREADS = 8
-LINGER_SECONDS = 2.0
 T = TypeVar("T")
-
-
-@dataclass
-class LocalReader:
-    """An object held open by its descriptor."""
-
-    answer: ObjectAnswer
-    descriptor: int
-    run: Callable[[Callable[[], Any]], Awaitable[Any]]
-    inline: bytes | None = None
-    path: str | None = None
-
-    async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """Read in pieces."""
-        if self.inline is not None:
-            piece = self.inline[start:] if length is None else self.inline[start : start + length]
-            if piece:
-                yield piece
-            return
-        metadata = self.answer.metadata
-        if metadata is None:
-            return
-        end = metadata.size_bytes if length is None else min(start + length, metadata.size_bytes)
-        while start < end:
-            at, count = start, min(CHUNK_BYTES, end - start)
-            piece = await self.run(lambda at=at, count=count: os.pread(self.descriptor, count, at))  # type: ignore[misc]
-            if not piece:
-                raise Unreachable("the file was cut short")
-            start += len(piece)
-            yield piece
-
-    async def close(self) -> None:
-        """Let go of it; a path that was handed out can still be opened for a moment, as servers open it late."""
-        if self.path is not None and self.descriptor >= 0:
-            descriptor, self.descriptor = self.descriptor, -1
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, os.close, descriptor)
-        self.release()
-
-    def __del__(self) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Close the descriptor."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
 
 
 class LocalWriter:
@@ -188,7 +139,8 @@ class LocalObjects:
         """Open an object."""
 
         def work() -> LocalReader:
-            return self.carrier.reader(open_object(self.shelf, partition, name, self.carrier.now()))
+            opened = open_object(self.shelf, partition, name, self.carrier.now())
+            return reader_of(opened, self.shelf, partition, name, self.carrier.run)
 
         return await self.carrier.look(work)
 
@@ -269,17 +221,6 @@ class LocalCarrier:
     async def look(self, work: Callable[[], T]) -> T:
         """Look something up on the disk."""
         return await self.run(work) if self.patient else work()
-
-    def reader(self, opened: Opened) -> LocalReader:
-        """Return what reads an opened file."""
-        reader = LocalReader(opened.answer, opened.descriptor, self.run)
-        metadata = opened.answer.metadata
-        if metadata and metadata.size_bytes <= INLINE_BYTES_MAX:
-            reader.inline = os.pread(opened.descriptor, metadata.size_bytes, 0)
-            reader.release()
-        elif metadata:
-            reader.path = f"/proc/self/fd/{opened.descriptor}"
-        return reader
 
     def files(self, device: str) -> IndexFiles:
         """Return the open index files of a device."""

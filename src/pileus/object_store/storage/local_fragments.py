@@ -11,10 +11,11 @@ from pileus.object_store.places import Target
 from pileus.object_store.storage.disk import Shelf, row_of
 from pileus.object_store.storage.fragments import find_fragments, open_fragment, settle_fragment
 from pileus.object_store.storage.hashdir import read_state
+from pileus.object_store.storage.local_reader import LocalReader, reader_of
 from pileus.object_store.timestamps import Timestamp
 
 if TYPE_CHECKING:
-    from pileus.object_store.storage.local import LocalCarrier, LocalReader
+    from pileus.object_store.storage.local import LocalCarrier
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,14 @@ class LocalFragments:
 
     async def open(
         self, partition: int, name: ObjectName, at: Timestamp, index: int, start: int = 0, length: int | None = None
-    ) -> "LocalReader":
+    ) -> LocalReader:
         """Open a fragment archive."""
-        return await self.carrier.look(lambda: self.carrier.reader(open_fragment(self.shelf, partition, name, at, index)))
+
+        def work() -> LocalReader:
+            opened = open_fragment(self.shelf, partition, name, at, index)
+            return reader_of(opened, self.shelf, partition, name, self.carrier.run)
+
+        return await self.carrier.look(work)
 
     async def settle(
         self, partition: int, name: ObjectName, at: Timestamp, index: int, updates: tuple[Target, ...] = ()
