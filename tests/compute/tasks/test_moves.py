@@ -327,6 +327,36 @@ def test_a_target_that_is_lost_on_the_way_gives_the_server_up_only_when_it_is_do
     assert (moves.show(id)["status"], moves.host(id), moves.guests(id)[source]) == ("ACTIVE", source, "on")
 
 
+@pytest.mark.parametrize("back_after", [10, None])
+def test_a_source_that_is_away_while_the_server_goes_back(moves, back_after):
+    id = moves.boot()
+    source = moves.host(id)
+    target = other(source)
+    moves.lab.hypervisors[target].fail_next("unpack", reason="no space left")
+    moves.act(id, "migrate", {"host": target}, moves.admin)
+    kept = moves.lab.cloud.bus._hosts
+    there = kept[source]
+    moves.lab.hypervisors[target].hook = lambda method, _: kept.pop(source, None) if method == "unpack" else None
+    moves.lab.settle()
+    moves.lab.hypervisors[target].hook = None
+    assert (moves.host(id), moves.running(id)) == (source, [])
+    if back_after:
+        moves.lab.settle(back_after)
+        kept[source] = there
+        moves.lab.settle(30)
+        assert (moves.show(id)["status"], moves.running(id)) == ("ACTIVE", [source])
+    else:
+        moves.lab.settle(400)
+        shown = moves.show(id, moves.admin)
+        assert (shown["status"], shown["fault"]["message"], moves.host(id)) == ("ERROR", "no space left", source)
+        kept[source] = there
+        moves.done(id, "reboot", {"type": "HARD"})
+        assert (moves.show(id)["status"], moves.running(id)) == ("ACTIVE", [source])
+    assert moves.moved(id)[1] == "error"
+    assert sum(used[0] for used in moves.used().values()) == 1
+    kept[source] = there
+
+
 def test_confirming_while_the_source_is_down(moves):
     id = moves.boot()
     source = moves.host(id)

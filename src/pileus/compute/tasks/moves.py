@@ -114,6 +114,8 @@ def go_back(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _ensure(run.cloud, server, power)
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     return finish(run.cloud, server, "reverted", "compute_finish_revert_resize", **values, aside=None, fault=None)
@@ -132,6 +134,8 @@ def fall_back(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _ensure(cloud, server, power)
+    except HostUnknown:
+        raise  # its agent may be back before the deadline
     except FAILURES as error:
         why = f"{why} It could not be started again where it was: {error}"
         values = {"vm_state": "error", "power_state": states.NOSTATE}

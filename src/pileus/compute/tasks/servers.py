@@ -322,7 +322,7 @@ def give_up(run: Run, server: Server) -> Outcome:
         return Done()
     if server.task_state is None and server.vm_state == "error" and server.launched_at is None:
         pass  # shown already; what is left is to take everything back
-    elif not _show_fault(run.cloud, server, why):
+    elif not _show_fault(run.cloud, server, str(run.memo.get("why") or why)):
         return Hop(begin, NO_DEADLINE)
     if server.aside and "image_id" in server.aside and server.vm_state != "shelved_offloaded":
         disks.drop_snapshots(run.cloud, server)
