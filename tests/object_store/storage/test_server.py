@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pileus.kernel.clock import FakeClock
@@ -131,6 +132,32 @@ def test_an_upload_that_breaks_off_leaves_nothing(far: Store, tmp_path: Path, cu
     far.run(work())
     assert far.get("a") is None
     assert [path for path in (tmp_path / "d0").rglob("*") if path.is_file() and "objects" in str(path)] == []
+
+
+def test_an_upload_is_answered_once_it_has_wholly_come(far: Store) -> None:
+    """An answer ahead of the body's end would have the server close the connection, and the sender lose the answer."""
+    partition, name = far.name("a")
+    call = to_header(encode_call(Address("d0", 0, partition), (name, ObjectPut(timestamp=Timestamp(1)))))
+
+    async def work() -> tuple[bytes, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", far.node.port)
+        head = f"POST /objects/put HTTP/1.1\r\nhost: x\r\nx-backend-call: {call}\r\ntransfer-encoding: chunked\r\n\r\n"
+        footer = msgspec.msgpack.encode({})
+        body = struct.pack(">I", 3) + b"abc" + struct.pack(">I", 0) + struct.pack(">I", len(footer)) + footer
+        writer.write(head.encode() + b"%x\r\n" % len(body) + body + b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        writer.write(b"0\r\n\r\n")
+        first = await reader.readuntil(b"\r\n\r\n")
+        length = int(first.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        written = msgspec.msgpack.decode(await reader.readexactly(length), type=Written)
+        assert written.status == 201
+        writer.write(b"GET /healthcheck HTTP/1.1\r\nhost: x\r\n\r\n")
+        second = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        return first[:15], second[:15]
+
+    assert far.run(asyncio.wait_for(work(), 30)) == (b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK")
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:

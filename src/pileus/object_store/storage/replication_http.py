@@ -73,12 +73,14 @@ class ReplicationCalls:
 
 
 async def _until_end(frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return frames up to the empty one.  :raises Gone: when there is none."""
+    """Return frames up to the empty one; what follows is read, too: the connection lasts.  :raises Gone: when there is none."""
+    ended = False
     async for frame in frames:
-        if not frame:
-            return
-        yield frame
-    raise Gone
+        ended = ended or not frame
+        if not ended:
+            yield frame
+    if not ended:
+        raise Gone
 
 
 @dataclass(frozen=True)

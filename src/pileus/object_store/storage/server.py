@@ -175,21 +175,26 @@ async def frames_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _take(server: Any, partition: int, arguments: tuple[Any, ...], receive: Receive) -> Written:
-    """Store an upload; one that ends before its footer is forgotten."""
+    """Store an upload; one that ends before its footer is forgotten.
+
+    All of it is read before it is answered: with a rest unread the connection would be closed behind the answer, which may then
+    never be seen.
+    """
     writer = await server.put(partition, *arguments)
     if isinstance(writer, Written):
         return writer
-    finished = False
+    finished, footer = False, b""
     try:
         async for frame in frames_of(body_of(receive)):
             if finished:
-                footer = msgspec.msgpack.decode(frame, type=dict[str, str])
-                written: Written = await writer.commit(footer)
-                return written
-            if frame:
+                footer = frame
+            elif frame:
                 await writer.write(frame)
-            finished = not frame
-        raise Gone
+            finished = finished or not frame
+        if not footer:
+            raise Gone
+        written: Written = await writer.commit(msgspec.msgpack.decode(footer, type=dict[str, str]))
+        return written
     except BaseException:
         await writer.abort()
         raise
