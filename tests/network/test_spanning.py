@@ -112,3 +112,9 @@ def test_a_router_that_was_made_before_any_host_joined_is_placed(town):
         store.move_router(tx, town.router.id, "host3", "")
     reconcile(town.cloud)
     assert sum(town.router.id in driver.routers for driver in town.drivers.values()) == 1
+
+
+def test_new_routers_go_where_few_are(town):
+    ctx = replace(town.ctx, cloud=town.cloud)
+    made = [routers.create(ctx, [attributes_of(RouterCreate())])[0] for _ in range(5)]  # host3 has one
+    assert sorted(router.host_id for router in made) == ["host1", "host1", "host2", "host2", "host3"]

@@ -11,6 +11,7 @@ from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, allocation, flavors, qos
 from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import hosts as hosts_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as store
@@ -69,17 +70,25 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
     return access.transact(ctx.cloud, work)
 
 
+def _place(tx: Connection, cloud: Cloud) -> str:
+    """Return the host with the fewest routers; "" while there is none."""
+    hosts = cloud.bus.hosts(converge.ROLE)
+    if len(hosts) < 2:
+        return next(iter(hosts), "")
+    load = hosts_store.routers_by_host(tx)
+    return min(sorted(hosts), key=lambda name: load.get(name, 0))
+
+
 def make(tx: Connection, ctx: Context, project_id: str, attributes: Attributes) -> Router:
     """Write a router down, with its gateway when it has one."""
     access.take(tx, ctx.cloud, project_id, router=1)
     flavors.check_flavor(tx, ctx, attributes["flavor_id"])
     info = attributes.get("external_gateway_info") or {}
-    places = ctx.cloud.bus.hosts(converge.ROLE)
     row = {
         "id": ids.uuid(), "project_id": project_id, "name": attributes["name"], "description": attributes["description"],
         "admin_state_up": attributes["admin_state_up"], "status": "ACTIVE", "enable_snat": info.get("enable_snat", True),
         "routes": [], "availability_zone_hints": attributes["availability_zone_hints"],
-        "host_id": places[0] if places else "", "distributed": bool(attributes["distributed"]), "ha": bool(attributes["ha"]),
+        "host_id": _place(tx, ctx.cloud), "distributed": bool(attributes["distributed"]), "ha": bool(attributes["ha"]),
         "flavor_id": attributes["flavor_id"], "qos_policy_id": info.get("qos_policy_id"),
     }  # fmt: skip
     router = Router(**rows.insert_row(tx, tables.routers, ctx.cloud.clock.now(), row))
