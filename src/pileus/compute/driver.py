@@ -371,10 +371,11 @@ class LiveMigrator(Protocol):
         :raises DriverError: when it is not being sent.
         """
 
-    def stay(self, guest_id: str) -> None:
-        """Give up to send a guest, which goes on here.  Who knows that it is gone must first have it refused there.
+    def stay(self, guest_id: str, refused: bool = False) -> None:
+        """Give up to send a guest, which goes on here.
 
-        :raises DriverError: when it cannot go on.
+        :param refused: the other host has refused it: so it may go on though it is gone.
+        :raises DriverError: when it cannot go on, or is gone.
         """
 
     def arrive(self, guest_id: str, wait_seconds: float = 0.0) -> bool:

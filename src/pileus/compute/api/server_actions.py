@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from pileus.compute.api import consoles
+from pileus.compute.api import consoles, live_migrations
 from pileus.compute.api import server_bodies as bodies
 from pileus.compute.api.given import given, id_of
 from pileus.compute.api.servers import view
@@ -339,7 +339,7 @@ ACTIONS: dict[str, Action] = {
     "confirmResize": Action(_confirm),
     "revertResize": Action(lambda call, id, _: shapes.revert_resize(call.ctx, id)),
     "migrate": Action(_migrate),
-    "os-migrateLive": _refused("os-migrateLive", dict[str, Any]),
+    "os-migrateLive": Action(live_migrations.migrate, live_migrations.MigrateLive),
     "evacuate": Action(_evacuate, Evacuate),
     "shelve": Action(lambda call, id, _: shapes.shelve(call.ctx, id)),
     "shelveOffload": _refused("shelveOffload"),

@@ -244,12 +244,6 @@ def topology(call: Call) -> Any:
     return {"nodes": [], "pagesize_kb": None}
 
 
-def list_migrations(call: Call) -> Any:
-    """List the migrations of a server that are under way."""
-    actions.show_rule(call.ctx, _id(call), "os_compute_api:servers:show")
-    return {"migrations": []}
-
-
 def show_diagnostics(call: Call) -> Any:
     """Show what a server's guest has used."""
     shown, seen = servers.diagnose(call.ctx, _id(call))
@@ -287,5 +281,4 @@ routes = (
     Route("DELETE", f"{ONE}/os-server-password", clear_password, status=204, rule=API + "os-server-password:clear"),
     Route("GET", f"{ONE}/diagnostics", show_diagnostics, rule=API + "os-server-diagnostics", errors=CHANGE),
     Route("GET", f"{ONE}/topology", topology, since="2.78", rule="compute:server:topology:index"),
-    Route("GET", f"{ONE}/migrations", list_migrations, since="2.23", rule="os_compute_api:servers:show"),
 )  # fmt: skip

@@ -135,10 +135,13 @@ class MovingFake:
                 raise DriverError(f"guest {guest_id} is not being sent")
             leaving.hurried = True
 
-    def stay(self, guest_id: str) -> None:
+    def stay(self, guest_id: str, refused: bool = False) -> None:
         """As in the contract."""
         self._arrive("stay", guest_id)
         with self._lock:
+            leaving = self.leaving.get(guest_id)
+            if leaving is not None and leaving.gone and not refused:
+                raise DriverError(f"guest {guest_id} has left for another host")
             self.leaving.pop(guest_id, None)
 
     def arrive(self, guest_id: str, wait_seconds: float = 0.0) -> bool:

@@ -132,6 +132,31 @@ def unbind(tx: Connection, cloud: Cloud, port_ids: Sequence[str]) -> None:
         wiring.unbind_in(tx, cloud, port_id)
 
 
+def expect(tx: Connection, cloud: Cloud, port_ids: Sequence[str], host: str) -> None:
+    """Say on which second host ports will be soon; "": on none."""
+    for port_id in port_ids:
+        wiring.await_in(tx, cloud, port_id, host)
+
+
+def plug_there(cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
+    """Make ports with their taps on the second host where they are expected, too; returns them in the given order.
+
+    :raises NetworkDriverError: when a host cannot.
+    :raises NotFound: when a port is gone.
+    """
+    for port_id in port_ids:
+        wiring.plug_everywhere(cloud, port_id)
+    with cloud.db.read() as tx:
+        return wired(tx, cloud, port_ids)
+
+
+def tell_where(cloud: Cloud, port_ids: Sequence[str]) -> None:
+    """Have every host know where ports are now."""
+    with cloud.db.read() as tx:
+        networks = {nic.network_id for nic in wired(tx, cloud, port_ids)}
+    wiring.tell_where(cloud, sorted(networks))
+
+
 def plug(cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
     """Make bound ports on their host, with their taps; returns them in the given order.  May be repeated.
 
@@ -182,6 +207,7 @@ def release(tx: Connection, cloud: Cloud, server_id: str, nics: Sequence[Mapping
     for nic in nics:
         port = guests.find_port(tx, nic["port_id"])
         if port is not None and port.device_id == server_id:
+            wiring.await_in(tx, cloud, port.id, "")
             guests.release_port(tx, cloud, port, keep=not nic["ours"])
 
 

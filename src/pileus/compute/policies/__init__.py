@@ -11,12 +11,14 @@ from pileus.compute.policies import (
     records,
     server_groups,
     servers,
+    servers_migrations,
     volumes,
 )
 from pileus.kernel.policy import Rule
 
 RULES: tuple[Rule, ...] = (
     *servers.RULES,
+    *servers_migrations.RULES,
     *flavors.RULES,
     *keypairs.RULES,
     *aggregates.RULES,

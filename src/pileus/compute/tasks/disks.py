@@ -1,7 +1,7 @@
 """The disks of a server as its host is told of them, and how a server lets go of its volumes."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from pileus.compute import neighbours
 from pileus.compute.block_devices import local_name
 from pileus.compute.driver import DiskSpec, Power
 from pileus.compute.store import server_volumes as store
+from pileus.compute.store import servers
 from pileus.compute.store.server_volumes import Mapped
 from pileus.compute.store.servers import Server
 from pileus.kernel.bus import HostUnknown
@@ -152,9 +153,15 @@ def disconnect(cloud: Cloud, server_id: str) -> None:
     :raises VolumeDriverError: when a back end cannot.
     """
     with cloud.db.read() as tx:
-        rows = store.of(tx, server_id)
-    for row in rows:
-        disconnect_one(cloud, row.attachment_id)
+        rows, server = store.of(tx, server_id), servers.get(tx, server_id)
+    for attachment_id in [row.attachment_id for row in rows] + (_second(server) if server is not None else []):
+        disconnect_one(cloud, attachment_id)
+
+
+def _second(server: Server) -> list[str]:
+    """Return the attachments by which volumes are reached from a second host, while the server goes from one to another."""
+    live: Mapping[str, Any] = (server.aside or {}).get("live") or {}
+    return list(live.get("attachments", {}).values())
 
 
 def disconnect_one(cloud: Cloud, attachment_id: str) -> None:
@@ -174,6 +181,8 @@ def release(tx: Connection, cloud: Cloud, server: Server) -> None:
         release_one(tx, cloud, row)
         if row.delete_on_termination:
             neighbours.volumes.delete(tx, cloud, server.project_id, row.volume_id)
+    for attachment_id in _second(server):
+        neighbours.volumes.release(tx, cloud, attachment_id)
 
 
 def release_one(tx: Connection, cloud: Cloud, row: Mapped) -> None:

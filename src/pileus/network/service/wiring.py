@@ -1,19 +1,25 @@
 """Binding a port to a host and plugging it in there: what compute's steps call, each as often as they like."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud
 from pileus.network import addressing, tables
+from pileus.network.driver import NetworkDriverError
 from pileus.network.errors import missing
 from pileus.network.service import carried, ports
+from pileus.network.store import hosts as hosts_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Port, Subnet
 from pileus.network.tasks import converge, sync
 from pileus.network.tasks.specs import tap_name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,17 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
             sync.touch(tx, cloud, "group", group_id)
 
 
+def await_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
+    """Note that a port is about to come to another host, too, or ("") is not any more.  Nothing happens when there is none."""
+    port = store.find_port(tx, port_id)
+    if port is not None and hosts_store.awaited_at(tx, port_id) != host:
+        hosts_store.put_awaited(tx, port_id, host)
+        sync.touch(tx, cloud, "network", port.network_id)
+        sync.touch(tx, cloud, "port", port_id)
+        for group_id in port.security_groups:
+            sync.touch(tx, cloud, "group", group_id)
+
+
 def unbind_in(tx: Connection, cloud: Cloud, port_id: str) -> None:
     """Note that a port is on no host any more, if there is such a port; its host is cleared of it soon."""
     port = store.find_port(tx, port_id)
@@ -86,6 +103,23 @@ def wiring(tx: Connection, cloud: Cloud, port_ids: list[str]) -> list[Wiring]:
         servers = given or [s.strip() for s in cloud.settings.dns_servers.split(",") if s.strip()]
         made.append(Wiring(port, network, own, tap_name(id), network.mtu, tuple(dict.fromkeys(servers))))
     return made
+
+
+def plug_everywhere(cloud: Cloud, port_id: str) -> None:
+    """Make a port now on each host that has it or awaits it, and take it off the others.
+
+    :raises NetworkDriverError: with what a host answered.
+    """
+    converge.port(cloud, port_id)
+
+
+def tell_where(cloud: Cloud, network_ids: Iterable[str]) -> None:
+    """Have every host know now where the ports of networks are, as far as it can be reached; the others hear of it later."""
+    for network_id in network_ids:
+        try:
+            converge.network(cloud, network_id)
+        except NetworkDriverError as error:
+            log.warning("not every host knows where the ports of network %s are: %s", network_id, error)
 
 
 def plug(cloud: Cloud, port_id: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
-from pileus.network.store import rows, sharing
+from pileus.network.store import hosts, rows, sharing
 from pileus.network.store.records import Group, Rule, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import default_groups, groups, port_groups, ports, rules
@@ -147,7 +147,7 @@ def names(tx: Connection, ids: Collection[str]) -> dict[str, str]:
 def used_on(tx: Connection, host: str) -> set[str]:
     """Return the groups that a host needs: those of its ports, and those that the rules of these name."""
     bound = select(port_groups.c.group_id).distinct().join(ports, ports.c.id == port_groups.c.port_id)
-    used = set(tx.execute(bound.where(ports.c.host_id == host)).scalars())
+    used = set(tx.execute(bound.where(hosts.on_host(host))).scalars())
     r = rules.c
     named = select(r.remote_group_id).distinct().where(r.security_group_id.in_(used), r.remote_group_id.is_not(None))
     return used | set(tx.execute(named).scalars()) if used else used

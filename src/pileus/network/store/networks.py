@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
-from pileus.network.store import rows, sharing
+from pileus.network.store import hosts, rows, sharing
 from pileus.network.store.records import Network, Subnet, record
 from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import networks, ports, routers, segments, subnet_pools, subnets
@@ -170,7 +170,7 @@ def needed_on(tx: Connection, host: str, legs: Collection[str], ids: Collection[
     """
     here = select(routers.c.id).where(routers.c.host_id == host)
     leg = ports.c.device_owner.in_(legs) & ports.c.device_id.in_(here)
-    wanted = select(ports.c.network_id).distinct().where((ports.c.host_id == host) | leg)
+    wanted = select(ports.c.network_id).distinct().where(hosts.on_host(host) | leg)
     if ids is not None:
         wanted = wanted.where(ports.c.network_id.in_(list(ids)))
     return [record(Network, row) for row in tx.execute(select(*networks.c).where(networks.c.id.in_(wanted)))]

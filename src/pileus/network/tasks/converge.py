@@ -5,10 +5,22 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Unavailable
-from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError, Observed, PortSpec, Spec, fingerprint
+from pileus.network.driver import (
+    NetworkDriverError,
+    NetworkHost,
+    NetworkSpec,
+    NotOnHostError,
+    Observed,
+    PortSpec,
+    Spec,
+    fingerprint,
+)
+from pileus.network.store import hosts as hosts_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.tables import floating_ips, ports, routers
@@ -57,26 +69,31 @@ def group(cloud: Cloud, id: str) -> None:
 
 
 def port(cloud: Cloud, id: str) -> None:
-    """Make a port so on the host that it is bound to, with its network, its groups and what carries it; remove it from others."""
+    """Make a port so where it is bound or about to come, with its network, its groups and what carries it; nowhere else."""
     with cloud.db.read() as tx:
         found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
-        home = found.host_id if found else ""
-        spec = specs.ports_on(tx, home, [id]).get(id) if home else None
-        carrier_id = specs.carrier_of(tx, id) if spec and spec.carrier else None
-        if spec is not None:
-            under = specs.networks_on(tx, cloud.settings, home, [spec.network_id])[spec.network_id]
+        homes = [host for host in (found.host_id, hosts_store.awaited_at(tx, id)) if host] if found else []
+        here = {home: _with_network(tx, cloud, home, id) for home in homes}
+        carrier_id = specs.carrier_of(tx, id) if any(spec.carrier for spec, _ in here.values()) else None
     if carrier_id:
         port(cloud, carrier_id)
     for name, driver in hosts(cloud):
-        if name != home or spec is None:
+        if name not in here:
             driver.destroy_port(id)
             continue
+        spec, under = here[name]
         driver.ensure_network(under)
-        _groups_of(cloud, home, driver, spec)
+        _groups_of(cloud, name, driver, spec)
         driver.ensure_port(spec)
         note_ports(cloud, {id: spec.admin_up})
         if under.dhcp:
             note_dhcp(cloud, [spec.network_id])
+
+
+def _with_network(tx: Connection, cloud: Cloud, host: str, port_id: str) -> tuple[PortSpec, NetworkSpec]:
+    """Return how a port and its network are to be on a host that has it."""
+    spec = specs.ports_on(tx, host, [port_id])[port_id]
+    return spec, specs.networks_on(tx, cloud.settings, host, [spec.network_id])[spec.network_id]
 
 
 def plug(cloud: Cloud, id: str) -> None:

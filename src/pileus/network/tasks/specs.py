@@ -41,6 +41,7 @@ from pileus.network.store import address_groups as address_groups_store
 from pileus.network.store import agents as agents_store
 from pileus.network.store import forwardings as forwardings_store
 from pileus.network.store import groups as groups_store
+from pileus.network.store import hosts as hosts_store
 from pileus.network.store import metering as metering_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
@@ -63,8 +64,8 @@ def tap_name(port_id: str) -> str:
 
 
 def ports_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, PortSpec]:
-    """Return the ports that are bound to a host."""
-    conditions = [ports.c.host_id == host]
+    """Return the ports that are bound to a host, or are about to come there."""
+    conditions = [hosts_store.on_host(host)]
     if ids is not None:
         conditions.append(ports.c.id.in_(list(ids)))
     return {spec.id: spec for spec in port_specs(tx, ports_store.ports_where(tx, *conditions))}

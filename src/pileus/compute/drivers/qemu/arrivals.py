@@ -23,7 +23,6 @@ from pileus.compute.drivers.qemu.watch import Live
 
 CALL_SECONDS = 5.0
 LINE_BYTES = 128
-LOST_SECONDS = 20.0
 LOAD_SECONDS = 60.0
 LOOK_SECONDS = 0.003
 
@@ -32,12 +31,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Door:
-    """Where a guest is awaited."""
+    """Where a guest is awaited, until some time on the clock that began with the host's boot.
+
+    :param memory: takes the connection that brings the guest's memory.
+    :param gone: is called when the guest has left where it was.
+    :param late: is called when it has not come in time.
+    """
 
     arrival: Arrival
     listener: socket.socket
+    until_seconds: float
     memory: Callable[[socket.socket], None]
     gone: Callable[[], None]
+    late: Callable[[], object]
     closed: bool = field(default=False)
 
     def open(self) -> None:
@@ -54,7 +60,11 @@ class Door:
     def _run(self) -> None:
         while not self.closed:
             try:
+                self.listener.settimeout(max(0.0, self.until_seconds - time.monotonic()) + LOOK_SECONDS)
                 caller, _ = self.listener.accept()
+            except TimeoutError:
+                self.late()
+                return
             except OSError:
                 return
             with contextlib.closing(caller), contextlib.suppress(DriverError, OSError):

@@ -28,6 +28,7 @@ from pileus.compute.drivers.qemu.watch import Live
 CONFIG_BYTES_MAX = 8 * 1024**2
 CERTIFICATES = {"ca-cert.pem": "ca.pem", "{}-cert.pem": "cert.pem", "{}-key.pem": "key.pem"}
 WORD_BYTES = 24
+AWAIT_SECONDS = 2 * MOVE_SECONDS
 _NOTHING_KNOWN = Stopped("off", "its process has ended")
 
 
@@ -81,7 +82,7 @@ class MovingQemuHypervisor(QemuHypervisor):
             place, now = self._running(guest_id)
             leaving = place.leaving()
             if leaving is not None and leaving.arrival.ticket != arrival.ticket and not leaving.gone:
-                self._stay(place, now, leaving)
+                self._stay(place, now)
                 leaving = None
             if leaving is None:
                 halted = now.status in ("paused", "postmigrate")
@@ -107,22 +108,30 @@ class MovingQemuHypervisor(QemuHypervisor):
             if departures.status(now)["status"] == "active":
                 now.execute("stop")
 
-    def stay(self, guest_id: str) -> None:
+    def stay(self, guest_id: str, refused: bool = False) -> None:
         with self._turn(guest_id) as place:
             leaving = place.leaving() if place.path.is_dir() else None
             if leaving is None:
                 return
             now = self._live(place)
-            if now is None:
+            if now is not None:
+                self._stay(place, now, refused)
+            elif leaving.gone and not refused:
+                raise DriverError(f"guest {guest_id} has left for host {leaving.arrival.name}")
+            else:
                 place.keep_leaving(None)
-                return
-            self._stay(place, now, leaving)
 
-    def _stay(self, place: Place, now: Live, leaving: Leaving) -> None:
+    def _stay(self, place: Place, now: Live, refused: bool = False) -> None:
         departure = self._departures.pop(place.guest_id, None)
         if departure is not None:
             departure.given_up = "it was given up"
             departure.await_end(departures.CONNECT_SECONDS)
+        leaving = place.leaving()
+        if leaving is None:
+            return
+        if leaving.gone and not refused:
+            self._departures |= {place.guest_id: departure} if departure is not None else {}
+            raise DriverError(f"guest {place.guest_id} has left for host {leaving.arrival.name}")
         departures.give_up(now, leaving)
         now.status = "running" if leaving.ran else now.status
         place.keep_leaving(None)
@@ -198,7 +207,8 @@ class MovingQemuHypervisor(QemuHypervisor):
 
     def _open(self, place: Place, record: Record, reach: Reach) -> Arrival:
         ticket, word = secrets.token_hex(WORD_BYTES), secrets.token_hex(WORD_BYTES)
-        place.keep_coming(Coming(Arrival(reach.name, reach.address, 0, 0, ticket, word)))
+        until = time.monotonic() + AWAIT_SECONDS
+        place.keep_coming(Coming(Arrival(reach.name, reach.address, 0, 0, ticket, word), until))
         now = self._start(place, record, "-incoming", "defer")
         self._limit(now)
         credentials = mirrors.credentials(now, self._certificates(), "server")
@@ -209,7 +219,7 @@ class MovingQemuHypervisor(QemuHypervisor):
             with arrivals.listening(reach.address) as listener:
                 mirrors.serve(now, record, listener.fileno(), credentials)
                 disks_port = int(listener.getsockname()[1])
-        place.keep_coming(Coming(Arrival(reach.name, reach.address, 0, disks_port, ticket, word, follows)))
+        place.keep_coming(Coming(Arrival(reach.name, reach.address, 0, disks_port, ticket, word, follows), until))
         return self._await(place)
 
     def _await(self, place: Place) -> Arrival:
@@ -222,7 +232,10 @@ class MovingQemuHypervisor(QemuHypervisor):
         listener = arrivals.listening(coming.arrival.address)
         arrival = replace(coming.arrival, port=int(listener.getsockname()[1]))
         place.keep_coming(replace(coming, arrival=arrival))
-        door = Door(arrival, listener, lambda connection: arrivals.take_memory(now, connection), lambda: self._gone(place))
+        door = Door(
+            arrival, listener, coming.until_seconds, memory=lambda connection: arrivals.take_memory(now, connection),
+            gone=lambda: self._gone(place), late=lambda: self.refuse(place.guest_id),
+        )  # fmt: skip
         self._doors[place.guest_id] = door
         door.open()
         return arrival

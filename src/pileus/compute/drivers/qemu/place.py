@@ -87,9 +87,10 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """A guest that is awaited from another host.  Once it is `accepted`, it has left there for good and is ours."""
+    """A guest that is awaited from another host, for so long.  Once it is `accepted`, it has left there for good and is ours."""
 
     arrival: Arrival
+    until_seconds: float
     accepted: bool = False
 
 
