@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pileus.agent import contracts, files, serving
+from pileus.agent.own import OwnHypervisor
 from pileus.certificates import Identity, own_identity
 from pileus.conductor import Conductor
 from pileus.kernel.answering import Answering
@@ -35,10 +36,17 @@ def open_bus(settings: Settings, db: Database, own: Roles, closers: contextlib.E
     nodes.authority_of(db, settings)
     identity = own_identity(state_dir, settings.host)
     counts = partial(nodes.counts, db)
-    server = PeerServer(identity, (settings.host_address, 0), files.folders(state_dir), counts=counts)
+    open_folders = {**files.folders(state_dir), files.LEAVING: state_dir / files.LEAVING}
+    server = PeerServer(identity, (settings.host_address, 0), open_folders, counts=counts)
     closers.callback(server.close)
     server.start()
-    bus = RabbitBus(settings.bus_url, contracts.CONTRACTS, own, f"https://{settings.host_address}:{server.port}")
+    origin = f"https://{settings.host_address}:{server.port}"
+    here = files.Files(identity, state_dir, origin)
+    found = {
+        name: {role: OwnHypervisor(driver, here) if role == "hypervisor" else driver for role, driver in drivers.items()}
+        for name, drivers in own.items()
+    }
+    bus = RabbitBus(settings.bus_url, contracts.CONTRACTS, found, origin)
     closers.callback(bus.close)
     bus.start()
     return bus

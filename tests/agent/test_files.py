@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pileus.agent.files import LEAVING, Files, folders
+from pileus.agent.own import OwnHypervisor
 from pileus.certificates import Authority, Identity
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.fake import FakeHypervisor
@@ -180,3 +181,30 @@ def test_a_host_that_does_not_hand_over(scene):
     with pytest.raises(DriverError, match="cannot be had"):
         scene.ask("unpack", spec=spec, luggage=Luggage(ONE, "t", "", (Parcel("disks", 1),), "https://127.0.0.1:1"))
     assert not scene.hypervisor.guests
+
+
+def test_a_hypervisor_of_the_control_plane_hands_guests_over_too(scene, tmp_path):
+    """One host's driver is in this process, the other is an agent; both ways."""
+    own, state_dir = FakeHypervisor(), tmp_path / "own"
+    served = PeerServer(scene.identity, ("127.0.0.1", 0), {LEAVING: state_dir / LEAVING})
+    served.start()
+    try:
+        here = OwnHypervisor(own, Files(scene.identity, state_dir, f"https://127.0.0.1:{served.port}"))
+        spec = GuestSpec(ONE, "guest", 1, 64, (), power="off")
+        here.ensure(spec)
+        own.guests[ONE].content = "there and back"
+        scene.ask("unpack", spec=spec, luggage=here.pack(ONE, "t1", "/etc"))
+        assert scene.hypervisor.guests[ONE].content == "there and back"
+        here.destroy(ONE)
+        assert (here.observe(ONE), list((state_dir / LEAVING).iterdir())) == (None, [])
+        luggage = scene.ask("pack", guest_id=ONE, ticket="t2", directory="")
+        agent = PeerServer(scene.identity, ("127.0.0.1", 0), {LEAVING: scene.here / LEAVING}, takes=False)
+        agent.start()
+        try:
+            here.unpack(spec, replace(luggage, origin=f"https://127.0.0.1:{agent.port}"))
+        finally:
+            agent.close()
+        assert own.guests[ONE].content == "there and back"
+        assert not (state_dir / "arriving" / ONE).exists()
+    finally:
+        served.close()

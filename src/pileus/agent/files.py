@@ -52,7 +52,7 @@ class Files:
             case "hypervisor", "ensure":
                 return do({"spec": self._guest(call.origin, arguments["spec"])})
             case "hypervisor", "pack":
-                return self._packed(arguments, do)
+                return self.packed(arguments, do)
             case "hypervisor", "unpack":
                 return self._unpacked(call.origin, arguments["spec"], arguments["luggage"], do)
             case "hypervisor", "receive":
@@ -74,7 +74,7 @@ class Files:
         return do(arguments)
 
     def _guest(self, origin: str, spec: GuestSpec) -> GuestSpec:
-        self._stays(spec.id)
+        self.close(spec.id)
         named = {Path(disk.source).name for disk in spec.disks if disk.source}
         with self._lock:
             _write_lines(self._bases / GUESTS / spec.id, sorted(named))
@@ -97,8 +97,8 @@ class Files:
 
     def _forget(self, guest_id: str) -> None:
         """Remove the files that no guest needs any more."""
-        self._stays(guest_id)
-        shutil.rmtree(self._arriving(guest_id), ignore_errors=True)
+        self.close(guest_id)
+        self.drop(guest_id)
         with self._lock:
             (self._bases / GUESTS / guest_id).unlink(missing_ok=True)
             used = {name for file in _files(self._bases / GUESTS) for name in file.read_text().splitlines()}
@@ -106,24 +106,21 @@ class Files:
                 if file.name not in used:
                     file.unlink(missing_ok=True)
 
-    def _packed(self, arguments: dict[str, Any], do: Do) -> Luggage:
+    def packed(self, arguments: dict[str, Any], do: Do) -> Luggage:
+        """Have a driver pack a guest into the directory that is open to hosts."""
         leaving = self._state_dir / LEAVING
         leaving.mkdir(mode=0o700, parents=True, exist_ok=True)
         found: Luggage = do({**arguments, "directory": str(leaving)})
         return replace(found, directory="", origin=self._streams)
 
-    def _stays(self, guest_id: str) -> None:
+    def close(self, guest_id: str) -> None:
         """Let no other host have the disks of a guest any more."""
         for file in (self._state_dir / LEAVING).glob(f"{_plain(guest_id)}.*"):
             file.unlink(missing_ok=True)
 
-    def _arriving(self, guest_id: str) -> Path:
-        return self._state_dir / ARRIVING / _plain(guest_id)
-
-    def _unpacked(self, origin: str, spec: GuestSpec, luggage: Luggage, do: Do) -> None:
-        """Take a guest in.  What has arrived of it is not fetched again."""
-        here = self._arriving(luggage.guest_id) / _plain(luggage.ticket)
-        arrived = replace(luggage, directory=str(here))
+    def collect(self, luggage: Luggage) -> Luggage:
+        """Fetch what a guest takes along, but what has arrived already.  :raises DriverError: when it cannot be had."""
+        arrived = replace(luggage, directory=str(self._arriving(luggage.guest_id) / _plain(luggage.ticket)))
         for parcel in luggage.files:
             target = arrived.path(_plain(parcel.name))
             if target.exists() and target.stat().st_size == parcel.size_bytes:
@@ -132,8 +129,18 @@ class Files:
                 peers.fetch(self._identity, luggage.origin, LEAVING, target.name, target, holes=True)
             except peers.PeerError as error:
                 raise DriverError(str(error)) from error
-        do({"spec": self._guest(origin, spec), "luggage": arrived})
-        shutil.rmtree(self._arriving(luggage.guest_id), ignore_errors=True)
+        return arrived
+
+    def drop(self, guest_id: str) -> None:
+        """Forget what was fetched of a guest."""
+        shutil.rmtree(self._arriving(guest_id), ignore_errors=True)
+
+    def _arriving(self, guest_id: str) -> Path:
+        return self._state_dir / ARRIVING / _plain(guest_id)
+
+    def _unpacked(self, origin: str, spec: GuestSpec, luggage: Luggage, do: Do) -> None:
+        do({"luggage": self.collect(luggage), "spec": self._guest(origin, spec)})
+        self.drop(luggage.guest_id)
 
     def _reachable(self, found: Any) -> Any:
         if isinstance(found, dict):
