@@ -1,17 +1,22 @@
 """`pileus node` and `pileus join`: the hosts of a cloud of many."""
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pileus.cli.group import settings_of
 from pileus.kernel.clock import SystemClock
+from pileus.kernel.context import Context
 from pileus.kernel.db import Database
 from pileus.kernel.errors import NotFound
 from pileus.kernel.settings import Settings
+
+POLL_SECONDS = 1.0
 
 
 @click.group()
@@ -21,6 +26,8 @@ def node() -> None:
     \b
     pileus node token           print the line by which another machine joins
     pileus node list            who has joined, and who is there
+    pileus node drain host2     move everything away from host2, which takes nothing more
+    pileus node undrain host2   let it take servers again
     pileus node remove host2    host2 is part of the cloud no longer
     """
 
@@ -62,6 +69,67 @@ def list_(ctx: click.Context) -> None:
         state = "removed" if found and found.is_removed else "up" if serves else "down"
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found.joined_at)) if found else "-"
         click.echo(f"{name:24} {found.address if found else '-':16} {state:8} {when:20} {serves or '-'}")
+
+
+@node.command()
+@click.argument("name")
+@click.pass_context
+def drain(ctx: click.Context, name: str) -> None:
+    """Move every server away from a host, which takes no more: while it runs where that can be, else off.
+
+    Ends when nothing is left to be done, and names what could not leave.  Stopped and asked for again, it goes on.
+    """
+    from pileus.compute.service import draining  # noqa: PLC0415
+
+    with _cloud(ctx) as caller:
+        try:
+            drained = draining.begin(caller, name)
+        except NotFound as fault:
+            raise click.ClickException(fault.message) from None
+        said = ""
+        while not (progress := draining.advance(caller, drained)).is_over:
+            line = f"{progress.here} servers are on {name}, {progress.under_way} of them leaving, {len(progress.left)} cannot"
+            if line != said:
+                click.echo(said := line)
+            time.sleep(POLL_SECONDS)
+    for id, why in progress.left.items():
+        click.echo(f"  {id}: {why}")
+    if progress.left:
+        raise click.ClickException(f"{len(progress.left)} servers could not leave {name}.")
+    click.echo(f"{name} is empty. It takes nothing until: pileus node undrain {name}")
+
+
+@node.command()
+@click.argument("name")
+@click.pass_context
+def undrain(ctx: click.Context, name: str) -> None:
+    """Let a host take servers again."""
+    from pileus.compute.service import draining  # noqa: PLC0415
+
+    with _cloud(ctx) as caller:
+        try:
+            draining.undo(caller, name)
+        except NotFound as fault:
+            raise click.ClickException(fault.message) from None
+    click.echo(f"{name} takes servers again.")
+
+
+@contextlib.contextmanager
+def _cloud(ctx: click.Context) -> Iterator[Context]:
+    """The cloud as its own caller; the work is done by its workers."""
+    from pileus.agent.contracts import CONTRACTS  # noqa: PLC0415
+    from pileus.compute.service import draining  # noqa: PLC0415
+    from pileus.kernel.bus_rabbit import RabbitBus  # noqa: PLC0415
+    from pileus.main import build_cloud  # noqa: PLC0415
+
+    settings = _settings(ctx)
+    bus, db = RabbitBus(settings.bus_url, CONTRACTS), Database(settings.database)
+    bus.start()
+    try:
+        yield draining.operator(build_cloud(settings, db, SystemClock(), bus))
+    finally:
+        bus.close()
+        db.dispose()
 
 
 @node.command()
