@@ -25,6 +25,7 @@ CALL_SECONDS = 5.0
 LINE_BYTES = 128
 LOAD_SECONDS = 60.0
 LOOK_SECONDS = 0.003
+HALTED = ("paused", "prelaunch")  # in QEMU's words; the latter of a guest that never ran
 
 log = logging.getLogger(__name__)
 
@@ -121,10 +122,10 @@ def accept(live: Live, wanted_on: bool) -> None:
     deadline = time.monotonic() + LOAD_SECONDS
     mirrors.serve_no_more(live)
     asked = False
-    while (state := run_state(live)) in ("inmigrate", "prelaunch", "paused", "postmigrate", "finish-migrate"):
-        if state == "paused" and not wanted_on:
+    while (state := run_state(live)) in ("inmigrate", *HALTED, "postmigrate", "finish-migrate"):
+        if state in HALTED and not wanted_on:
             return
-        if not asked or state == "paused":
+        if wanted_on and (not asked or state in HALTED):
             with contextlib.suppress(DriverError):
                 live.execute("cont")  # while it waits for its memory: as soon as that is here
                 asked = True

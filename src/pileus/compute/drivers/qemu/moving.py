@@ -78,6 +78,7 @@ class MovingQemuHypervisor(QemuHypervisor):
             return Machine(_bare(record.spec), layout, model, kind, number, image)
 
     def send(self, guest_id: str, arrival: Arrival, seconds: float = MOVE_SECONDS) -> None:
+        self._certificates()
         with self._turn(guest_id):
             place, now = self._running(guest_id)
             leaving = place.leaving()
@@ -85,7 +86,7 @@ class MovingQemuHypervisor(QemuHypervisor):
                 self._stay(place, now)
                 leaving = None
             if leaving is None:
-                halted = now.status in ("paused", "postmigrate")
+                halted = now.status in (*arrivals.HALTED, "postmigrate")
                 place.keep_leaving(Leaving(arrival, time.monotonic() + seconds, ran=not halted))
             self._depart(place)
 
