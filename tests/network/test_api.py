@@ -268,6 +268,19 @@ def test_lists(demo):
     demo.call("GET", "networks?sort_key=colour", status=400)
 
 
+def test_tags_are_added_to_those_there_are(demo):
+    one = demo.make("network")["id"]
+    demo.call("PUT", f"networks/{one}/tags", {"tags": ["red"]})
+    assert demo.call("POST", f"networks/{one}/tags", {"tags": ["blue", "red"]}, 201)["tags"] == ["blue", "red"]
+    demo.call("POST", f"networks/{one}/tags", {"tags": ["a,b"]}, 400)
+    assert demo.call("GET", f"networks/{one}/tags")["tags"] == ["blue", "red"]
+
+
+def test_a_new_group_shows_its_rules_in_the_order_they_are_always_shown_in(demo):
+    made = demo.call("POST", "security-groups", {"security_group": {"name": "g"}}, 201)["security_group"]
+    assert demo.call("GET", f"security-groups/{made['id']}")["security_group"] == made
+
+
 def test_tags_and_revisions(demo):
     one, two = demo.make("network")["id"], demo.make("network")["id"]
     demo.call("PUT", f"networks/{one}/tags", {"tags": ["red", "blue"]})

@@ -150,3 +150,10 @@ def test_the_disks_of_the_flavor_stay_beside_a_volume(store):
     ]  # fmt: skip
     late = store.attach(id, store.volume())
     assert late["device"] == "/dev/vdd"
+
+
+def test_an_image_says_what_is_on_a_root_volume_that_does_not_say_it_boots(store):
+    volume = store.volume()
+    disk = {"source_type": "volume", "destination_type": "volume", "uuid": volume, "boot_index": 0, "delete_on_termination": True}
+    id = store.boot(block_device_mapping_v2=[disk])
+    assert [(one.kind, one.id) for one in store.lab.hypervisor.guests[id].spec.disks] == [("volume", volume)]

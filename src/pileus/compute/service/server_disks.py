@@ -94,7 +94,7 @@ def _looked_up(ctx: Context, wish: Wish, devices: Sequence[BlockDevice], image: 
             if facts is None:
                 continue
             sizes_gib[device.source_id] = facts.size_gib
-            if device.boot_index == 0:
+            if device.boot_index == 0 and not wish.image_id:
                 if not facts.bootable:
                     text = f"Block Device {facts.id} is not bootable."
                     raise BadRequest(text, kind="InvalidBDMVolumeNotBootable")

@@ -162,6 +162,10 @@ def _set_tags(call: Call) -> Any:
     return {"tags": tags.replace(call.ctx, call.path["plural"], call.path["id"], call.body.tags)}
 
 
+def _add_tags(call: Call) -> Any:
+    return {"tags": tags.add(call.ctx, call.path["plural"], call.path["id"], call.body.tags)}
+
+
 def _clear_tags(call: Call) -> Any:
     tags.replace(call.ctx, call.path["plural"], call.path["id"], [])
     return Answer()
@@ -173,7 +177,7 @@ def _has_tag(call: Call) -> Any:
 
 
 def _add_tag(call: Call) -> Any:
-    tags.add(call.ctx, call.path["plural"], call.path["id"], call.path["tag"])
+    tags.add(call.ctx, call.path["plural"], call.path["id"], [call.path["tag"]])
     return Answer()
 
 
@@ -254,6 +258,7 @@ def _providers(call: Call) -> Any:
 def _tag_routes(base: str) -> list[Route]:
     return [
         Route("GET", base, _list_tags),
+        Route("POST", base, _add_tags, body=r.TagsBody, status=201),
         Route("PUT", base, _set_tags, body=r.TagsBody),
         Route("DELETE", base, _clear_tags, status=204),
         Route("GET", base + "/{tag}", _has_tag, status=204),

@@ -44,6 +44,7 @@ def _write_group(
         rule |= {"id": ids.uuid(), "project_id": project_id, "security_group_id": group.id, "description": ""}
         rule |= {"remote_group_id": group.id if given.remote_group_id == PARENT else given.remote_group_id}
         made.append(Rule(**rows.insert_row(tx, tables.rules, now, rule), in_default=default))
+    made.sort(key=lambda rule: rule.id)  # as they are shown, made at one time
     return Group(**row, revision_number=0, created_at=now, updated_at=now, rules=tuple(made))
 
 

@@ -1,6 +1,6 @@
 """Use cases of tags, the same on every resource that has them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Connection, Table
@@ -65,31 +65,39 @@ def require_tag(ctx: Context, plural: str, id: str, tag: str) -> None:
         raise NotFound(f"Tag {tag} could not be found.", kind="TagNotFound")
 
 
-def replace(ctx: Context, plural: str, id: str, names: list[str]) -> tuple[str, ...]:
+def replace(ctx: Context, plural: str, id: str, names: Sequence[str]) -> tuple[str, ...]:
     """Give a thing exactly these tags."""
-    _names(ctx, plural, id)
-    for name in names:
-        if not 1 <= len(name) <= TAG_MAX or "," in name or "/" in name:
-            raise bad_attribute("tags", f"'{name}' is not a valid tag")
-    if len(set(names)) > TAGS_MAX:
-        raise bad_attribute("tags", f"no more than {TAGS_MAX} tags are taken")
-    noun, table, _ = KINDS[plural]
-
-    def work(tx: Connection) -> tuple[str, ...]:
-        access.require(ctx, noun, "update", id, access.target_of(rows.owner_of(tx, table, id)))
-        rows.set_tags(tx, id, names)
-        rows.update_row(tx, table, ctx.cloud.clock.now(), id, {})
-        return tuple(sorted(set(names)))
-
-    return access.transact(ctx.cloud, work)
+    return _change(ctx, plural, id, names, lambda _: names)
 
 
-def add(ctx: Context, plural: str, id: str, tag: str) -> None:
-    """Add a tag to a thing."""
-    replace(ctx, plural, id, [*_names(ctx, plural, id), tag])
+def add(ctx: Context, plural: str, id: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Add tags to a thing."""
+    return _change(ctx, plural, id, names, lambda had: [*had, *names])
 
 
 def remove(ctx: Context, plural: str, id: str, tag: str) -> None:
     """Take a tag away.  :raises NotFound: when the thing has it not."""
     require_tag(ctx, plural, id, tag)
-    replace(ctx, plural, id, [name for name in _names(ctx, plural, id) if name != tag])
+    _change(ctx, plural, id, (), lambda had: [name for name in had if name != tag])
+
+
+def _change(
+    ctx: Context, plural: str, id: str, new: Sequence[str], change: Callable[[Sequence[str]], Sequence[str]]
+) -> tuple[str, ...]:
+    """Change a thing's tags, from those it has in the very transaction; returns those it has then."""
+    _names(ctx, plural, id)
+    for name in new:
+        if not 1 <= len(name) <= TAG_MAX or "," in name or "/" in name:
+            raise bad_attribute("tags", f"'{name}' is not a valid tag")
+    noun, table, _ = KINDS[plural]
+
+    def work(tx: Connection) -> tuple[str, ...]:
+        access.require(ctx, noun, "update", id, access.target_of(rows.owner_of(tx, table, id)))
+        names = sorted(set(change(rows.tags_of(tx, [id]).get(id, ()))))
+        if len(names) > TAGS_MAX:
+            raise bad_attribute("tags", f"no more than {TAGS_MAX} tags are taken")
+        rows.set_tags(tx, id, names)
+        rows.update_row(tx, table, ctx.cloud.clock.now(), id, {})
+        return tuple(names)
+
+    return access.transact(ctx.cloud, work)
