@@ -34,6 +34,7 @@ class Running:
 
     listen: str
     state_dir: Path
+    hosts: tuple[str, ...] = ()  # by name, when they are several
 
     @property
     def admin_password(self) -> str:
@@ -105,7 +106,7 @@ def _several(work: Path, hosts: int) -> Iterator[Running]:
         try:
             cluster.start_control()
             cluster.join_hosts()
-            cloud = Running(site.listen, cluster.folder / "control")
+            cloud = Running(site.listen, cluster.folder / "control", tuple(site.hosts))
             with _routes(cluster, cloud):
                 yield cloud
         finally:

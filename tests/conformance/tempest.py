@@ -60,8 +60,6 @@ def main() -> int:
     """Run; returns tempest's exit code."""
     options = _options()
     work = options.keep.resolve()
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     tempest = _install()
     started, run = time.monotonic(), _run_facts(options)
     with _files(work), clouds.started(work, options.hosts) as running:
@@ -118,10 +116,12 @@ def _install() -> Path:
 
 @contextlib.contextmanager
 def _files(work: Path):
-    """Serve the folder of the run over HTTP."""
+    """Serve the folder of the run, which is empty at first, over HTTP."""
     host, _, port = clouds.FILES.partition(":")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(work))
-    with http.server.ThreadingHTTPServer((host, int(port)), handler) as server:
+    with http.server.ThreadingHTTPServer((host, int(port)), handler) as server:  # fails while another run has this slot
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield
@@ -189,6 +189,8 @@ def _configure(tempest: Path, work: Path, running: clouds.Running, hosts: int) -
         for option, value in values.items():
             config.set(section, option, value)
     config.set("compute", "min_compute_nodes", str(hosts))
+    for end, name in zip(("migration_source_host", "migration_dest_host"), running.hosts, strict=False):
+        config.set("compute", end, name)
     config.set("identity", "uri_v3", f"http://{running.listen}/identity/v3")
     config.set("network-feature-enabled", "api_extensions", facts["EXTENSIONS"])
     with urllib.request.urlopen(f"http://{running.listen}/info", timeout=10) as answer:
