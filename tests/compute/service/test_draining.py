@@ -62,6 +62,22 @@ def test_everything_leaves(moves):
     assert (services[0]["status"], services[0]["disabled_reason"]) == ("enabled", None)
 
 
+def test_one_that_has_left_and_does_not_run_yet_is_not_away(moves):
+    (id,) = on(moves, "host1", 1)
+    moves.done(id, "os-stop")
+    ctx = draining.operator(moves.lab.cloud)
+    drain, looks = draining.begin(ctx, "host1"), []
+    for name in ("host2", "host3"):
+        host = moves.lab.hypervisors[name]
+        host.hook = lambda method, _: looks.append(draining.advance(ctx, drain)) if method == "ensure" else None
+        host.fail_next("ensure", times=9, reason="no KVM here")
+    last = drained(moves, "host1", drain)[-1]
+    assert looks  # its row names the other host, which cannot start it: so it comes back
+    assert not any(each.is_over for each in looks)
+    assert dict(last.left) == {id: "no KVM here"}
+    assert moves.host(id) == "host1"
+
+
 def test_few_leave_at_once(moves):
     on(moves, "host1", 9)
     seen = drained(moves, "host1")

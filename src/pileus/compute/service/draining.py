@@ -73,13 +73,13 @@ def advance(ctx: Context, drain: Drain) -> Progress:
         held = migrations.holding_on(tx, drain.host)
         found = hosts.find(tx, name=drain.host)
     gone = found is None or not found.is_up(ctx.cloud.clock.now())
-    waiting = [each for each in held if each.host == drain.host and each.status in ("finished", "confirming")]
-    for each in waiting:
+    gone_from_here = [each for each in held if each.host == drain.host]  # but something of them is here, and they may come back
+    for each in gone_from_here:
         _confirm(ctx, drain, each)
-    here = {row.id for row in rows} | {each.server_id for each in waiting}
+    here = {row.id for row in rows} | {each.server_id for each in gone_from_here}
     drain.left = {id: why for id, why in drain.left.items() if id in here}
     under_way = sum(1 for row in rows if row.task_state is not None)
-    under_way += sum(1 for each in waiting if each.server_id not in drain.left)
+    under_way += sum(1 for each in gone_from_here if each.server_id not in drain.left)
     for row in rows:
         if row.task_state is None and row.id not in drain.left and under_way < AT_ONCE:
             if why := "the host is down: evacuate it" if gone else _send(ctx, drain, row):
@@ -91,7 +91,7 @@ def advance(ctx: Context, drain: Drain) -> Progress:
 
 def _confirm(ctx: Context, drain: Drain, moved: Any) -> None:
     """Confirm what was begun for this; what users began is theirs to confirm or to take back."""
-    if moved.user_id != ctx.user_id:
+    if moved.user_id != ctx.user_id and moved.status == "finished":
         drain.left[moved.server_id] = "it has moved, and waits to be confirmed or taken back"
     elif moved.status == "finished":
         try:
