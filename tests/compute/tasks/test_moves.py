@@ -97,6 +97,43 @@ def test_volumes_go_along(moves):
     assert attachment["server_id"] == id
 
 
+def test_back_ends_and_operators_are_told_the_address_of_the_host(moves):
+    moves.lab.cloud.bus._facts = {name: {"tunnel": f"10.77.0.1{name[-1]}"} for name in HOSTS}
+    id, volume = moves.boot(), moves.volume()
+    moves.attach(id, volume)
+    moves.done(id, "migrate")
+    target = moves.host(id)
+    (connector,) = moves.lab.volumes.volumes[volume].connectors.values()
+    assert (connector.host, connector.address) == (target, f"10.77.0.1{target[-1]}")
+    assert moves.migrations()[0]["dest_host"] == f"10.77.0.1{target[-1]}"
+
+
+def test_migrations_are_found_by_what_they_are(moves):
+    one, two = moves.boot(), moves.boot()
+    moves.done(one, "migrate")
+    moves.done(two, "resize", {"flavorRef": moves.flavor()}, persona="demo")
+    found = moves.moved(one)
+    queries = {
+        f"host={found[2]}": 1, f"host={found[3]}": 1, f"source_compute={found[2]}": 1, f"source_compute={found[3]}": 0,
+        "migration_type=migration": 1, "migration_type=resize": 1, "migration_type=evacuation": 0, "status=finished": 2,
+        f"instance_uuid={two}": 1, f"user_id={'d' * 32}": 1, f"user_id={'a' * 32}": 1, f"project_id={'b' * 32}": 2,
+    }  # fmt: skip
+    own = moves.host(two)
+    for query, count in queries.items():
+        mine = 1 if query in (f"host={own}", f"source_compute={own}") else 0
+        assert len(moves.migrations(f"?{query}")) == count + mine, query
+    for version, fields in (("2.22", set()), ("2.23", {"migration_type"}), ("2.59", {"migration_type", "uuid"})):
+        client = moves.lab.client("admin", {"X-OpenStack-Nova-API-Version": version})
+        shown = client.get(f"{ROOT}/os-migrations").json()["migrations"][0]
+        assert {"migration_type", "uuid", "user_id", "project_id"} & set(shown) == fields
+    for version, query in (("2.59", "user_id=x"), ("2.59", "changes-before=2020-01-01"), ("2.80", "colour=blue")):
+        client = moves.lab.client("admin", {"X-OpenStack-Nova-API-Version": version})
+        assert client.get(f"{ROOT}/os-migrations?{query}").status_code == 400, query
+    late, early = "2100-01-01T00:00:00", "1990-01-01T00:00:00"
+    assert moves.admin.get(f"{ROOT}/os-migrations?changes-since={late}&changes-before={early}").status_code == 400
+    assert len(moves.migrations(f"?changes-since={early}&changes-before={late}")) == 2
+
+
 def test_a_server_that_boots_from_a_volume_is_migrated(moves):
     volume = moves.boot_volume()
     id = moves.boot(**moves.on_volume(volume))

@@ -140,7 +140,8 @@ def connect(cloud: Cloud, attachment_id: str, host: str) -> dict[str, Any]:
     :raises NotFound: VolumeAttachmentNotFound when there is no such attachment.
     :raises VolumeDriverError: when the back end cannot.
     """
-    work.connect(cloud, attachment_id, {"host": host})
+    address = cloud.bus.facts(host).get("tunnel")  # where a back end on another host finds it
+    work.connect(cloud, attachment_id, {"host": host, "ip": address} if address else {"host": host})
     with cloud.db.read() as tx:
         found = connection(tx, cloud, attachment_id)
     if found is None:
