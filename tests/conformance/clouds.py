@@ -21,6 +21,7 @@ SLOT = int(os.environ.get("SLOT", "0"))  # runs beside each other need a slot ea
 NAME, PUBLIC = f"pileustest{SLOT}", f"172.24.{8 + SLOT}.0/24"
 FILES = f"127.0.0.1:{8300 + SLOT}"  # what images are imported from
 BACKENDS = "a=iscsi,b=file"  # the template makes types of storage_protocol iSCSI
+BACKENDS_OF_SEVERAL = "a=file,b=file"  # which guests of other hosts reach
 ROUTES_SECONDS = 0.5
 # As the template's [identity] says.
 COMPLIANCE = {
@@ -55,7 +56,7 @@ def started(work: Path, hosts: int) -> contextlib.AbstractContextManager[Running
     return _one(work) if hosts == 1 else _several(work, hosts)
 
 
-def _settings(work: Path, listen: str) -> dict[str, str]:
+def _settings(work: Path, listen: str, backends: str) -> dict[str, str]:
     return COMPLIANCE | {
         "PILEUS_LISTEN": listen,
         "PILEUS_PUBLIC_CIDR": PUBLIC,
@@ -68,7 +69,7 @@ def _settings(work: Path, listen: str) -> dict[str, str]:
         "PILEUS_OBJECT_SYNC_HOSTS": listen.partition(":")[0],
         "PILEUS_OBJECT_SYNC_SECONDS": "2",
         "PILEUS_OBJECT_POLICIES": "silver",
-        "PILEUS_VOLUME_BACKENDS": os.environ.get("PILEUS_VOLUME_BACKENDS", BACKENDS),
+        "PILEUS_VOLUME_BACKENDS": os.environ.get("PILEUS_VOLUME_BACKENDS", backends),
     }
 
 
@@ -82,7 +83,7 @@ def _realms(work: Path, listen: str) -> Path:
 @contextlib.contextmanager
 def _one(work: Path) -> Iterator[Running]:
     listen, state_dir = f"127.0.0.1:{8100 + SLOT}", work / "state"
-    environment = {**os.environ, "PILEUS_NAME": NAME, **_settings(work, listen)}
+    environment = {**os.environ, "PILEUS_NAME": NAME, **_settings(work, listen, BACKENDS)}
 
     def pileus(*arguments: str) -> None:
         subprocess.run(
@@ -100,7 +101,7 @@ def _one(work: Path) -> Iterator[Running]:
 @contextlib.contextmanager
 def _several(work: Path, hosts: int) -> Iterator[Running]:
     site = Site(f"pt{SLOT}", f"10.78.{SLOT}", 8400 + 2 * SLOT, hosts)
-    settings = _settings(work, site.listen)
+    settings = _settings(work, site.listen, BACKENDS_OF_SEVERAL)
     of_hosts = {name: settings[f"PILEUS_{name}"] for name in ("PUBLIC_CIDR", "CPU_ALLOCATION_RATIO", "VOLUME_BACKENDS")}
     with running(site, settings, {f"PILEUS_{name}": value for name, value in of_hosts.items()}) as cluster:
         try:
