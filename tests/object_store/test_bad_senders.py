@@ -95,6 +95,54 @@ def test_who_goes_away(port, tmp_path, size, framing):
     nothing_is_there(port, tmp_path)
 
 
+def answer(link):
+    """Read one answer; return its status and its headers."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = link.recv(65536)
+        assert piece, "the connection has ended without an answer"
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    left = int(headers.get("content-length", "0")) - len(rest)
+    while left > 0:
+        left -= len(link.recv(left))
+    return int(first.split()[1]), headers
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "status"),
+    [
+        (TOKEN, PATH + "n" * 1100, 400),
+        ("none", PATH, 401),
+        (TOKEN, PATH.replace("/c/", "/missing/"), 404),
+        (TOKEN, "/object-store/v9/a/c/o", 412),
+    ],
+    ids=["name", "token", "container", "version"],
+)
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_who_is_refused_may_use_the_connection_again(port, token, path, status, size):
+    """What was sent of a refused body is taken, so that the next request meets an open connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as link:
+        for _ in range(3):
+            link.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {token}\r\nContent-Length: {size}\r\n\r\n".encode())
+            time.sleep(0.05)
+            link.sendall(b"x" * size)
+            found, headers = answer(link)
+            assert found == status
+            assert headers.get("connection") != "close"
+
+
+def test_who_is_refused_before_the_body_is_told_that_the_connection_ends(port):
+    head = f"PUT {PATH}{'n' * 1100} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n"
+    for more in ("Content-Length: 10\r\nExpect: 100-continue\r\n", "Content-Length: 2000000\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as link:
+            link.sendall((head + more + "\r\n").encode())
+            status, headers = answer(link)
+            assert (status, headers.get("connection")) == (400, "close")
+
+
 def test_who_sends_too_much(port, tmp_path):
     assert send(port, "Content-Length: 3000001\r\n", b"x") == 413
     assert send(port, f"Content-Length: {10**20}\r\n", b"x") in (400, 413)

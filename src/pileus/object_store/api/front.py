@@ -19,11 +19,13 @@ from pileus.object_store.state import ObjectStore
 
 @dataclass
 class Upload:
-    """The body of a request, read from the client as it is wanted."""
+    """The body of a request, read from the client as it is wanted; ended: all of it was; broken: no more will come."""
 
     call: Call
     length: int | None
     timeout_seconds: float
+    ended: bool = False
+    broken: bool = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body.  :raises Refused: 408 when the client is silent, 499 when it goes away."""
@@ -34,13 +36,16 @@ class Upload:
                 async with asyncio.timeout(self.timeout_seconds):
                     chunk = await anext(source, None)
             except TimeoutError:
+                self.broken = True
                 raise Refused(408) from None
             except BadRequest:
+                self.broken = True
                 raise Refused(499, "Client Disconnect") from None
             if chunk is None:
                 break
             size += len(chunk)
             yield chunk
+        self.ended = True
         if self.length is not None and size < self.length:
             raise Refused(499, "Client Disconnect")
 
@@ -186,8 +191,9 @@ async def send(call: Call, found: Response) -> Answer | FileAnswer | StreamAnswe
         assert isinstance(body, bytes)
         return Answer(body, found.status, headers, content_type)
     if isinstance(body, FileSlice):
-        # with a length the kernel opens the path itself, before close; without one the server would open it later
-        return FileAnswer(body.path, body.size_bytes, body.start, body.length, found.status, headers, content_type, found.close)
+        # with a length the kernel opens the path itself, before close; without one the server opens it later, and sends it all
+        length = None if body.whole_and_lasting else body.length
+        return FileAnswer(body.path, body.size_bytes, body.start, length, found.status, headers, content_type, found.close)
     return StreamAnswer(_closing(body, found), found.length, found.status, headers, content_type)
 
 

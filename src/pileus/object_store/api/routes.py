@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from pileus.kernel.http import Call, Route
-from pileus.object_store.api import front
+from pileus.object_store.api import front, unread
 from pileus.object_store.caller import NOBODY
 from pileus.object_store.request import Refused, Request, Response
 from pileus.object_store.service import (
@@ -36,9 +36,15 @@ OBJECT: dict[str, UseCase] = {
 
 async def serve(call: Call) -> object:
     """Serve one request to an account, a container or an object."""
-    req = await front.read_request(call)
-    req.caller = await front.identify(call, req.store)
-    return await front.reply(call, _with_cors(req))
+    body = None
+    try:
+        req = await front.read_request(call)
+        body = req.body
+        req.caller = await front.identify(call, req.store)
+        return await front.reply(call, _with_cors(req))
+    except Refused as refused:
+        refused.headers |= await unread.settle(call, body)
+        raise
 
 
 async def _with_cors(req: Request) -> Response:
