@@ -112,6 +112,10 @@ def make_cloud(stage: Stage, state_dir: Path) -> Cloud:
     return Cloud(stage, state_dir, public, blue, router, ports)
 
 
+shared = pytest.mark.parametrize("kind", ["linux"])
+"""For tests of what all drivers have from the same code: DHCP, routers and what is in them."""
+
+
 @pytest.fixture(params=["linux", pytest.param("ovs", marks=with_switch)])
 def kind(request: pytest.FixtureRequest) -> str:
     """The driver that makes it."""

@@ -11,7 +11,7 @@ import pytest
 from pileus.network.driver import GroupRule, GroupSpec, NetworkSpec, PortSpec, RouterInterface
 from pileus.network.drivers.linux.netns import Namespace
 from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id
-from tests.network.drivers.guests import Guest, connects, listens, pings
+from tests.network.drivers.guests import Guest, connects, listens, pings, with_switch
 from tests.network.drivers.tap_guest import TapGuest
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(60)]
@@ -20,9 +20,9 @@ FLOATING, FIXED, ADDRESS = "172.24.4.20", "10.0.0.11", "10.0.0.11/24"
 
 
 @contextmanager
-def guest_on(cloud: Cloud, kind: str) -> Iterator[None]:
+def guest_on(cloud: Cloud, end: str) -> Iterator[None]:
     """The guest behind the floating address: it answers pings and takes connections to port 80."""
-    if kind == "tap":
+    if end == "tap":
         with closing(TapGuest(Namespace(cloud.stage.prefix), cloud.ports[0], ADDRESS)):
             yield
         return
@@ -54,13 +54,19 @@ def reached(source: Namespace, address: str) -> tuple[bool, bool]:
     return pings(source, address, "-c", "2"), connects(source, address, 80)
 
 
-@pytest.mark.parametrize("origin", ["outside", "another network", "another network, inside"])
-@pytest.mark.parametrize("kind", ["tap", "veth"])
-def test_a_floating_address_opens_nothing_that_the_groups_do_not(cloud: Cloud, kind: str, origin: str) -> None:
+ORIGINS = ("outside", "another network", "another network, inside")
+ENDS = [("linux", end, origin) for end in ("tap", "veth") for origin in ORIGINS]
+SWITCHED = [
+    pytest.param("ovs", end, origin, marks=with_switch) for end, origin in zip(("tap", "veth", "tap"), ORIGINS, strict=True)
+]
+
+
+@pytest.mark.parametrize(("kind", "end", "origin"), [*ENDS, *SWITCHED])
+def test_a_floating_address_opens_nothing_that_the_groups_do_not(cloud: Cloud, end: str, origin: str) -> None:
     cloud.allow(FROM_MEMBERS)
     source = cloud.stage.outside if origin == "outside" else red_guest(cloud).namespace
     target = FIXED if origin.endswith("inside") else FLOATING
-    with guest_on(cloud, kind):
+    with guest_on(cloud, end):
         assert reached(source, target) == (False, False)
         cloud.allow(FROM_MEMBERS, ICMP)
         assert reached(source, target) == (True, False)

@@ -24,7 +24,7 @@ from pileus.network.driver import (
 )
 from pileus.network.drivers.linux.metadata import Answer, MetadataListener, MetadataSource
 from pileus.network.drivers.linux.netns import Namespace
-from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id
+from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id, shared
 from tests.network.drivers.guests import Guest, connects, inside, listens, pings, pings_whole, run
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(60)]
@@ -38,6 +38,7 @@ def test_a_lease_with_all_options(cloud: Cloud) -> None:
     assert (lease["dns"], lease["domain"], lease["hostname"]) == ("10.0.0.2", "novalocal", "guest-11")
 
 
+@shared
 def test_ports_that_come_later_are_served_and_unknown_ones_are_not(cloud: Cloud) -> None:
     late = PortSpec(new_id(), cloud.blue.id, "fa:16:3e:00:00:13", "tap13", ("10.0.0.13",), (cloud.group.id,))
     cloud.host.ensure_port(late)
@@ -51,6 +52,7 @@ def test_ports_that_come_later_are_served_and_unknown_ones_are_not(cloud: Cloud)
     assert lease["boot_file"] == "pxe.0"
 
 
+@shared
 def test_an_address_can_be_leased_to_the_next_port_at_once(cloud: Cloud) -> None:
     one = cloud.stage.guest(cloud.ports[0])
     assert one.dhcp()["ip"] == "10.0.0.11"
@@ -62,6 +64,7 @@ def test_an_address_can_be_leased_to_the_next_port_at_once(cloud: Cloud) -> None
     assert cloud.stage.guest(heir).dhcp()["ip"] == "10.0.0.11"
 
 
+@shared
 def test_names_of_the_network_are_resolved(cloud: Cloud) -> None:
     one, _ = cloud.guests()
     answer = run(one.namespace, "busybox", "nslookup", "guest-12.novalocal", "10.0.0.2").stdout
@@ -93,6 +96,7 @@ def test_floating_addresses_both_ways_and_from_within(cloud: Cloud) -> None:
     assert not pings(cloud.stage.outside, "172.24.4.20")
 
 
+@shared
 def test_a_floating_address_takes_its_connections_with_it(cloud: Cloud) -> None:
     one, _ = cloud.guests()
     cloud.allow(TCP_80)
@@ -111,6 +115,7 @@ def test_the_largest_packets_pass_whole_and_larger_ones_are_refused(cloud: Cloud
     assert pings_whole(one.namespace, "198.51.100.7", cloud.blue.mtu)
 
 
+@shared
 def test_a_router_that_is_down_or_without_gateway_forwards_nothing_outside(cloud: Cloud) -> None:
     one, _ = cloud.guests()
     assert one.pings("198.51.100.7")

@@ -26,7 +26,7 @@ from pileus.network.driver import (
 from pileus.network.drivers.linux.netns import Namespace
 from pileus.network.drivers.linux.rtnl import Rtnl
 from pileus.network.drivers.linux.traffic import at_entry, shapes
-from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id
+from tests.network.drivers.conftest import FROM_MEMBERS, ICMP, TCP_80, Cloud, new_id, shared
 from tests.network.drivers.guests import Guest, connects, inside, listens, pings, run
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(90)]
@@ -126,6 +126,7 @@ def mark_of(one: Guest, two: Guest) -> int:
         return next(data[0] >> 2 for level, kind, data in extra if (level, kind) == (socket.IPPROTO_IP, socket.IP_TOS))
 
 
+@shared
 def test_ports_of_a_floating_address_lead_to_ports_inside(cloud: Cloud) -> None:
     cloud.allow(GroupRule(new_id(), "ingress", "IPv4", "tcp", 1, 65535))
     one, two = cloud.guests()
@@ -151,6 +152,7 @@ def test_ports_of_a_floating_address_lead_to_ports_inside(cloud: Cloud) -> None:
         assert connects(outside, "172.24.4.30", 8002)
 
 
+@shared
 def test_a_floating_address_and_a_gateway_have_rates_of_their_own(cloud: Cloud) -> None:
     cloud.allow(UDP)
     one, _ = cloud.guests()
@@ -167,6 +169,7 @@ def test_a_floating_address_and_a_gateway_have_rates_of_their_own(cloud: Cloud) 
     assert most / 10 < sent_bytes(one.namespace, outside, "172.24.4.1") < most
 
 
+@shared
 def test_meters_count_what_goes_through_the_gateway(cloud: Cloud) -> None:
     cloud.allow(ICMP)
     one, two = cloud.guests()

@@ -39,6 +39,7 @@ class Switched:
         """See `Fabric`; the flows of the network are there already."""
         if self._underlay and _spans_hosts(network):
             self._underlay.ensure()
+            self._underlay.greet({remote.host for remote in network.remotes})
 
     def network_is_whole(self, network: NetworkSpec, links: dict[str, Link]) -> bool:
         """See `Fabric`."""
@@ -70,7 +71,8 @@ class Switched:
             if self._row(plug.device) == wanted:
                 return
             database = self._daemons.database
-            database.remove(INNER, plug.device)
+            if plug.device in self._rows:
+                database.remove(INNER, plug.device)
             database.add(INNER, Interface(plug.device, wanted.number, wanted.index, wanted.tag, facts))
             self._rows.pop(plug.device, None)
 

@@ -5,9 +5,12 @@ of tunnels for that address and a copy of each answer to a question for an addre
 interface as it is. So the machine needs no second address, nothing is translated and nothing is routed.
 """
 
+import contextlib
 import json
+import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 
@@ -22,6 +25,7 @@ from pileus.network.drivers.ovs.wire import Interface
 
 BRIDGE, NEAR = "br-phy", "v-phy"
 ROUTE_SECONDS = 10
+_DISCARD = 9
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,20 @@ class Underlay:
             with self._physical.entered():  # where the names of devices are looked up
                 self._nft.run(self._ruleset(physical))
 
+    def greet(self, hosts: Iterable[str]) -> None:
+        """Have other hosts' MACs known before the first packet for them, which is lost otherwise."""
+        with self._host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
+            for host in hosts:
+                with contextlib.suppress(OSError):
+                    asking.sendto(b"", (host, _DISCARD))  # it goes no further than br-phy, but its question for the MAC does
+
     def is_whole(self) -> bool:
         """Whether it is as made."""
         with self._lock:
-            physical = self._look()
+            try:
+                physical = self._look()
+            except NetworkDriverError:  # its interface is gone
+                return False
             with Rtnl(self._host) as host:
                 links = host.links()
                 bridge, near = links.get(BRIDGE), links.get(NEAR)
