@@ -10,6 +10,7 @@ import pytest
 from pileus.object_store.bundle import LOOPS
 from pileus.object_store.indexes import Listing
 from pileus.object_store.placement import Placement
+from pileus.object_store.storage import local_reader
 from pileus.object_store.storage.embedded import embedded_cluster
 from tests.object_store.conftest import make_shop
 
@@ -93,6 +94,37 @@ def _ask_in_all_ways(swift):
     assert swift("COPY", "/c/o", Destination="c/p").status_code == 201
     assert swift("COPY", "/c/o", Destination="c/p", Range="bytes=400000-").status_code == 416
     assert swift("PUT", "/c/o", body_of(70_000), ETag="0" * 32).status_code == 422
+
+
+def test_a_server_may_open_a_big_body_late(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_reader, "LENT_SECONDS", 0.2)
+    swift, size = shop.client(), local_reader.LENT_BYTES_MIN
+    swift("PUT", "/c")
+    swift("PUT", "/c/o", body_of(size))
+    path = f"/object-store/v1/{swift.account}/c/o"
+    headers = [(key.lower().encode(), value.encode()) for key, value in swift.headers.items()]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "extensions": {"http.response.pathsend": {}}}
+
+    async def get():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await shop.app(scope, None, send)
+        assert (sent[0]["status"], sent[1]["type"]) == (200, "http.response.pathsend")
+        lent = Path(sent[1]["path"])
+        (data,) = (tmp_path / "objects").rglob("*.data")
+        data.unlink()
+        found = lent.read_bytes()
+        for _ in range(1000):
+            if not lent.exists():
+                break
+            await asyncio.sleep(0.02)
+        return found, lent.exists()
+
+    assert asyncio.run(get()) == (body_of(size), False)
+    assert open_bodies(tmp_path) == []
 
 
 def test_what_has_expired_is_cleared_away(shop, tmp_path):

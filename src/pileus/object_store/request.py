@@ -81,6 +81,11 @@ class FileSlice:
     start: int
     length: int
 
+    @property
+    def whole_and_lasting(self) -> bool:
+        """Whether it is all of a file that can be opened later, too: not by a descriptor, which is closed by then."""
+        return self.length == self.size_bytes and not self.path.startswith("/proc/")
+
 
 @dataclass
 class Response:

@@ -33,7 +33,7 @@ from pileus.object_store.storage.hashdir import read_state
 from pileus.object_store.storage.layout import Device
 from pileus.object_store.storage.local_fragments import LocalFragments
 from pileus.object_store.storage.local_indexes import IndexFiles, LocalAccounts, LocalContainers
-from pileus.object_store.storage.local_reader import LocalReader, reader_of
+from pileus.object_store.storage.local_reader import LENT_BYTES_MIN, LocalReader, reader_of
 from pileus.object_store.storage.telling import tell, tell_now
 from pileus.object_store.storage.threads import Threads
 from pileus.object_store.timestamps import Timestamp
@@ -142,7 +142,10 @@ class LocalObjects:
             opened = open_object(self.shelf, partition, name, self.carrier.now())
             return reader_of(opened, self.shelf, partition, name, self.carrier.run)
 
-        return await self.carrier.look(work)
+        reader = await self.carrier.look(work)
+        if reader.path is not None and reader.size_bytes >= LENT_BYTES_MIN and self.carrier.remote is None:
+            await self.carrier.run(lambda: reader.lend(self.shelf.device))
+        return reader
 
     async def put(self, partition: int, name: ObjectName, put: ObjectPut) -> ObjectWriter | Written:
         """Open a writer."""

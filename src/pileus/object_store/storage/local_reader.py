@@ -10,17 +10,22 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from pileus.kernel.ids import hex_id
 from pileus.object_store.backend import ObjectAnswer, ObjectName, Unreachable
 from pileus.object_store.storage.disk import Opened, Shelf
 from pileus.object_store.storage.hashdir import read_state
+from pileus.object_store.storage.layout import Device
 
 INLINE_BYTES_MAX = 65_536
 CHUNK_BYTES = 1_048_576
 LINGER_SECONDS = 2.0
+LENT_BYTES_MIN = 1_048_576
+LENT_SECONDS = 60.0
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -39,6 +44,12 @@ class LocalReader:
     set_aside: Callable[[], None] | None = None
     inline: bytes | None = None
     path: str | None = None
+    lent: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the body is."""
+        return self.answer.metadata.size_bytes if self.answer.metadata else 0
 
     async def chunks(self, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Read in pieces.  :raises Unreachable: when bytes are missing, or not those that were written."""
@@ -70,12 +81,29 @@ class LocalReader:
                 raise Unreachable("the bytes have changed")
             yield piece
 
+    def lend(self, device: Device) -> None:
+        """Give the file a further name, by which a server may open it late: a descriptor's number may be another's by then.
+
+        So the kernel sends a big body without this process, two to three times as fast.
+        """
+        path = f"{device.root}/tmp/{hex_id()}"
+        try:
+            os.makedirs(f"{device.root}/tmp", exist_ok=True)
+            os.link(f"/proc/self/fd/{self.descriptor}", path, src_dir_fd=self.descriptor, follow_symlinks=True)
+        except OSError:
+            return  # it has no name any more, too many of them, or no room for one: then it passes through this process
+        self.path = self.lent = path
+
     def _damaged(self) -> None:
         if self.set_aside is not None:
             self.set_aside()
 
     async def close(self) -> None:
         """Let go of it; a path that was handed out can still be opened for a moment, as servers open it late."""
+        if self.lent is not None:
+            lent, self.lent, self.path = self.lent, None, None
+            loop = asyncio.get_running_loop()
+            loop.call_later(LENT_SECONDS, loop.run_in_executor, None, _forget, lent)
         if self.path is not None and self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             asyncio.get_running_loop().call_later(LINGER_SECONDS, os.close, descriptor)
@@ -89,6 +117,11 @@ class LocalReader:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def _forget(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def reader_of(opened: Opened, shelf: Shelf, partition: int, name: ObjectName, run: Run) -> LocalReader:

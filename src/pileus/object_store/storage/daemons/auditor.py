@@ -124,7 +124,7 @@ class ObjectAuditor:
         for name in names_in(f"{self.device.root}/tmp"):
             path = f"{self.device.root}/tmp/{name}"
             try:
-                if os.stat(path).st_mtime < time.time() - STALE_SECONDS:
+                if os.stat(path).st_ctime < time.time() - STALE_SECONDS:
                     os.unlink(path)
             except FileNotFoundError:
                 continue
