@@ -130,8 +130,7 @@ class QemuHypervisor(Packing):
 
     def reboot(self, guest_id: str, hard: bool) -> None:
         with self._turn(guest_id) as place:
-            record = place.record()
-            if record is None:
+            if (record := place.record()) is None:
                 raise DriverError(f"no guest {guest_id}")
             now = self._live(place)
             if now is not None and hard:
@@ -159,8 +158,7 @@ class QemuHypervisor(Packing):
 
     def capture(self, guest_id: str, target_path: str, disk_format: DiskFormat) -> None:
         place = self._existing(guest_id)
-        record = place.record()
-        if record is None or not record.spec.disks:
+        if (record := place.record()) is None or not record.spec.disks:
             raise DriverError(f"guest {guest_id} has no disk")
         new = Path(f"{target_path}.new")
         try:
