@@ -137,9 +137,9 @@ def test_guests_talk_over_the_wire_as_their_groups_allow(pair: Pair) -> None:
     one, two = pair.guests()
     assert not one.pings("10.0.0.11")
     pair.allow(ICMP, GroupRule(new_id(), "ingress", "IPv6", "ipv6-icmp"))
-    assert one.pings("10.0.0.11", "-c", "3", "-W", "5")
-    assert two.pings("10.0.0.10", "-c", "3", "-W", "5")
-    assert one.pings("fd00:1::11", "-c", "3", "-W", "5")
+    assert one.pings("10.0.0.11", "-c", "3", "-i", "0.2", "-W", "5")
+    assert two.pings("10.0.0.10", "-c", "3", "-i", "0.2", "-W", "5")
+    assert one.pings("fd00:1::11", "-c", "3", "-i", "0.2", "-W", "5")
     with listens(two.namespace, 80):
         assert not connects(one.namespace, "10.0.0.11", 80)
         pair.allow(GroupRule(new_id(), "ingress", remote_group_id=GROUP.id))
@@ -153,7 +153,7 @@ def test_what_the_cloud_does_not_know_does_not_leave_the_host(pair: Pair) -> Non
     assert not one.pings("10.0.0.77")
     run(one.namespace, "busybox", "ping", "-b", "-c", "2", "-W", "1", "10.0.0.255")
     assert _received(pair.hosts[1]) == before
-    assert one.pings("10.0.0.11", "-c", "3", "-W", "5")
+    assert one.pings("10.0.0.11", "-c", "3", "-i", "0.2", "-W", "5")
     assert _received(pair.hosts[1]) > before
 
 
@@ -200,6 +200,42 @@ def test_damage_is_seen_and_repaired(bridges: Pair) -> None:
         assert host.driver.observe().networks[spec.id] == fingerprint(spec)
 
 
+@with_switch
+def test_damage_to_a_switch_is_seen_and_repaired(tmp_path: Path) -> None:
+    for pair in made(tmp_path, "ovs", "ovs"):
+        host, spec = pair.hosts[0], pair.spec(0)
+        folder, physical = host.folder / "ovs", host.stage.outside
+        pair.allow(ICMP)
+        assert host.driver.observe().networks[spec.id] == fingerprint(spec)
+        for damage in (
+            ("ovs-ofctl", "-O", "OpenFlow15", "del-flows", f"unix:{folder / 'br-tun.mgmt'}", "table=20"),
+            ("ovs-vsctl", f"--db=unix:{folder / 'db.sock'}", "del-br", "br-tun"),
+            ("ovs-vsctl", f"--db=unix:{folder / 'db.sock'}", "del-br", "br-phy"),
+            ("nft", "delete", "table", "netdev", host.stage.prefix),
+            ("ip", "link", "del", f"{host.stage.prefix}-phy"),
+        ):
+            done = run(physical, *damage)
+            assert done.returncode == 0, done.stderr
+            assert host.driver.observe().networks.get(spec.id) != fingerprint(spec), damage
+            pair.ensure()
+            assert host.driver.observe().networks[spec.id] == fingerprint(spec), damage
+        one, _ = pair.guests()
+        assert one.pings("10.0.0.11", "-c", "3", "-i", "0.2", "-W", "5")
+
+
+@with_switch
+def test_without_its_address_a_host_has_no_tunnels_and_says_so(tmp_path: Path) -> None:
+    for pair in made(tmp_path, "ovs", "ovs"):
+        host, spec = pair.hosts[0], pair.spec(0)
+        run(host.stage.outside, "ip", "addr", "del", f"{host.address}/24", "dev", "wire")
+        assert host.driver.observe().networks.get(spec.id) is None
+        with pytest.raises(NetworkDriverError, match=f"no interface of this machine has the address {host.address}"):
+            host.driver.ensure_network(spec)
+        run(host.stage.outside, "ip", "addr", "add", f"{host.address}/24", "dev", "wire")
+        host.driver.ensure_network(spec)
+        assert host.driver.observe().networks[spec.id] == fingerprint(spec)
+
+
 def test_another_process_finds_it_whole(bridges: Pair) -> None:
     host, spec = bridges.hosts[0], bridges.spec(0)
     host.driver.close()
@@ -227,5 +263,5 @@ def test_every_host_serves_dhcp_and_a_router_is_reached_from_afar(pair: Pair) ->
     leases = [guest.dhcp() for guest in guests]
     assert [lease.get("ip") for lease in leases] == ["10.0.0.10", "10.0.0.11"]
     guests[1].configure("10.0.0.11/24", "10.0.0.1")
-    assert guests[1].pings("10.0.0.1", "-c", "3", "-W", "5")
+    assert guests[1].pings("10.0.0.1", "-c", "3", "-i", "0.2", "-W", "5")
     pair.hosts[0].driver.destroy_router(router.id)
