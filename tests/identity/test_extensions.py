@@ -100,6 +100,13 @@ def test_a_project_sees_the_endpoints_it_was_given(door, ann, admin):
     assert catalog() == everything
 
 
+def test_an_endpoint_group_without_filters_has_every_endpoint(admin):
+    made = admin.post("/OS-EP-FILTER/endpoint_groups", json={"endpoint_group": {"name": "all", "filters": {}}})
+    assert made.status_code == 201
+    found = admin.get(f"/OS-EP-FILTER/endpoint_groups/{made.json()['endpoint_group']['id']}/endpoints").json()
+    assert len(found["endpoints"]) == len(admin.get("/endpoints").json()["endpoints"])
+
+
 def test_filters_of_an_endpoint_group_name_attributes(admin):
     body = {"endpoint_group": {"name": "g", "filters": {"colour": "red"}}}
     assert admin.post("/OS-EP-FILTER/endpoint_groups", json=body).status_code == 400

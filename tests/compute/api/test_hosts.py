@@ -140,8 +140,10 @@ def test_an_aggregate_makes_a_zone(lab):
     assert services(lab)[0]["zone"] == "z1"
     zones = compute(lab, "demo", "2.1", "GET", "/os-availability-zone").json()["availabilityZoneInfo"]
     assert zones == [{"zoneName": "z1", "zoneState": {"available": True}, "hosts": None}]
-    (detail,) = compute(lab, "admin", "2.1", "GET", "/os-availability-zone/detail").json()["availabilityZoneInfo"]
+    internal, detail = compute(lab, "admin", "2.1", "GET", "/os-availability-zone/detail").json()["availabilityZoneInfo"]
     assert detail["hosts"]["host1"]["nova-compute"]["available"] is True
+    assert (internal["zoneName"], internal["zoneState"]) == ("internal", {"available": True})
+    assert set(internal["hosts"]["host1"]) == {"nova-conductor", "nova-scheduler"}
     assert aggregate(lab, "DELETE", one).status_code == 400
     assert aggregate(lab, "POST", one + "/action", {"remove_host": {"host": "host1"}}).json()["aggregate"]["hosts"] == []
     assert aggregate(lab, "POST", one + "/action", {"remove_host": {"host": "host1"}}).status_code == 404

@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pileus.compute.schemas.fields import MAX_INT, HostName, LooseName, MetaKey, MetaValue, Name, ZoneName, show_time
 from pileus.compute.service import aggregates
+from pileus.compute.service.old_hosts import CONTROL, INTERNAL_ZONE
 from pileus.compute.store.aggregates import Aggregate
 from pileus.kernel.errors import BadRequest
 from pileus.kernel.http import Call, Route
@@ -109,8 +110,11 @@ def list_zones(call: Call) -> Any:
 
 def detail_zones(call: Call) -> Any:
     now = call.cloud.clock.now()
-    shown = []
-    for name, hosts in aggregates.list_zones(call.ctx, "detail").items():
+    zones = aggregates.list_zones(call.ctx, "detail")
+    first = next((host for hosts in zones.values() for host in hosts if not host.disabled), None)
+    steered = {f"nova-{name}": {"available": True, "active": True, "updated_at": show_time(now)} for name in CONTROL}
+    shown: list[tuple[str, bool, Any]] = [(INTERNAL_ZONE, True, {first.name: steered})] if first else []
+    for name, hosts in zones.items():
         active = {
             host.name: {"nova-compute": {"available": host.is_up(now), "active": True, "updated_at": show_time(host.seen_at)}}
             for host in hosts

@@ -181,10 +181,8 @@ def take_endpoint(ctx: Context, project_id: str, endpoint_id: str) -> None:
 def _check_filters(filters: Mapping[str, Any] | None) -> None:
     if filters is None:
         return
-    if not filters or set(filters) - set(FILTERS):
-        raise BadRequest(
-            f"Invalid input for field 'filters': it must name at least one of {', '.join(FILTERS)} and nothing else."
-        )
+    if set(filters) - set(FILTERS):
+        raise BadRequest(f"Invalid input for field 'filters': it may name {', '.join(FILTERS)} and nothing else.")
     if filters.get("interface", "public") not in ("public", "internal", "admin"):
         raise BadRequest(f"Invalid input for field 'filters': {filters['interface']} is not an interface.")
 
