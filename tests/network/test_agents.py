@@ -72,6 +72,10 @@ def test_an_agent_that_is_switched_off_serves_nothing(lab, demo, admin):
 def test_a_router_is_where_its_agent_is(lab, demo, admin):
     public, _ = admin.public()
     router = demo.make("router", external_gateway_info={"network_id": public["id"]})
+    network, subnet = demo.network()
+    demo.call("PUT", f"routers/{router['id']}/add_router_interface", {"subnet_id": subnet["id"]})
+    port = demo.make("port", network_id=network["id"])
+    fip = demo.make("floatingip", floating_network_id=public["id"], port_id=port["id"])
     lab.settle()
     routing = agent(admin, "L3 agent")["id"]
     path = f"agents/{routing}/l3-routers"
@@ -85,9 +89,11 @@ def test_a_router_is_where_its_agent_is(lab, demo, admin):
     sync.reconcile(lab.cloud)
     lab.settle()
     assert router["id"] not in lab.network_host.routers, "nobody gives it to an agent again but an administrator"
+    assert demo.show("floatingip", fip["id"])["status"] == "DOWN"
     admin.call("POST", path, {"router_id": router["id"]}, 201)
     lab.settle()
     assert router["id"] in lab.network_host.routers
+    assert demo.show("floatingip", fip["id"])["status"] == "ACTIVE"
     wrong = agent(admin, "DHCP agent")["id"]
     admin.call("POST", f"agents/{wrong}/l3-routers", {"router_id": router["id"]}, 409)
 

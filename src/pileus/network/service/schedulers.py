@@ -120,6 +120,8 @@ def remove_router(ctx: Context, agent_id: str, router_id: str) -> None:
         if router.host_id != agent.host:
             raise conflict("RouterNotHostedByL3Agent", f"The router {router_id} is not hosted by L3 agent {agent_id}.")
         _move(tx, ctx, router, "")
+        floating = routers_store.floating_where(tx, tables.floating_ips.c.router_id == router.id)
+        routers_store.set_floating_status(tx, [each.id for each in floating], "DOWN")
 
     access.transact(ctx.cloud, work)
 

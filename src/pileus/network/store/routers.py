@@ -98,6 +98,12 @@ def floating_where(tx: Connection, *conditions: Clause) -> list[FloatingIp]:
     return [record(FloatingIp, row) for row in tx.execute(query)]
 
 
+def waiting_floating(tx: Connection, router_ids: Collection[str]) -> list[FloatingIp]:
+    """Return the floating IPs that are not noted as ACTIVE of those of some routers that are on a host."""
+    placed = select(routers.c.id).where(routers.c.id.in_(list(router_ids)), routers.c.host_id != "")
+    return floating_where(tx, floating_ips.c.router_id.in_(placed), floating_ips.c.status != "ACTIVE")
+
+
 def port_details(tx: Connection, port_ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return what a floating IP shows of its ports, by id."""
     found: dict[str, dict[str, Any]] = {}

@@ -23,7 +23,7 @@ from pileus.network.driver import (
 from pileus.network.store import hosts as hosts_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
-from pileus.network.tables import floating_ips, ports, routers
+from pileus.network.tables import ports, routers
 from pileus.network.tasks import meters, specs
 
 log = logging.getLogger(__name__)
@@ -167,12 +167,16 @@ def note_dhcp(cloud: Cloud, network_ids: Collection[str]) -> None:
 def note_routers(cloud: Cloud, made: Mapping[str, Any]) -> None:
     """Note that the legs (be the router up or not) and floating addresses of routers have been made."""
     _write_if(cloud, [(leg.port_id, "ACTIVE") for spec in made.values() for leg in spec.legs])
-    with cloud.db.read() as tx:
-        waiting = routers_store.floating_where(tx, floating_ips.c.router_id.in_(list(made)), floating_ips.c.status != "ACTIVE")
     there = {one.floating_ip for spec in made.values() for one in (*spec.floating_ips, *spec.forwards)}
-    if ready := [fip.id for fip in waiting if fip.floating_ip_address in there]:
+
+    def ready(tx: Connection) -> list[str]:
+        return [fip.id for fip in routers_store.waiting_floating(tx, made) if fip.floating_ip_address in there]
+
+    with cloud.db.read() as tx:
+        waiting = ready(tx)
+    if waiting:
         with cloud.db.begin() as tx:
-            routers_store.set_floating_status(tx, ready, "ACTIVE")
+            routers_store.set_floating_status(tx, ready(tx), "ACTIVE")
 
 
 def _write_if(cloud: Cloud, statuses: list[tuple[str, str]]) -> None:
