@@ -168,6 +168,7 @@ def _network(settings: Settings) -> Any:
     resolvers = tuple(part for part in settings.dns_servers.split(",") if part)
     tunnel = TunnelSettings(settings.host_address) if settings.bus_url else None
     directory = Path(settings.state_dir) / "network"
+    _keep_driver(directory, settings.network_driver)
     if settings.network_driver == "ovs":
         from pileus.network.drivers.ovs.host import OvsNetworkHost  # noqa: PLC0415
 
@@ -178,3 +179,17 @@ def _network(settings: Settings) -> Any:
     from pileus.network.drivers.linux.host import LinuxNetworkHost  # noqa: PLC0415
 
     return LinuxNetworkHost(settings.name, directory, uplink, resolvers, tunnel)
+
+
+def _keep_driver(directory: Path, chosen: str) -> None:
+    """Note what makes the networks of this host; another cannot take them over while guests are on them."""
+    note = directory / "driver"
+    made = "ovs" if (directory / "ovs").exists() else "linux" if (directory / "network").exists() else chosen
+    before = note.read_text() if note.exists() else made
+    if before != chosen:
+        raise HostUnusable(
+            f"The networks of this host were made by network_driver {before}. With that setting, move its servers away and run"
+            f" `pileus down --purge`; then it can be {chosen}."
+        )
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note.write_text(chosen)
