@@ -427,6 +427,16 @@ def test_a_server_is_deleted_on_its_way(moves, when):
     assert moves.nothing_left()
 
 
+def test_a_host_where_a_server_may_go_back_is_not_forgotten(moves):
+    id = moves.boot()
+    source = moves.host(id)
+    moves.done(id, "migrate")
+    (service,) = moves.admin.get(f"{ROOT}/os-services?binary=nova-compute&host={source}").json()["services"]
+    assert moves.admin.delete(f"{ROOT}/os-services/{service['id']}").status_code == 409
+    moves.done(id, "confirmResize")
+    assert moves.admin.delete(f"{ROOT}/os-services/{service['id']}").status_code == 204
+
+
 def test_a_state_set_by_hand_holds_no_room(moves):
     id = moves.boot()
     source = moves.host(id)

@@ -7,6 +7,7 @@ from typing import Any
 from pileus.compute.driver import DriverError, HostResources
 from pileus.compute.policies.hosts import HYPERVISORS, SERVICES
 from pileus.compute.store import hosts as store
+from pileus.compute.store import migrations
 from pileus.compute.store.hosts import Host
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud, Context
@@ -98,12 +99,12 @@ def delete_service(ctx: Context, **where: Any) -> None:
 
     :param where: id=NUMBER or service_uuid=UUID.
     :raises NotFound: when there is no such service.
-    :raises Conflict: when it has servers.
+    :raises Conflict: when it has servers, or some are to come or may go back there.
     """
     ctx.require(SERVICES + "delete")
     with ctx.cloud.db.begin() as tx:
         host = _service(tx, **where)
-        if host.servers:
+        if host.servers or migrations.holding_on(tx, host.name):
             raise Conflict("Unable to delete compute service that is hosting instances. Migrate or delete the instances first.")
         store.delete_host(tx, host)
 
