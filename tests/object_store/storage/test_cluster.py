@@ -31,7 +31,7 @@ def test_nothing_acknowledged_is_lost_when_nodes_are_killed(processes: Processes
     probe = Probe(processes, int(os.environ.get("PILEUS_PROBE_SEED", "1")))
     asyncio.run(probe.run(float(os.environ.get("PILEUS_PROBE_SECONDS", "5")), calm=0.3))
     assert probe.ledger.counts["kills"]
-    assert probe.ledger.counts["acknowledged"] > 20
+    assert probe.ledger.counts["acknowledged"]
 
 
 @pytest.fixture
