@@ -51,7 +51,6 @@ def ip(*words: str) -> None:
 
 BREAKAGES: dict[str, tuple[Callable[[Cloud], object], set[str]]] = {
     "flows": (lambda cloud: ofctl(cloud, "del-flows"), LIKE_FLOWS),
-    "a flow": (lambda cloud: ofctl(cloud, "del-flows", "table=70,reg7=0"), LIKE_FLOWS),
     "a flow too many": (lambda cloud: ofctl(cloud, "add-flow", "priority=7,actions=NORMAL"), LIKE_FLOWS),
     "bridge": (lambda cloud: vsctl(cloud, "del-br", "br-int"), {*LIKE_FLOWS, "router"}),
     "port": (lambda cloud: vsctl(cloud, "del-port", "br-int", cloud.ports[0].tap), {"port"}),
@@ -173,3 +172,14 @@ def test_interfaces_say_what_they_are_for(cloud: Cloud) -> None:
     port = cloud.ports[0]
     assert port.id in vsctl(cloud, "get", "interface", port.tap, "external_ids")
     assert vsctl(cloud, "get", "port", port.tap, "tag") == vsctl(cloud, "get", "port", cloud.ports[1].tap, "tag")
+
+
+def test_a_port_with_another_tap_leaves_nothing_of_the_first(cloud: Cloud) -> None:
+    before = cloud.change_port(0, qos=Qos(egress_kbps=3000))
+    cloud.change_port(0, tap="tapother", qos=None)
+    assert not cloud.host.observe().damaged
+    assert before.tap not in vsctl(cloud, "list-ports", "br-int")
+    assert "tapother" in vsctl(cloud, "list-ports", "br-int")
+    assert "rate=" not in ofctl(cloud, "dump-meters")
+    one = cloud.stage.guest(cloud.ports[0])
+    assert one.dhcp()["ip"] == "10.0.0.11"

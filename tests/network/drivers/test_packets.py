@@ -128,6 +128,7 @@ def test_a_router_that_is_down_or_without_gateway_forwards_nothing_outside(cloud
     assert not one.pings("198.51.100.7")
 
 
+@shared
 def test_a_router_joins_networks_and_has_extra_routes(cloud: Cloud) -> None:
     red = NetworkSpec(new_id(), segment=102, mtu=1450)
     port = PortSpec(new_id(), red.id, "fa:16:3e:00:02:05", "tapred", ("10.2.0.5",), (cloud.group.id,))

@@ -121,6 +121,9 @@ KINDS = [
 ]
 
 
+ALIKE = pytest.mark.parametrize("pair", KINDS[:2], indirect=True)
+
+
 @pytest.fixture(params=KINDS)
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     """Two hosts of every kind, and of two kinds that understand each other."""
@@ -146,6 +149,7 @@ def test_guests_talk_over_the_wire_as_their_groups_allow(pair: Pair) -> None:
         assert connects(one.namespace, "10.0.0.11", 80, timeout=5)
 
 
+@ALIKE
 def test_what_the_cloud_does_not_know_does_not_leave_the_host(pair: Pair) -> None:
     one, _ = pair.guests()
     pair.allow(ICMP)
@@ -251,6 +255,7 @@ def test_a_segment_is_of_one_network(bridges: Pair) -> None:
         bridges.hosts[0].driver.ensure_network(replace(bridges.spec(0), id=new_id()))
 
 
+@ALIKE
 def test_every_host_serves_dhcp_and_a_router_is_reached_from_afar(pair: Pair) -> None:
     leg = RemotePort("fa:16:3e:00:00:01", ("10.0.0.1",), HOSTS[0])
     hosts = tuple(DhcpHost(host.port.id, host.port.mac, host.port.fixed_ips[:1]) for host in pair.hosts)

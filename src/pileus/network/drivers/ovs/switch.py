@@ -89,13 +89,15 @@ class Switch:
             before = self._ledger.ports.get(port.id)
             doom = self._ledger.port(port)
             rates = self._rates(port)
-            old_rates = self._rates(before) if before and before.tap == port.tap else {}
+            old_rates = self._rates(before) if before else {}
             self._set_meters(rates)
             networks = {port.network_id} | ({before.network_id} & set(self._networks) if before else set())
             self._change({("port", port.id): self._port_flows(port)} | _merged(self._of_network(id) for id in networks))
             self._drop_meters(set(old_rates) - set(rates))
             if before is not None:
                 self._look_up_anew()
+                if before.tap != port.tap:
+                    self.numbers.free("port", before.tap)
             self._end(doom)
 
     def remove_port(self, port_id: str) -> None:
