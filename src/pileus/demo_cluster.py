@@ -1,12 +1,15 @@
 """`make demo-cluster`: a cloud of three hosts on this machine, from joining to the end of one of them.
 
-Boots a guest on each host, has them talk over VXLAN, moves one to another host, kills the host that routes, shows when the guests
-are reached again by way of another, and makes those of the dead host anew.  Everything is removed at the end, also after a
-failure.  Needs root, and a checkout; `demo_hosts` says what it makes.
+Boots a guest on each host, has them talk over VXLAN, moves one that runs and one that is off, kills the host that routes, shows
+when the guests are reached again by way of another, and makes those of the dead host anew.  Everything is removed at the end,
+also after a failure.  Needs root, and a checkout; `demo_hosts` says what it makes.
 """
 
 import contextlib
+import itertools
 import os
+import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -115,6 +118,25 @@ def _move(admin: Any, server: Any) -> None:
     _becomes(admin, server, "ACTIVE")
 
 
+def _move_running(cluster: Cluster, admin: Any, server: Any, host: str, address: str) -> str:
+    """Have a server go to a host while it runs and is pinged; says what became of the packets."""
+    prefix = ["nsenter", f"--net=/run/netns/{cluster.host_of_router()}"]
+    with subprocess.Popen([*prefix, "ping", "-D", "-i", "0.05", address], stdout=subprocess.PIPE, text=True) as pinging:
+        time.sleep(1.0)
+        admin.compute.live_migrate_server(server, host=host, block_migration="auto")
+        _becomes(admin, server, "ACTIVE")
+        if _home(cluster, server.id) != host:
+            raise click.ClickException(f"{server.name} did not go to {host}.")
+        time.sleep(2.0)
+        pinging.send_signal(signal.SIGINT)
+        said = pinging.communicate(timeout=30)[0]
+    times = [float(found) for found in re.findall(r"^\[(\d+\.\d+)\].*icmp_seq", said, re.MULTILINE)]
+    pause_ms = 1000 * max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+    sent, received = (int(found) for found in counts.groups()) if counts else (0, 0)
+    return f"of {sent} pings {sent - received} had no answer; the longest time between two answers was {pause_ms:.0f} ms"
+
+
 def _evacuate(admin: Any, host: str, servers: list[Any]) -> None:
     """Have the servers of a host that is gone made anew."""
     service = next(iter(admin.compute.services(host=host, binary="nova-compute")))
@@ -150,6 +172,10 @@ def _show(cluster: Cluster) -> None:
         with _step(f"Pinging {server.name} from {talker.name}, over VXLAN") if server is not talker else contextlib.nullcontext():
             _ping(cluster, key, floating, server)
     admin = _connect(cluster, "admin")
+    target = next(host for host in SITE.hosts if host not in (gone, homes[talker.name]))
+    with _step(f"Moving {talker.name}, which runs and is pinged, from {homes[talker.name]} to {target}"):
+        said = _move_running(cluster, admin, talker, target, floating)
+    click.echo(f"  it is on {_home(cluster, talker.id)}; {said}")
     mover = next(server for server in servers if server is not talker and homes[server.name] != gone)
     with _step(f"Moving {mover.name}, off, from {homes[mover.name]} to another host"):
         _move(admin, mover)

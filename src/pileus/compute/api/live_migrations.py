@@ -25,10 +25,10 @@ class MigrateLive(Struct, forbid_unknown_fields=True):
     force: Bool | UnsetType = UNSET
 
 
-class Nothing(Struct, forbid_unknown_fields=True):
-    """What is to be done with a migration, and nothing more is said of it."""
+class ForceComplete(Struct, forbid_unknown_fields=True):
+    """What is to be done with a migration: nothing more is said of it."""
 
-    force_complete: UnsetType | None = UNSET
+    force_complete: None
 
 
 def migrate(call: Call, id: str, body: MigrateLive) -> None:
@@ -60,9 +60,6 @@ def show(call: Call) -> Any:
 
 def act(call: Call) -> None:
     """Have a live migration come to an end."""
-    body: Nothing = call.body
-    if body.force_complete is UNSET:
-        raise BadRequest("Invalid input for field/attribute force_complete. 'force_complete' is a required property")
     service.hurry(call.ctx, call.path["server_id"], call.path["migration_id"])
 
 
@@ -93,7 +90,8 @@ routes = (
     Route("GET", MANY, index, since="2.23", rule=MIGRATIONS + "index"),
     Route("GET", ONE, show, since="2.23", rule=MIGRATIONS + "show"),
     Route(
-        "POST", f"{ONE}/action", act, status=202, since="2.22", body=Nothing, rule=MIGRATIONS + "force_complete", errors=BAD,
+        "POST", f"{ONE}/action", act, status=202, since="2.22", body=ForceComplete, rule=MIGRATIONS + "force_complete",
+        errors=BAD,
     ),
     Route("DELETE", ONE, abort, status=202, since="2.24", rule=MIGRATIONS + "delete", errors=BAD),
 )  # fmt: skip
