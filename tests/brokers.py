@@ -51,11 +51,11 @@ def is_there(kind: str = "rabbitmq") -> bool:
 
 
 @contextmanager
-def engine(kind: str, address: str = "127.0.0.1") -> Iterator[Engine]:
-    """Run a server; a broker at an address."""
+def engine(kind: str, address: str = "127.0.0.1", tls: Path | None = None) -> Iterator[Engine]:
+    """Run a server; a broker at an address, and with TLS where a directory with ca.pem, cert.pem and key.pem is given."""
     process = subprocess.Popen(
         [str(TOOL), kind, "--held"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "PILEUS_TEST_ADDRESS": address},
+        env={**os.environ, "PILEUS_TEST_ADDRESS": address, "PILEUS_TEST_TLS": str(tls or "")},
     )  # fmt: skip
     assert process.stdin
     assert process.stdout

@@ -22,7 +22,7 @@ from pileus.nodes import joining
 from pileus.nodes import service as nodes
 from tests.brokers import Engine, engine
 
-WAIT_SECONDS = 120.0
+WAIT_SECONDS = 300.0
 SECRET = "the secret of a cloud of the tests"
 
 

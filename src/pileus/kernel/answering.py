@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 WORKING_SECONDS = 3.0
 HANDLE_SECONDS = 600.0
 THREADS = 32
+READY_SECONDS = 10.0
 
 Do = Callable[[dict[str, Any]], Any]
 Around = Callable[[wire.Call, dict[str, Any], Do], Any]
@@ -61,9 +62,10 @@ class Answering:
         self._teller = threading.Thread(target=self._tell, name="working", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Begin to serve: wait a while until calls arrive, so that nobody is told of who cannot be called yet."""
         self._consumer.start()
         self._teller.start()
+        self._consumer.wait(READY_SECONDS)
 
     def close(self) -> None:
         """Take no more calls, and wait for those that are worked on."""
