@@ -148,7 +148,7 @@ def _runs(record: Record) -> list[str]:
     lines = ["## Runs", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for facts in record["runs"].values():
         cells = [facts[key] for key in ("date", "commit", "suite", "hosts", "tests", "minutes", "workers", "what")]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
     again: dict[tuple[str, str], list[str]] = defaultdict(list)
     for area in record["areas"].values():
         for test, run in area["again"].items():

@@ -49,12 +49,13 @@ def test_an_area_that_ran_whole_is_replaced_and_single_tests_are_added():
     record.merge(kept, run("2026-01-01"), report.of_tests(report.read(OUTPUT), SUITE), SUITE)
     assert (kept["areas"]["api.image"]["passed"], list(kept["areas"]["api.image"]["skipped"])) == (1, [B, B2])
     later = [Result(A, FAILED, "broke"), Result(B, PASSED)]  # not all of the area
-    record.merge(kept, run("2026-01-02", hosts=2), later, SUITE)
+    record.merge(kept, run("2026-01-02", hosts=2, what="`a|b`"), later, SUITE)
     images = kept["areas"]["api.image"]
     assert (images["run"], images["passed"], images["failed"], list(images["skipped"])) == ("2026-01-01", 1, {A: "broke"}, [B2])
     assert images["again"] == {A: "2026-01-02", B: "2026-01-02"}
     text = record.page(kept, {"failed": {A: {"cause": "A cause.", "takes": "a week."}}, "skipped": {}})
     assert "| api.image | 1 | 1 | 1 | 0 | 50.0 % | 2026-01-01, at-2026-01-01 |" in text
+    assert "| 2026-01-02 | at-2026-01-02 | tempest 47 | 2 | 5 | 3 | 2 | `a\\|b` |" in text
     assert "- 2026-01-02, at-2026-01-02, failed: `image.test_a.A.test_one`" in text
     assert f"- `{A}`: broke\n  Cause: A cause. It would take: a week." in text
     record.merge(kept, run("2026-01-03"), [Result(test, PASSED) for test in (A, B, B2)], SUITE)
