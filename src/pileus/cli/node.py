@@ -88,7 +88,7 @@ def drain(ctx: click.Context, name: str) -> None:
             raise click.ClickException(fault.message) from None
         said = ""
         while not (progress := draining.advance(caller, drained)).is_over:
-            line = f"{progress.here} servers are on {name}, {progress.under_way} of them leaving, {len(progress.left)} cannot"
+            line = f"servers on {name}: {progress.here}; leaving: {progress.under_way}; cannot leave: {len(progress.left)}"
             if line != said:
                 click.echo(said := line)
             time.sleep(POLL_SECONDS)
