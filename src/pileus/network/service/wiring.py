@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from pileus.kernel.context import Cloud
+from pileus.kernel.errors import Unavailable
 from pileus.network import addressing, tables
 from pileus.network.driver import NetworkDriverError
 from pileus.network.errors import missing
@@ -117,8 +118,8 @@ def tell_where(cloud: Cloud, network_ids: Iterable[str]) -> None:
     """Have every host know now where the ports of networks are, as far as it can be reached; the others hear of it later."""
     for network_id in network_ids:
         try:
-            converge.network(cloud, network_id)
-        except NetworkDriverError as error:
+            converge.network_at_once(cloud, network_id)
+        except (NetworkDriverError, Unavailable) as error:
             log.warning("not every host knows where the ports of network %s are: %s", network_id, error)
 
 

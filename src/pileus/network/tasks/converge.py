@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,6 +30,7 @@ from pileus.network.tasks import meters, specs
 log = logging.getLogger(__name__)
 
 ROLE = "network"
+HOSTS_AT_ONCE = 16
 
 _GROUPS = threading.Lock()  # from reading groups to making them so: an older reading must not undo a newer one
 
@@ -46,14 +48,30 @@ def hosts(cloud: Cloud) -> Iterable[tuple[str, NetworkHost]]:
 def network(cloud: Cloud, id: str) -> None:
     """Make a network so on every host that needs it, and nowhere else."""
     for name, driver in hosts(cloud):
-        with cloud.db.read() as tx:
-            spec = specs.networks_on(tx, cloud.settings, name, [id]).get(id)
-        if spec is None:
-            driver.destroy_network(id)
-        else:
-            driver.ensure_network(spec)
-            if spec.dhcp:
-                note_dhcp(cloud, [id])
+        _network_on(cloud, id, name, driver)
+
+
+def network_at_once(cloud: Cloud, id: str) -> None:
+    """Do the same on all hosts at the same time, each as far as it can: none waits for another.
+
+    :raises NetworkDriverError: with what the first one answered that could not.
+    """
+    every = list(hosts(cloud))
+    with ThreadPoolExecutor(min(len(every), HOSTS_AT_ONCE) or 1, thread_name_prefix="network") as pool:
+        asked = [pool.submit(_network_on, cloud, id, name, driver) for name, driver in every]
+    for each in asked:
+        each.result()
+
+
+def _network_on(cloud: Cloud, id: str, name: str, driver: NetworkHost) -> None:
+    with cloud.db.read() as tx:
+        spec = specs.networks_on(tx, cloud.settings, name, [id]).get(id)
+    if spec is None:
+        driver.destroy_network(id)
+    else:
+        driver.ensure_network(spec)
+        if spec.dhcp:
+            note_dhcp(cloud, [id])
 
 
 def group(cloud: Cloud, id: str) -> None:
