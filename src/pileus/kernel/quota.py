@@ -7,6 +7,7 @@ defaults of all projects (the class "default").
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Column, Connection, Integer, String, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel.db import metadata
 from pileus.kernel.errors import OverQuota
@@ -76,8 +77,14 @@ def lock(tx: Connection, service: str, project_id: str) -> None:
     if tx.dialect.name == "sqlite":
         return
     where = (locks.c.service == service, locks.c.project_id == project_id)
-    if not tx.execute(update(locks).where(*where).values(taken=locks.c.taken + 1)).rowcount:
-        tx.execute(insert(locks).values(service=service, project_id=project_id, taken=1))
+    take = update(locks).where(*where).values(taken=locks.c.taken + 1)
+    if tx.execute(take).rowcount:
+        return
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(locks).values(service=service, project_id=project_id, taken=1))
+    except IntegrityError:  # another transaction was the first, and has ended
+        tx.execute(take)
 
 
 def exceeded(limit: Mapping[str, int], used: Mapping[str, int], wanted: Mapping[str, int]) -> list[str]:

@@ -17,7 +17,7 @@ from pileus.volume.keys import KeyLost
 from pileus.volume.service import quotas
 from pileus.volume.service.access import find_snapshot as find
 from pileus.volume.service.access import find_volume
-from pileus.volume.store import snapshot_search
+from pileus.volume.store import attachments, snapshot_search
 from pileus.volume.store import snapshots as store
 from pileus.volume.store.pages import Slice, UnknownKey, UnknownMarker
 from pileus.volume.store.snapshot_search import Search
@@ -53,6 +53,7 @@ def make(
     :raises OverQuota: when the project has used its share.
     """
     ctx.require("volume:create_snapshot", {"project_id": volume.project_id, "user_id": volume.user_id})
+    volume = attachments.hold(tx, volume.id) or volume  # as it is now: it may be about to go
     if volume.migration_status not in (None, "deleting", "error", "success"):
         raise _invalid("Snapshot cannot be created while volume is migrating.")
     allowed = FORCED if force else {states.AVAILABLE}

@@ -96,7 +96,8 @@ def delete(ctx: Context, id: str) -> None:
     with ctx.cloud.db.begin() as tx:
         transfer = _find(tx, ctx, id, "volume:delete_transfer")
         volume = attachments.hold(tx, transfer.volume_id)
-        store.remove(tx, id)
+        if not store.remove(tx, id):
+            raise _unknown(id)  # somebody took it at the same moment
         if volume is not None and volume.status == states.AWAITING_TRANSFER:
             now = ctx.cloud.clock.now()
             volumes.change(tx, volume.id, status=volumes.settled_status(tx, volume.id), before="", updated_at=now)

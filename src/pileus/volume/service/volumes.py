@@ -16,7 +16,7 @@ from pileus.volume.service import volume_images
 from pileus.volume.service.access import find_volume as find
 from pileus.volume.service.access import no_volume
 from pileus.volume.service.volume_create import Wanted, make
-from pileus.volume.store import groups, services, snapshots, types, volume_search
+from pileus.volume.store import attachments, groups, services, snapshots, types, volume_search
 from pileus.volume.store import volumes as store
 from pileus.volume.store.pages import Slice, UnknownKey, UnknownMarker
 from pileus.volume.store.volume_search import Search
@@ -173,6 +173,7 @@ def remove_in(tx: Connection, ctx: Context, volume: Volume, *, force: bool = Fal
         raise _undeletable(force)
     if volume.migration_status not in SETTLED or volume.group_id is not None:
         raise _undeletable(force)
+    attachments.hold(tx, volume.id)  # no snapshot of it is begun from now on
     its_attachments = store.attachments_of(tx, [volume.id]).get(volume.id, [])
     if any(row.status == "attached" if force else row.status != "exported" for row in its_attachments):
         raise _undeletable(force)
