@@ -450,3 +450,15 @@ def test_the_image_of_an_encrypted_volume_is_booted_from_volumes_alone(cloud):
     disk = {"source_type": "image", "destination_type": "volume", "uuid": cloud.image, "boot_index": 0, "volume_size": 1}
     onto_a_volume = cloud.post(imageRef="", block_device_mapping_v2=[disk])
     assert "encrypted by a key that this cloud does not have" in onto_a_volume.text  # block storage has it looked at, not compute
+
+
+def test_a_server_has_changed_before_the_moment_that_it_says_it_did(cloud):
+    cloud.lab.clock.advance(0.75)
+    id = cloud.boot()
+    said = cloud.show(id)["updated"]
+    found = cloud.lab.client("demo", at("2.66")).get(f"{ROOT}/detail", params={"changes-before": said}).json()["servers"]
+    assert [each["id"] for each in found] == [id]
+    cloud.lab.clock.advance(2)
+    cloud.act(id, "os-stop")
+    cloud.lab.settle()
+    assert cloud.lab.client("demo", at("2.66")).get(f"{ROOT}/detail", params={"changes-before": said}).json()["servers"] == []

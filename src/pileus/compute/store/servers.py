@@ -1,5 +1,6 @@
 """Questions asked of the table of servers."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +120,7 @@ def _where(query: Select[Any], what: Search) -> Select[Any]:
     if what.changes_since is not None:
         query = query.where(C.updated_at >= what.changes_since)
     if what.changes_before is not None:
-        query = query.where(C.updated_at <= what.changes_before)
+        query = query.where(C.updated_at < math.floor(what.changes_before) + 1)  # times are shown in whole seconds
     if what.locked is not None:
         query = query.where(C.locked_by.is_not(None) if what.locked else C.locked_by.is_(None))
     return query.where(*_tagged(what.tags or {}))
