@@ -11,9 +11,9 @@ from pileus.agent.contracts import CONTRACTS
 from pileus.agent.serving import Serving
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.fake import FakeHypervisor
-from pileus.kernel import answering, bus_rabbit, ids
+from pileus.kernel import answering, bus_rabbit, ids, wire
 from pileus.kernel.bus import HostUnknown, LocalBus
-from pileus.kernel.bus_rabbit import HostUnreachable, RabbitBus
+from pileus.kernel.bus_rabbit import Caller, HostUnreachable, RabbitBus
 from pileus.network.driver import GroupRule, GroupSpec, NetworkSpec, PortSpec, SubnetSpec
 from pileus.network.drivers.fake import FakeNetworkHost
 from pileus.volume.driver import BackendFull, Connector, VolumeSpec
@@ -200,6 +200,21 @@ def test_a_call_may_take_long(remote, monkeypatch):
 
     monkeypatch.setattr(hypervisor, "resources", slowly)
     assert remote.bus.host("host1", "hypervisor").resources().vcpus > 0
+
+
+def test_an_answer_finds_its_queue_however_late_that_is_made(remote):
+    caller, answers = Caller(remote.url), []
+    call = wire.Call("hypervisor", "host1", "resources", {})
+    calling = threading.Thread(target=lambda: answers.append(caller.call("compute.host1", call)), daemon=True)
+    calling.start()
+    time.sleep(1)  # long enough for an answer to come before there is anywhere to put it
+    caller.start()
+    try:
+        calling.join(30)
+        resources = wire.decode_answer(CONTRACTS["hypervisor"], CONTRACTS["hypervisor"].method("resources", False), answers[0])
+        assert resources.vcpus == remote.roles["host1"]["hypervisor"].resources().vcpus
+    finally:
+        caller.close()
 
 
 def test_an_agent_that_is_gone(remote, monkeypatch):

@@ -87,12 +87,16 @@ class Caller:
     def call(self, queue_name: str, call: wire.Call, is_there: Callable[[], bool] = lambda: True) -> bytes:
         """Send a call to whoever serves a queue and wait for the answer, however long it is worked on.
 
+        It is sent once the queue for answers is there, for an answer that finds none is lost.
+
         :param is_there: tells, now and then, whether waiting makes sense.
         :raises HostUnreachable: when nobody is heard.
         """
         id, answers = ids.hex_id(), queue.SimpleQueue[bytes]()
         self._waiting[id] = answers
         try:
+            if not self._replies.wait(rabbit.ANSWER_SECONDS):
+                raise rabbit.BusDown("The bus cannot be reached: an answer would not arrive.")
             message = rabbit.Message(wire.encode_call(call), self._reply_to, id)
             self.publisher.publish(rabbit.TOPIC, queue_name, message, SILENCE_SECONDS)
             while (answer := _hear(answers, is_there)) == wire.WORKING:

@@ -120,7 +120,7 @@ class Consumer:
         self._thread.start()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until the queues are there for the first time; tells whether they are."""
+        """Wait until the queues are there, for the first time or again after a loss; tells whether they are."""
         return self._ready.wait(timeout_seconds)
 
     def stop(self, timeout_seconds: float = 5.0) -> None:
@@ -136,6 +136,8 @@ class Consumer:
                     self._consume(made)
             except Exception as error:  # whatever a broken connection raises
                 log.warning("the bus is lost (%r); connecting again", error)
+            finally:
+                self._ready.clear()
             self._stop.wait(AGAIN_SECONDS[min(self._failures, len(AGAIN_SECONDS) - 1)])
             self._failures += 1
 
