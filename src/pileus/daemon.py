@@ -22,6 +22,7 @@ from typing import Any
 from pileus import drivers, migrations, process
 from pileus.compute.service import guest_metadata
 from pileus.identity.service import tokens
+from pileus.kernel.away import DatabaseAway
 from pileus.kernel.bus import Bus, LocalBus
 from pileus.kernel.clock import SystemClock
 from pileus.kernel.context import Cloud
@@ -36,6 +37,7 @@ from pileus.network.drivers.linux.metadata import Handler
 log = logging.getLogger("pileus")
 
 STOP_SECONDS = 10.0
+START_SECONDS, AGAIN_SECONDS = 60.0, 1.0  # how long a process that starts waits for its database, and how often it looks
 BACKLOG = 1024
 GC_THRESHOLDS = (20_000, 10, 20)
 
@@ -66,6 +68,7 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
     """Bring up everything but the APIs.
 
     :raises pileus.drivers.HostUnusable: when this machine lacks what the drivers need.
+    :raises pileus.kernel.away.DatabaseAway: when the database does not answer.
     """
     with contextlib.ExitStack() as closers:
         db = Database(settings.database, settings.database_connections)
@@ -85,6 +88,22 @@ def start(settings: Settings, parts: Parts = ALL) -> Running:
             _take_part(cloud, parts, hosts, metadata, closers)
         kept = closers.pop_all()
     return Running(cloud, kept)
+
+
+def start_patiently(settings: Settings, parts: Parts = ALL) -> Running:
+    """Bring up everything but the APIs, also when the database is back only in a while.
+
+    :raises pileus.kernel.away.DatabaseAway: when it is not back within START_SECONDS.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return start(settings, parts)
+        except DatabaseAway as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("the start waits for the database: %s", getattr(error.__cause__, "orig", error))
+            time.sleep(AGAIN_SECONDS)
 
 
 def _bus(settings: Settings, db: Database, hosts: drivers.Hosts, closers: contextlib.ExitStack) -> Bus:
@@ -127,7 +146,7 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None, parts: P
     with contextlib.ExitStack() as held:
         if parts == ALL:
             held.enter_context(contextlib.closing(process.hold(state_dir, facts)))
-        running = start(settings, parts)
+        running = start_patiently(settings, parts)
         held.callback(running.closers.close)
         _event_loop(_serve(running.cloud, parts, on_ready))
 

@@ -73,10 +73,10 @@ def _require_bus(settings: Settings) -> None:
 def run_until_stopped(settings: Settings, run: Callable[[Settings], None]) -> None:
     """Run a process of the cloud in the foreground.  :raises click.ClickException: when it cannot start, and why."""
     from pileus import drivers, process  # noqa: PLC0415  (help does not need the cloud)
-    from pileus.kernel import logs  # noqa: PLC0415
+    from pileus.kernel import away, logs  # noqa: PLC0415
 
     logs.configure(settings.log_level, Path(os.environ["PILEUS_LOG"]) if os.environ.get("PILEUS_LOG") else None)
     try:
         run(settings)
-    except (process.AlreadyRunning, drivers.HostUnusable, PermissionError, OSError) as error:
+    except (process.AlreadyRunning, drivers.HostUnusable, away.DatabaseAway, PermissionError, OSError) as error:
         raise click.ClickException(str(error)) from error

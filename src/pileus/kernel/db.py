@@ -8,7 +8,7 @@ generations guard what may not be done twice: writers see what others have commi
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -139,18 +139,25 @@ class Database:
         """Run a block while no other process runs one of the same name (SQLite: there is no other process).
 
         :raises TimeoutError: when another one takes too long.
+        :raises DatabaseAway: when the database is away.
         """
         if self.is_sqlite:
             yield
             return
         take, leave = LOCKS[self.engine.dialect.name]
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if connection.exec_driver_sql(take, (name,)).scalar() == 0:
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
+                taken = connection.exec_driver_sql(take, (name,)).scalar()
+            except (DBAPIError, PoolTimeout) as error:
+                _raise_trouble(error, False)
+            if taken == 0:
                 raise TimeoutError(f"Another process holds {name} for {ALONE_SECONDS} s.")
             try:
                 yield
             finally:
-                connection.exec_driver_sql(leave, (name,))
+                with suppress(DBAPIError):  # who loses the connection has left, too
+                    connection.exec_driver_sql(leave, (name,))
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
