@@ -66,7 +66,7 @@ def test_a_lease_keeps_others_out_and_runs_out(lab):
     lab.clock.advance(1)
     assert Worker(lab.cloud, [program]).lease(1) != []
     assert Worker(lab.cloud, [program]).run_due() == 0
-    lab.clock.advance(tasks.LEASE_SECONDS + 1)
+    lab.clock.advance(lab.cloud.settings.lease_seconds + 1)
     assert Worker(lab.cloud, [program]).run_due() == 1
     assert ran == [1, 1]
 
@@ -121,7 +121,7 @@ def test_a_worker_that_lost_its_lease_may_not_write(lab):
     def slow(run: Run):
         seen.append("slow")
         if len(seen) == 1:
-            lab.clock.advance(tasks.LEASE_SECONDS + 1)
+            lab.clock.advance(lab.cloud.settings.lease_seconds + 1)
             assert Worker(lab.cloud, [program]).run_due() == 1
         return Hop(last)
 
@@ -247,7 +247,7 @@ def test_a_step_that_takes_its_time_is_not_run_beside_itself(lab):
     try:
         assert started.wait(10)
         for _ in range(6):
-            lab.clock.advance(tasks.LEASE_SECONDS / 3)
+            lab.clock.advance(lab.cloud.settings.lease_seconds / 3)
             lab.cloud.bus.wake()
             time.sleep(0.05)
     finally:
@@ -262,8 +262,8 @@ def test_a_lost_lease_is_not_renewed(lab):
     begin(lab, program)
     worker = Worker(lab.cloud, [program])
     ((id, lease),) = worker.lease(1)
-    lab.clock.advance(tasks.LEASE_SECONDS + 1)
+    lab.clock.advance(lab.cloud.settings.lease_seconds + 1)
     assert worker.lease(1) != []
     worker.renew([(id, lease)])
-    lab.clock.advance(tasks.LEASE_SECONDS + 1)
+    lab.clock.advance(lab.cloud.settings.lease_seconds + 1)
     assert worker.lease(1) != []

@@ -60,6 +60,9 @@ class Settings:
     database_connections: int = _setting(40, "connections to a database server that a process has open at most")
     api_threads: int = _setting(16, "requests handled at once")
     worker_threads: int = _setting(12, "steps of long work run at once")
+    lease_seconds: int = _setting(
+        40, "after a worker died: until others go on with its work; it may stand still for less", "seconds"
+    )
     body_bytes_max: int = _setting(2_097_152, "largest JSON body taken", "bytes")
     # identity
     token_seconds: int = _setting(14_400, "how long a token is valid", "seconds")

@@ -8,11 +8,11 @@ and says what comes next:
     Fail(reason)   no use in trying again: run the program's fail step now
     Done()         forget the task
 
-A worker leases a task for LEASE_SECONDS (and holds it for as long as it lives), runs steps until a nap, and writes down where
-it is after each one.  If the
-worker dies, the lease runs out (or is dropped at the next start) and the last step runs again.  A step whose transaction
-collided with another runs again at once; while the database is away, its worker holds on to it.  Any other exception is retried
-with growing delays; when the deadline passes, the program's fail step runs and finds the last error in `run.error`.
+A worker leases a task for `lease_seconds` of the settings (and holds it for as long as it lives), runs steps until a nap, and
+writes down where it is after each one.  If the worker dies, the lease runs out (or is dropped at the next start) and the last
+step runs again.  A step whose transaction collided with another runs again at once; while the database is away, its worker holds
+on to it.  Any other exception is retried with growing delays; when the deadline passes, the program's fail step runs and finds
+the last error in `run.error`.
 
 An API asks a running task for something (stop, delete, ...) by raising a named signal.
 """
@@ -31,7 +31,6 @@ from pileus.kernel.db import Json, after_commit, metadata
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 120.0
 POLL_SECONDS = 1.0
 BACKOFF_SECONDS = 0.25
 BACKOFF_SECONDS_MAX = 30.0
@@ -221,14 +220,18 @@ class Worker:
         def take(tx: Connection) -> list[tuple[str, str]]:
             found = tx.execute(query).scalars().all()
             if found:
-                tx.execute(update(tasks).where(tasks.c.id.in_(found)).values(lease=lease, leased_until=now + LEASE_SECONDS))
+                tx.execute(
+                    update(tasks)
+                    .where(tasks.c.id.in_(found))
+                    .values(lease=lease, leased_until=now + self._cloud.settings.lease_seconds)
+                )
             return [(id, lease) for id in found]
 
         return self._cloud.db.repeat(take)
 
     def renew(self, held: Iterable[tuple[str, str]]) -> None:
         """Hold leased tasks for longer: their steps take their time.  One that was lost stays lost."""
-        until, held = self._cloud.clock.now() + LEASE_SECONDS, sorted(held)
+        until, held = self._cloud.clock.now() + self._cloud.settings.lease_seconds, sorted(held)
 
         def hold(tx: Connection) -> None:
             for id, lease in held:
@@ -277,7 +280,7 @@ class Worker:
         match outcome:
             case Hop(next_step, deadline_seconds):
                 deadline_at = self._deadline(row.deadline_at, deadline_seconds)
-                until = self._cloud.clock.now() + LEASE_SECONDS
+                until = self._cloud.clock.now() + self._cloud.settings.lease_seconds
                 changes = {"step": next_step.__name__, "memo": memo, "tries": 0, "deadline_at": deadline_at}
                 return self._write(id, lease, leased_until=until, **changes)
             case Nap(seconds):

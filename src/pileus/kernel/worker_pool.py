@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from pileus.kernel.away import DatabaseAway
 from pileus.kernel.context import Cloud
-from pileus.kernel.tasks import LEASE_SECONDS, POLL_SECONDS, Worker, tasks
+from pileus.kernel.tasks import POLL_SECONDS, Worker, tasks
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +76,9 @@ class WorkerPool:
 
     def _renew(self) -> None:
         now = self._cloud.clock.now()
-        if now - self._renewed_at > LEASE_SECONDS / 4:
-            self._renewed_at = now
+        if now - self._renewed_at > self._cloud.settings.lease_seconds / 4:
             self._worker.renew(list(self._running.items()))
+            self._renewed_at = now  # only now: while the database is away it is tried again and again
 
     def _run_one(self, id: str, lease: str) -> None:
         try:
