@@ -4,6 +4,7 @@ ca/    ca-key.pem, ca-cert.pem      where the authority is: with the first proce
 tls/   key.pem, cert.pem, ca.pem    what a process or host is known by, for both ends of a connection
 """
 
+import contextlib
 import datetime
 import os
 import shutil
@@ -19,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 YEARS = 10
 NAME_MAX = 64
+QEMU_NAMES = {"ca-cert.pem": "ca.pem", "{}-cert.pem": "cert.pem", "{}-key.pem": "key.pem"}
 BOTH_ENDS = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
@@ -50,6 +52,16 @@ class Identity:
     def keep(self, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes, authority_pem: bytes) -> None:
         """Write it down, whole or not at all."""
         keep(self.directory, {"key.pem": private_pem(key), "cert.pem": certificate_pem, "ca.pem": authority_pem})
+
+    def for_qemu(self) -> Path:
+        """Return a directory beside this one with the same files under the names that QEMU looks for, at both ends."""
+        directory = Path(os.path.abspath(self.directory)).with_name(f"{self.directory.name}-qemu")
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for pattern, source in QEMU_NAMES.items():
+            for name in {pattern.format(end) for end in ("server", "client")}:
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(f"../{self.directory.name}/{source}", directory / name)
+        return directory
 
 
 class Authority:

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from pileus.certificates import Identity
 from pileus.kernel.settings import Settings
 from pileus.network.driver import NetworkDriverError
 from pileus.network.drivers.linux.metadata import Handler, MetadataListener
@@ -138,10 +139,11 @@ def _backends(settings: Settings) -> dict[str, Any]:
     """Build the volume back ends by name."""
     netns = settings.name if settings.network_driver in IN_NAMESPACES else ""
     state_dir = Path(settings.state_dir)
+    identity = Identity(state_dir / "tls") if settings.bus_url else None
     found: dict[str, Any] = {}
     try:
         for each in _named_backends(settings):
-            found[each.name] = backends.build(each, state_dir, settings.name, settings.host, netns)
+            found[each.name] = backends.build(each, state_dir, settings.name, settings.host, netns, identity)
     except VolumeDriverError as error:
         for backend in found.values():
             backend.close()

@@ -111,7 +111,9 @@ class Connector:
 Connection = Mapping[str, Any]
 """How to reach a volume, in the words of os-initialize_connection: `driver_volume_type` and `data`.
 
-    nbd    data: socket (path of a unix socket) or host, port, tls_dir; export (name), read_only
+    nbd    data: socket (path of a unix socket) or host, port; export (name), read_only.  With a host and a port, too:
+           tls_hostname (the name of the host that serves it; the one that connects shows its certificate of the cloud) or
+           tls_dir (the directory of a certificate that was issued to it)
     iscsi  data: target_portal, target_iqn, target_lun, auth_method, auth_username, auth_password, access_mode
     rbd    data: name (pool/image), hosts, ports, auth_username, secret, conf
     file   data: path, format

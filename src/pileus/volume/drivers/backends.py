@@ -10,6 +10,7 @@ ceph=rbd:me@volumes:/etc/ceph/ceph.conf    images in a pool of Ceph: [USER@]POOL
 from dataclasses import dataclass
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.driver import VolumeBackend
 
 KINDS = ("file", "iscsi", "lvm", "nfs", "rbd", "fake")
@@ -44,16 +45,19 @@ def directory(named: Named, state_dir: Path) -> Path:
     return Path(named.where) if holds_files else state_dir / "volumes" / named.name
 
 
-def build(named: Named, state_dir: Path, cloud_name: str, host: str = "", netns: str = "") -> VolumeBackend:
+def build(
+    named: Named, state_dir: Path, cloud_name: str, host: str = "", netns: str = "", identity: Identity | None = None
+) -> VolumeBackend:
     """Build a back end of a host.
 
-    `cloud_name` goes into names that all clouds of one machine share; `netns` is the network namespace of the guests' processes.
+    `cloud_name` goes into names that all clouds of one machine share; `netns` is the network namespace of the guests' processes;
+    `identity` what this host is known by to others, in a cloud of many.
     """
     where, run = directory(named, state_dir), state_dir / "volumes" / "run" / named.name
     if named.kind in ("file", "nfs"):
         from pileus.volume.drivers.file import FileBackend  # noqa: PLC0415
 
-        return FileBackend(where, run, host, shared=named.kind == "nfs")
+        return FileBackend(where, run, host, identity, shared=named.kind == "nfs")
     if named.kind == "iscsi":
         from pileus.volume.drivers.iscsi import IscsiBackend  # noqa: PLC0415
 
@@ -65,7 +69,7 @@ def build(named: Named, state_dir: Path, cloud_name: str, host: str = "", netns:
     if named.kind == "rbd":
         from pileus.volume.drivers.rbd import RbdBackend, store_at  # noqa: PLC0415
 
-        return RbdBackend(store_at(named.where), where, run, host)
+        return RbdBackend(store_at(named.where), where, run, host, identity)
     from pileus.volume.drivers.fake import FakeBackend  # noqa: PLC0415  (each kind loads only what it needs)
 
     return FakeBackend()

@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.driver import Found, VolumeDriverError
 from pileus.volume.drivers import adoption
 from pileus.volume.drivers.layered import LayeredBackend, true_reasons
@@ -66,6 +67,8 @@ class Adopting(LayeredBackend):
 class FileBackend(Adopting):
     """Fulfils all that there is.  `shared` says that other hosts use the directory, too."""
 
-    def __init__(self, directory: Path, run_directory: Path, host: str, *, shared: bool = False) -> None:
+    def __init__(
+        self, directory: Path, run_directory: Path, host: str, identity: Identity | None = None, *, shared: bool = False
+    ) -> None:
         tree = tree_in(directory, shared=shared)
-        super().__init__(tree, Files(tree), run_directory, host)
+        super().__init__(tree, Files(tree), run_directory, host, identity)

@@ -4,7 +4,8 @@ Which layers there are, and which volume and snapshot stands on which, is the tr
 the making's (layers/sources.py for files, blocks/ for others).  A snapshot or a clone takes the same moment however large the
 volume is: blocks are shared where that can be, elsewhere an empty layer goes on top.  Chains are shortened in the background.
 
-On this host a volume is reached by a unix socket; other hosts by TCP and TLS, with certificates that the back end issues itself.
+On this host a volume is reached by a unix socket; other hosts by TCP and TLS, with the cloud's certificates where that has many
+hosts, else with those that the back end issues itself.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.driver import (
     GIB,
     Capacity,
@@ -45,12 +47,12 @@ class LayeredBackend:
     storage_protocol = "nbd"
     together = True
 
-    def __init__(self, tree: Tree, making: Making, run_directory: Path, host: str) -> None:
+    def __init__(self, tree: Tree, making: Making, run_directory: Path, host: str, identity: Identity | None = None) -> None:
         self.tree, self.making = tree, making
         self._closing = threading.Event()
         with true_reasons("use the directory"):
             self.tree.sweep()
-            self.serving = Serving(self.tree, run_directory, host, self._died)
+            self.serving = Serving(self.tree, run_directory, host, self._died, identity)
         self._upkeep = Upkeep(self.tree, self.serving, self._closing)
         self._upkeep.start(self._resume)
 

@@ -6,6 +6,7 @@ a guest's process holds no key of the cluster, and what was taken away from it i
 
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.drivers.blocks.making import Blocks
 from pileus.volume.drivers.blocks.rbd import POOL, Rbd
 from pileus.volume.drivers.blocks.tree import BlockTree
@@ -15,9 +16,9 @@ from pileus.volume.drivers.layered import LayeredBackend
 class RbdBackend(LayeredBackend):
     """Fulfils `VolumeBackend`, `Reader` and `Together`.  What is known of volumes is in files in `directory`."""
 
-    def __init__(self, store: Rbd, directory: Path, run_directory: Path, host: str) -> None:
+    def __init__(self, store: Rbd, directory: Path, run_directory: Path, host: str, identity: Identity | None = None) -> None:
         tree = BlockTree(directory, store)
-        super().__init__(tree, Blocks(tree), run_directory, host)
+        super().__init__(tree, Blocks(tree), run_directory, host, identity)
 
 
 def store_at(where: str) -> Rbd:

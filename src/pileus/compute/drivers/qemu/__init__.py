@@ -10,11 +10,12 @@ watch        one thread that holds the QMP connections of all guests and sees th
 counters     what a guest has used
 live         what is done to a guest that runs: plug NICs, save and load memory, copy the disk
 host         what the host has and can
+relays       ways to volumes that other hosts serve
 moving       guests that go to another host while they run: departures (from here), arrivals (to here), mirrors (their disks)
 """
 
-from pileus.compute.drivers.qemu.hypervisor import QemuOptions
 from pileus.compute.drivers.qemu.moving import MovingQemuHypervisor as QemuHypervisor
 from pileus.compute.drivers.qemu.moving import Reach
+from pileus.compute.drivers.qemu.options import QemuOptions
 
 __all__ = ["QemuHypervisor", "QemuOptions", "Reach"]

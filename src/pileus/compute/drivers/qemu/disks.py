@@ -48,9 +48,12 @@ def _settle(place: Place, disk: DiskSpec, qemu_img: str) -> None:
             path.unlink()
 
 
-def convert(source: Sequence[str], target_path: str, disk_format: DiskFormat, qemu_img: str) -> None:
-    """Copy a disk that nobody writes to, with all that is below it, into one file.  `source` says in qemu-img's words which."""
-    _run([qemu_img, "convert", "-q", "-O", disk_format, *source, target_path], CONVERT_SECONDS)
+def convert(source: Sequence[str], target: str, disk_format: DiskFormat, qemu_img: str, folder: Path | None = None) -> None:
+    """Copy a disk that nobody writes to, with all that is below it, into one file.  `source` says in qemu-img's words which.
+
+    :param folder: where its paths begin that are not absolute.
+    """
+    _run([qemu_img, "convert", "-q", "-O", disk_format, *source, os.path.abspath(target)], CONVERT_SECONDS, folder)
 
 
 def create_blank(path: str, disk_format: DiskFormat, size_bytes: int, qemu_img: str) -> None:
@@ -110,10 +113,10 @@ def _create_layer(path: Path, below: Path, qemu_img: str) -> None:
     os.rename(new, path)
 
 
-def _run(command: list[str], timeout_seconds: float) -> None:
+def _run(command: list[str], timeout_seconds: float, folder: Path | None = None) -> None:
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_seconds, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_seconds, check=False, cwd=folder
         )
     except subprocess.TimeoutExpired as error:
         raise DriverError(f"{' '.join(command[:2])} did not end in {timeout_seconds:g} s") from error

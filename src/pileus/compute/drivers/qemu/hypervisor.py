@@ -13,10 +13,9 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock, RLock
-from typing import Literal
 from weakref import WeakValueDictionary
 
 from pileus.compute.driver import (
@@ -41,13 +40,14 @@ from pileus.compute.drivers.qemu import (
     netns,
     nodes,
     process,
-    reach,
     swaps,
     volumes,
 )
 from pileus.compute.drivers.qemu.notices import Notices
+from pileus.compute.drivers.qemu.options import QemuOptions
 from pileus.compute.drivers.qemu.packing import Packing
 from pileus.compute.drivers.qemu.place import VOLUME, Place, Record, Stopped, checked_identifier, places
+from pileus.compute.drivers.qemu.relays import Relays
 from pileus.compute.drivers.qemu.watch import Live, Watch
 
 END_SECONDS = 10.0
@@ -56,27 +56,6 @@ PRESS_AGAIN_SECONDS = 2.0
 OVERHEAD_MIB = 384
 PROCESSES_MAX = 512
 CRASHED = {"internal-error", "guest-panicked"}
-
-
-@dataclass(frozen=True, slots=True)
-class QemuOptions:
-    """How this host runs guests.  `netns` is the network namespace where their taps are; None: that of the caller.
-
-    `plain_frames`: what the taps lead to takes whole frames only, so guests send no larger ones to be cut.
-    """
-
-    directory: Path
-    netns: str | None = None
-    virt_type: Literal["auto", "kvm", "qemu"] = "auto"
-    cgroup_prefix: str = "pileus"
-    qemu: str = "qemu-system-x86_64"
-    qemu_img: str = "qemu-img"
-    cpu_model: str = ""
-    tcg_cache_mib: int = 64
-    shutdown_seconds: float = 60.0
-    unplug_seconds: float = 10.0
-    start_seconds: float = 30.0
-    plain_frames: bool = False
 
 
 class QemuHypervisor(Packing):
@@ -89,10 +68,12 @@ class QemuHypervisor(Packing):
         self._turns: WeakValueDictionary[str, RLock] = WeakValueDictionary()
         self._turns_lock = Lock()
         self._swapping: set[str] = set()
+        self._relays = Relays(options.netns, self._certificates)
         self._notices = Notices()
         self._watch = Watch(self._notices.put, lambda guest: cgroups.killed_for_memory(options.cgroup_prefix, guest))
         for place in places(self._guests):
             self._live(place)
+        self._relays.look_after(places(self._guests), self._look_after)
 
     def ensure(self, spec: GuestSpec) -> None:
         with self._turn(spec.id) as place:
@@ -108,6 +89,7 @@ class QemuHypervisor(Packing):
                 self._bring_down(place, now)
                 place.memory.unlink(missing_ok=True)
                 self._prepare(place, spec)
+            self._relays.settle(place, keep=spec.id in self._swapping)
 
     def observe(self, guest_id: str) -> GuestState | None:
         place = self._place(guest_id)
@@ -125,6 +107,7 @@ class QemuHypervisor(Packing):
             if (now := self._live(place)) is not None:
                 self._cut(now, "destroyed")
             process.kill(place)
+            self._relays.end(place)
             place.remove()
             cgroups.remove(self._options.cgroup_prefix, guest_id)
 
@@ -180,7 +163,7 @@ class QemuHypervisor(Packing):
                 raise DriverError(f"a volume of guest {guest_id} is being swapped already")
             self._swapping.add(guest_id)
         try:
-            reach.await_reachable(new, self._options.netns)
+            self._relays.reach(place, new)
             return swaps.swap(now, record, old_disk_id, new, wait_seconds)
         finally:
             self._swapping.discard(guest_id)
@@ -199,6 +182,7 @@ class QemuHypervisor(Packing):
         self._notices.listen(callback, tuple(place.guest_id for place in places(self._guests)))
 
     def close(self) -> None:
+        self._relays.close()
         self._watch.close()
         self._notices.close()
         cgroups.remove_prefix(self._options.cgroup_prefix)  # stays while there are guests
@@ -216,10 +200,24 @@ class QemuHypervisor(Packing):
 
     @contextlib.contextmanager
     def _turn(self, guest_id: str) -> Iterator[Place]:
-        with self._turns_lock:
-            turn = self._turns.get(guest_id) or self._turns.setdefault(guest_id, RLock())
-        with turn:
+        with self._turn_of(guest_id):
             yield self._place(guest_id)
+
+    def _turn_of(self, guest_id: str) -> RLock:
+        with self._turns_lock:
+            return self._turns.get(guest_id) or self._turns.setdefault(guest_id, RLock())
+
+    def _look_after(self, guest_id: str) -> None:
+        """See to the ways to a guest's volumes, unless something is being done to it just now."""
+        turn = self._turn_of(guest_id)
+        if turn.acquire(blocking=False):
+            try:
+                self._relays.settle(self._place(guest_id), keep=guest_id in self._swapping)
+            finally:
+                turn.release()
+
+    def _certificates(self) -> str:
+        raise DriverError("this host has no certificate by which others know it")
 
     def _live(self, place: Place) -> Live | None:
         """The guest's process: the one that is watched, or one that was started by an earlier instance."""
@@ -262,7 +260,7 @@ class QemuHypervisor(Packing):
         live.plug_nics(now, spec, lambda: netns.interfaces(options.netns), options.unplug_seconds, options.plain_frames)
         self._go_on(now, spec)
         if place.guest_id not in self._swapping:
-            volumes.exchange(now, spec, self._options.netns, self._options.unplug_seconds)
+            volumes.exchange(now, spec, self._relays, self._options.unplug_seconds)
         if spec.power == "paused" and now.status == "running":
             now.execute("stop")
             now.status = "paused"
@@ -306,7 +304,7 @@ class QemuHypervisor(Packing):
         arguments = command.arguments(record, place, options.qemu, cpu_model, options.tcg_cache_mib, options.plain_frames)
         arguments += ["-sandbox", command.SANDBOX] if host.sandbox_works() else []
         for volume in record.volumes:
-            reach.await_reachable(volume, options.netns)
+            self._relays.reach(place, volume)
         for stale in (place.qmp, place.vnc, place.serial):
             stale.unlink(missing_ok=True)
         place.keep_stopped(None)
@@ -356,7 +354,7 @@ class QemuHypervisor(Packing):
             raise DriverError(f"guest {place.guest_id} is off: only a guest that runs can be suspended")
         ran = now.status == "running"
         if place.guest_id not in self._swapping:
-            volumes.exchange(now, spec, self._options.netns, self._options.unplug_seconds)
+            volumes.exchange(now, spec, self._relays, self._options.unplug_seconds)
         now.execute("stop")
         try:
             volumes.settle(now)
@@ -372,10 +370,11 @@ class QemuHypervisor(Packing):
         """Copy the disk of a guest that is off."""
         options = self._options
         if disk.kind == "volume":
-            reach.await_reachable(disk, options.netns)
+            self._relays.reach(place, disk)
         with place.kept_secrets({needed.id: needed.secret for needed in nodes.objects(disk)}):
             arguments = command.source(disk, place)
-            netns.inside(options.netns, lambda: disks.convert(arguments, str(target), disk_format, options.qemu_img))
+            folder = place.path if nodes.relay(disk) else None
+            netns.inside(options.netns, lambda: disks.convert(arguments, str(target), disk_format, options.qemu_img, folder))
 
     def _bring_down(self, place: Place, now: Live | None) -> None:
         """Press the power button until the guest has shut down; cut the power when it does not in time."""

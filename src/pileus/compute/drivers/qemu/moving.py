@@ -1,13 +1,13 @@
 """Guests that move to another host while they run: the optional part of the contract, fulfilled with QEMU."""
 
 import contextlib
-import os
 import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from pileus.certificates import Identity
 from pileus.compute.driver import (
     MOVE_SECONDS,
     Arrival,
@@ -21,12 +21,12 @@ from pileus.compute.driver import (
 from pileus.compute.drivers.qemu import arrivals, departures, devices, disks, host, mirrors
 from pileus.compute.drivers.qemu.arrivals import Door
 from pileus.compute.drivers.qemu.departures import Departure
-from pileus.compute.drivers.qemu.hypervisor import QemuHypervisor, QemuOptions
+from pileus.compute.drivers.qemu.hypervisor import QemuHypervisor
+from pileus.compute.drivers.qemu.options import QemuOptions
 from pileus.compute.drivers.qemu.place import Coming, Leaving, Place, Record, Stopped, nic_device, places
 from pileus.compute.drivers.qemu.watch import Live
 
 CONFIG_BYTES_MAX = 8 * 1024**2
-CERTIFICATES = {"ca-cert.pem": "ca.pem", "{}-cert.pem": "cert.pem", "{}-key.pem": "key.pem"}
 WORD_BYTES = 24
 AWAIT_SECONDS = 2 * MOVE_SECONDS
 _NOTHING_KNOWN = Stopped("off", "its process has ended")
@@ -336,15 +336,10 @@ class MovingQemuHypervisor(QemuHypervisor):
     def _certificates(self) -> str:
         """Return a directory with this host's certificate under the names that QEMU looks for."""
         reach = self._reached()
-        directory = self._options.directory / "tls"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        if not (reach.identity / "key.pem").exists():
+        identity = Identity(reach.identity)
+        if not identity.exists():
             raise DriverError(f"host {reach.name} has no certificate by which others know it")
-        for pattern, source in CERTIFICATES.items():
-            for name in {pattern.format(end) for end in ("server", "client")}:
-                with contextlib.suppress(FileExistsError):
-                    os.symlink(os.path.abspath(reach.identity / source), directory / name)
-        return str(directory)
+        return str(identity.for_qemu())
 
 
 def _as_it_is(now: Live, record: Record) -> Record:

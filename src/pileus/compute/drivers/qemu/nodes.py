@@ -1,6 +1,6 @@
 """A disk as block nodes of QEMU.  Pure: nothing is looked up here.
 
-    volume   throttle --> luks, when there is a key --> raw or qcow2 --> nbd, iscsi, rbd or file
+    volume   throttle --> luks, when there is a key --> raw or qcow2 --> nbd (by a relay to other hosts), iscsi, rbd or file
     other    throttle, when there are limits --> qcow2 over its file, and over its base image
 
 The guest's device uses the uppermost.  A whole stack is given in one piece, so that it is there or is not; what is secret in
@@ -32,6 +32,7 @@ TOP, WINDOW, CLEAR, FORMAT, PROTOCOLS = "t-", "w-", "c-", "f-", ("p-", "q-")
 LIMITS, LUKS_KEY, PASSWORD, TLS = "limits-", "luks-", "password-", "tls-"
 OBJECTS = (LIMITS, LUKS_KEY, PASSWORD, TLS)
 RECONNECT_SECONDS = 15
+RELAYS = "relays"
 INITIATOR = "iqn.2026-01.org.pileus:guest"
 QUANTITIES = {"bytes": "bps", "iops": "iops"}
 
@@ -182,6 +183,13 @@ def socket_path(disk: DiskSpec) -> str:
     return str(_data(disk).get("socket") or "") if disk.connection.get("driver_volume_type") == "nbd" else ""
 
 
+def relay(disk: DiskSpec) -> str:
+    """The socket of the relay to a volume that another host serves, seen from the guest's directory; nothing: none is needed."""
+    data = _data(disk)
+    needed = disk.connection.get("driver_volume_type") == "nbd" and data.get("tls_hostname") and not data.get("tls_dir")
+    return f"{RELAYS}/{checked_identifier(disk.id)}/nbd" if needed and not data.get("socket") else ""
+
+
 def _data(disk: DiskSpec) -> Mapping[str, Any]:
     found: Mapping[str, Any] = disk.connection.get("data") or {}
     return found
@@ -192,13 +200,13 @@ def _is_file(disk: DiskSpec) -> bool:
 
 
 def _nbd(disk: DiskSpec, data: Mapping[str, Any]) -> Options:
-    if data.get("socket"):
-        server = {"type": "unix", "path": str(data["socket"])}
+    if path := str(data.get("socket") or "") or relay(disk):
+        server = {"type": "unix", "path": path}
     else:
         server = {"type": "inet", "host": str(data["host"]), "port": str(data["port"])}
     node = {"driver": "nbd", "server": server, "export": str(data.get("export", "")), "reconnect-delay": RECONNECT_SECONDS}
     node |= {"tls-creds": TLS + disk.id} if data.get("tls_dir") else {}
-    return node | ({"tls-hostname": str(data["tls_hostname"])} if data.get("tls_hostname") else {})
+    return node | ({"tls-hostname": str(data["tls_hostname"])} if data.get("tls_dir") and data.get("tls_hostname") else {})
 
 
 def _iscsi(disk: DiskSpec, data: Mapping[str, Any]) -> Options:

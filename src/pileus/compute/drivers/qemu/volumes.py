@@ -13,7 +13,7 @@ from typing import cast
 from pileus.compute.driver import DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.qemu import blocks, command, devices, nodes, swaps
 from pileus.compute.drivers.qemu.place import Place, Record, nic_device
-from pileus.compute.drivers.qemu.reach import await_reachable
+from pileus.compute.drivers.qemu.relays import Relays
 from pileus.compute.drivers.qemu.watch import Live
 
 
@@ -28,7 +28,7 @@ def plugged(live: Live, record: Record) -> tuple[str, ...]:
     return found
 
 
-def exchange(live: Live, spec: GuestSpec, netns: str | None, unplug_seconds: float) -> None:
+def exchange(live: Live, spec: GuestSpec, relays: Relays, unplug_seconds: float) -> None:
     """Make the guest have the volumes of the spec, and no other.
 
     :raises DriverError: when a volume cannot be reached, QEMU refuses, or the guest does not let go of one in time.
@@ -47,12 +47,12 @@ def exchange(live: Live, spec: GuestSpec, netns: str | None, unplug_seconds: flo
         for disk in wanted:
             record = _recorded(live, record, disk, present)
             if nodes.top(disk) not in present.values():
-                await_reachable(disk, netns)
+                relays.reach(live.place, disk)
                 _plug(live, record, disk)
             else:
                 _limit(live, disk)
                 blocks.widen(live, disk)
-                _grow(live, disk)
+                _grow(live, disk, relays)
     finally:
         live.exchanges += 1
 
@@ -154,7 +154,7 @@ def _limit(live: Live, disk: DiskSpec) -> None:
         live.execute("qom-set", path | {"value": unset | wanted})
 
 
-def _grow(live: Live, disk: DiskSpec) -> None:
+def _grow(live: Live, disk: DiskSpec, relays: Relays) -> None:
     """Let the guest see that the back end has made a volume larger.
 
     What serves it said its size when it was connected to, so it is connected to anew, and put in the place of the old one.
@@ -165,6 +165,7 @@ def _grow(live: Live, disk: DiskSpec) -> None:
     header = now - blocks.size_bytes(live, nodes.content(disk))
     options = nodes.formatted(disk, "")
     if options["driver"] == "raw":
+        relays.renew(live.place, disk)
         node = _connect_anew(live, disk)
         live.execute("blockdev-reopen", {"options": [options | {"file": node}]}, timeout_seconds=blocks.BLOCK_SECONDS)
         _remove_other_protocols(live, disk, node)

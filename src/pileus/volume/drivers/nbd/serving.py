@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.certificates import NAME_MAX, Identity
 from pileus.volume.driver import Connection, Connector, VolumeDriverError
 from pileus.volume.drivers.layers.tree import Head, Tree, checked
 from pileus.volume.drivers.nbd import daemon, nodes, tls
@@ -38,10 +39,15 @@ def short(run_directory: Path) -> Path:
 
 
 class Serving:
-    """The daemons of one back end.  Whoever calls for a volume holds its lock."""
+    """The daemons of one back end.  Whoever calls for a volume holds its lock.
 
-    def __init__(self, tree: Tree, run_directory: Path, host: str, died: Callable[[str], None]) -> None:
-        self._tree, self._host = tree, host
+    :param identity: what this host is known by in a cloud of many.
+    """
+
+    def __init__(
+        self, tree: Tree, run_directory: Path, host: str, died: Callable[[str], None], identity: Identity | None = None
+    ) -> None:
+        self._tree, self._host, self._identity = tree, host, identity
         self._tls = tree.directory / "tls"
         self._opened: dict[str, int] = {}
         self._guard = threading.Lock()
@@ -146,7 +152,10 @@ class Serving:
             data["socket"] = str(self.socket(head.id))
         else:
             data |= {"host": self.address_towards(connector), "port": head.ports[mode_of(connector)]}
-            data["tls_dir"] = str(tls.host_directory(self._tls, connector.host))
+            if self._identity is not None:
+                data["tls_hostname"] = self._host[:NAME_MAX]
+            else:
+                data["tls_dir"] = str(tls.host_directory(self._tls, connector.host))
         return {"driver_volume_type": "nbd", "data": data}
 
     def address_towards(self, connector: Connector) -> str:
@@ -192,7 +201,7 @@ class Serving:
             [Export(name, "gate", writable)],
             address,
             head.ports[mode],
-            str(tls.server_directory(self._tls, address)),
+            str(self._identity.for_qemu() if self._identity is not None else tls.server_directory(self._tls, address)),
             sorted({tls.subject(each.host) for each in connectors}),
         )
 

@@ -1,5 +1,7 @@
 """A certificate authority of a back end's own, and the certificates of its server and of the hosts that connect.
 
+For a back end of a host that is known to no others: those of a cloud of many have certificates of the cloud's authority.
+
 ca/                  ca-key.pem, ca-cert.pem
 server-ADDRESS/      server-key.pem, server-cert.pem, ca-cert.pem
 host-NAME/           client-key.pem, client-cert.pem, ca-cert.pem: what a host needs to connect
@@ -12,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pileus import certificates
-from pileus.certificates import Authority
+from pileus.certificates import NAME_MAX, Authority
 from pileus.volume.drivers.layers.tree import checked
 
 
@@ -35,7 +37,7 @@ def host_directory(tls: Path, host: str) -> Path:
 
 def subject(host: str) -> str:
     """Return a host's name as it stands in its certificate."""
-    return f"CN={host}"
+    return f"CN={host[:NAME_MAX]}"
 
 
 def _issue(
