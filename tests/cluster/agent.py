@@ -12,8 +12,8 @@ from tests.cluster import kept
 
 def main(state_dir: Path) -> None:
     """Serve until a signal says stop."""
-    drivers._hypervisor = lambda settings: kept.hypervisor(_file(settings, "guests"))
-    drivers._fake_network = lambda: kept.network_host(state_dir / "network.kept")
+    drivers._hypervisor = lambda settings, *_: kept.hypervisor(_file(settings, "guests"))
+    drivers._fake_network = lambda *_: kept.network_host(state_dir / "network.kept")
     logs.configure("info", None)
     process.run(load(state_dir / "pileus.toml", state_dir=str(state_dir)))
 

@@ -17,7 +17,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,25 @@ from tests.cluster import kept
 from tests.cluster.many import Many, cloud_of_many, until
 
 REST_SECONDS = 420.0  # the deadlines of servers' work and more
+ANSWER_SECONDS = 300.0  # in which an API answers again after a kill
+AGREEMENT_SECONDS = 180.0  # of hosts with the database
 SERVERS_MAX = 12
+KILLS = 0.15  # how many a round
+FREEZES = 0.04
+BLIND = 0.15  # of the deeds: whatever becomes of them, at whatever server; the others fit
+VCPUS = (1, 2)  # of the flavors
+WORKERS = {"worker1", "worker2"}
 GONE = "gone"
 AT_REST = {"ACTIVE", "SHUTOFF", "VERIFY_RESIZE", "ERROR", "PAUSED"}
-DEEDS = (
-    "create", "create", "create", "delete", "stop", "start", "reboot", "resize", "confirm", "revert", "attach", "detach",
-    "add_port", "remove_port", "float", "unfloat", "pause",
-)  # fmt: skip
+EVERYWHERE = ("create", "create", "create", "add_port", "remove_port", "unfloat")
+FITTING = {
+    "ACTIVE": ("stop", "reboot", "resize", "migrate", "pause", "attach", "detach", "float", "delete"),
+    "SHUTOFF": ("start", "start", "resize", "delete"),
+    "PAUSED": ("unpause", "unpause", "delete"),
+    "VERIFY_RESIZE": ("confirm", "revert"),
+    "ERROR": ("delete",),
+}
+DEEDS = (*EVERYWHERE, *dict.fromkeys(deed for deeds in FITTING.values() for deed in deeds))
 
 
 @dataclass
@@ -49,26 +61,53 @@ class Known:
 class Api:
     """The cloud as its users see it.  An answer that did not come is None."""
 
-    def __init__(self, many: Many) -> None:
-        self._many, self._client, self._token = many, httpx.Client(timeout=60), ""
+    def __init__(self, many: Many, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._many, self._client, self._token, self._meanwhile = many, httpx.Client(timeout=60), "", meanwhile
+        self.longest_seconds = 0.0  # until the API could be connected to
 
     def ask(self, method: str, path: str, **body: Any) -> httpx.Response | None:
-        """Ask once; None: nobody knows what became of it."""
+        """Ask once, as soon as somebody listens; None: nobody knows what became of it."""
+        began = time.monotonic()
         try:
-            if not self._token:
-                self._token = self._many.token()
-            answer = self._client.request(method, self._many.url + path, json=body or None, headers={"X-Auth-Token": self._token})
-        except (httpx.HTTPError, OSError):
-            return None
-        return None if answer.status_code >= 500 else answer
+            return self._ask(method, path, body)
+        finally:
+            self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response | None:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                if not self._token:
+                    self._token = self._many.token()
+                headers = {"X-Auth-Token": self._token}
+                answer = self._client.request(method, self._many.url + path, json=body or None, headers=headers)
+            except httpx.ConnectError:  # nothing was asked yet
+                assert time.monotonic() < deadline, f"nobody listened for {ANSWER_SECONDS:g} s"
+                self._meanwhile()
+                time.sleep(0.1)
+            except (httpx.HTTPError, OSError):
+                return None
+            else:
+                return None if answer.status_code >= 500 else answer
 
     def get(self, path: str) -> Any:
         """Ask until there is an answer."""
-        return until(lambda: (found := self.ask("GET", path)) and found.status_code == 200 and found, path, 120).json()
+
+        def found() -> httpx.Response | None:
+            self._meanwhile()
+            answer = self.ask("GET", path)
+            return answer if answer is not None and answer.status_code == 200 else None
+
+        return until(found, path, ANSWER_SECONDS).json()
 
     def insist(self, method: str, path: str, **body: Any) -> Any:
         """Do something, for sure."""
-        answer = until(lambda: self.ask(method, path, **body), f"{method} {path}", 120)
+
+        def answered() -> httpx.Response | None:
+            self._meanwhile()
+            return self.ask(method, path, **body)
+
+        answer = until(lambda: (found := answered()) is not None and (found,), f"{method} {path}", ANSWER_SECONDS)[0]
         assert answer.status_code < 300, answer.text
         return answer.json() if answer.content else None
 
@@ -76,9 +115,14 @@ class Api:
 class Probe:
     """One run."""
 
-    def __init__(self, many: Many, seed: int) -> None:
-        self.many, self.random, self.api = many, random.Random(seed), Api(many)
+    def __init__(self, many: Many, seed: int, kills: float = KILLS) -> None:
+        self.many, self.random, self.kills = many, random.Random(seed), kills
+        self.api = Api(many, self.revive)
         self.servers: dict[str, Known] = {}
+        self.unsure: set[str] = set()  # names of servers that there may be
+        self.there: dict[str, dict[str, bool]] = {"ports": {}, "floatingips": {}}  # what was acknowledged: made, or deleted
+        self.deck: list[str] = []
+        self.due = 0.0  # kills
         self.counts: Counter[str] = Counter()
         self.down: dict[str, float] = {}  # what is dead, until when
         self.frozen: dict[str, float] = {}
@@ -100,7 +144,7 @@ class Probe:
             api.insist("POST", "/compute/v2.1/flavors", flavor={"name": name, "vcpus": vcpus, "ram": 64 * vcpus, "disk": 1})[
                 "flavor"
             ]["id"]
-            for name, vcpus in (("probe1", 1), ("probe2", 2))
+            for name, vcpus in zip(("probe1", "probe2"), VCPUS, strict=True)
         ]
         net = "/network/v2.0"
         outer = api.insist("POST", f"{net}/networks", network={"name": "outer", "router:external": True})["network"]["id"]
@@ -122,18 +166,51 @@ class Probe:
     def round(self) -> None:
         """Start what has been dead long enough, kill something now and then, and ask for something."""
         self.revive()
-        if self.random.random() < 0.2:
-            self.kill(self.random.choice([*self.many.commands, "workers", "database", "broker"]))
-        elif self.random.random() < 0.05:
+        self.due += self.kills * self.random.uniform(0.5, 1.5)
+        if self.due >= 1:
+            self.due -= 1
+            self.kill(self._victim())
+        elif self.random.random() < FREEZES:
             self.freeze(self.random.choice([name for name in self.many.commands if name != "api1"]))
-        deed = self.random.choice(DEEDS)
-        self.counts[deed] += 1
-        getattr(self, deed)()
-        time.sleep(self.random.choice((0.0, 0.05, 0.3, 1.0, 2.0)))
+        deed, server = self._choose()
+        self.counts[f"asked: {deed}"] += 1
+        getattr(self, deed)(*((server,) if deed not in EVERYWHERE else ()))
+        time.sleep(self.random.choice((0.0, 0.05, 0.3, 1.0)))
+
+    def _victim(self) -> str:
+        """Whoever was not yet killed as often as the others."""
+        if not self.deck:
+            self.deck = [*self.many.commands, "workers", "database", "broker"]
+            self.random.shuffle(self.deck)
+        alive = [name for name in self.deck if name not in self.down and not (name == "workers" and WORKERS & set(self.down))]
+        victim = (alive or self.deck)[0]
+        self.deck.remove(victim)
+        return victim
+
+    def _choose(self) -> tuple[str, Known | None]:
+        """Return something to do, and at which server: most of the time something that makes sense."""
+        found = self._view()
+        idle = sorted(id for id, server in found.items() if _is_at_rest(server) and id in self.servers)
+        left = sorted(id for id, known in self.servers.items() if known.ends != {GONE})
+        if left and self.random.random() < BLIND:
+            return self.random.choice(DEEDS), self.servers[self.random.choice(left)]
+        if not idle or self.random.random() < 0.3:
+            return self.random.choice(EVERYWHERE), None
+        id = self.random.choice(idle)
+        return self.random.choice(FITTING[found[id]["status"]]), self.servers[id]
+
+    def _view(self) -> dict[str, Any]:
+        """Return all servers; those that nobody knew whether they would be there are known from now on."""
+        found = {each["id"]: each for each in self.api.get("/compute/v2.1/servers/detail")["servers"]}
+        for id, server in found.items():
+            if server["name"] in self.unsure:
+                self.unsure.discard(server["name"])
+                self.servers[id] = Known(id, {"ACTIVE"})
+        return found
 
     def kill(self, victim: str) -> None:
         """Kill -9."""
-        names = ["worker1", "worker2"] if victim == "workers" else [victim]
+        names = sorted(WORKERS) if victim == "workers" else [victim]
         if any(name in self.down for name in names):
             return
         self.counts[f"killed {victim.rstrip('123')}"] += 1
@@ -153,7 +230,9 @@ class Probe:
             self.frozen[name] = time.monotonic() + self.random.choice((3.0, 9.0, 20.0))
 
     def revive(self, everything: bool = False) -> None:
-        """Start what is dead, and let go on what stands still."""
+        """Start what is dead, and let go on what stands still.  :raises AssertionError: when something ended by itself."""
+        for name, process in self.many.processes.items():
+            assert process.poll() is None, f"{name} has ended by itself:\n{self.many.log(name)[-3000:]}"
         for name, until_when in list(self.frozen.items()):
             if everything or time.monotonic() >= until_when or name in self.down:
                 del self.frozen[name]
@@ -170,88 +249,118 @@ class Probe:
                 del self.down[name]
 
     def create(self) -> None:
-        if len(self.servers) >= SERVERS_MAX:
-            return self.delete()
+        """A server; one less where there are many."""
+        left = [server for server in self.servers.values() if server.ends != {GONE}]
+        if len(left) >= SERVERS_MAX:
+            self.delete(self.random.choice(left))
+            return
         name = uuid.uuid4().hex
         body = {"name": name, "imageRef": self.image, "flavorRef": self.random.choice(self.flavors)}
-        answer = self.api.ask("POST", "/compute/v2.1/servers", server={**body, "networks": [{"uuid": self.network}]})
-        if answer is not None and answer.status_code == 202:
+        answer = self._ask("POST", "/compute/v2.1/servers", server={**body, "networks": [{"uuid": self.network}]})
+        if answer is None:
+            self.unsure.add(name)
+        elif answer.status_code == 202:
             id = answer.json()["server"]["id"]
             self.servers[id] = Known(id, {"ACTIVE"})
-        return None
 
-    def delete(self) -> None:
-        if server := self._one():
-            answer = self.api.ask("DELETE", f"/compute/v2.1/servers/{server.id}")
-            self._note(server, answer, GONE)
+    def delete(self, server: Known) -> None:
+        ports = self._ports(server.id)
+        answer = self._ask("DELETE", f"/compute/v2.1/servers/{server.id}")
+        for port in ports:
+            self.there["ports"].pop(port, None)
+        self._note(server, answer, GONE)
 
-    def stop(self) -> None:
-        self._act("os-stop", None, "SHUTOFF")
+    def stop(self, server: Known) -> None:
+        self._act(server, "os-stop", None, "SHUTOFF")
 
-    def start(self) -> None:
-        self._act("os-start", None, "ACTIVE")
+    def start(self, server: Known) -> None:
+        self._act(server, "os-start", None, "ACTIVE")
 
-    def pause(self) -> None:
-        self._act("pause", None, "PAUSED")
+    def pause(self, server: Known) -> None:
+        self._act(server, "pause", None, "PAUSED")
 
-    def reboot(self) -> None:
-        self._act("reboot", {"type": self.random.choice(("SOFT", "HARD"))}, "ACTIVE")
+    def unpause(self, server: Known) -> None:
+        self._act(server, "unpause", None, "ACTIVE")
 
-    def resize(self) -> None:
-        self._act("resize", {"flavorRef": self.random.choice(self.flavors)}, "VERIFY_RESIZE")
+    def reboot(self, server: Known) -> None:
+        self._act(server, "reboot", {"type": self.random.choice(("SOFT", "HARD"))}, "ACTIVE")
 
-    def confirm(self) -> None:
-        self._act("confirmResize", None, "ACTIVE", "SHUTOFF")
+    def resize(self, server: Known) -> None:
+        found = self._view().get(server.id)
+        others = [id for id in self.flavors if found is None or found["flavor"]["id"] != id]
+        self._act(server, "resize", {"flavorRef": self.random.choice(others)}, "VERIFY_RESIZE")
 
-    def revert(self) -> None:
-        self._act("revertResize", None, "ACTIVE", "SHUTOFF")
+    def migrate(self, server: Known) -> None:
+        self._act(server, "migrate", None, "VERIFY_RESIZE")
 
-    def _act(self, action: str, facts: Any, *ends: str) -> None:
-        if server := self._one():
-            self._note(server, self.api.ask("POST", f"/compute/v2.1/servers/{server.id}/action", **{action: facts}), *ends)
+    def confirm(self, server: Known) -> None:
+        self._act(server, "confirmResize", None, "ACTIVE", "SHUTOFF")
 
-    def attach(self) -> None:
-        if server := self._one():
-            body = {"net_id": self.network}
-            self.api.ask("POST", f"/compute/v2.1/servers/{server.id}/os-interface", interfaceAttachment=body)
+    def revert(self, server: Known) -> None:
+        self._act(server, "revertResize", None, "ACTIVE", "SHUTOFF")
 
-    def detach(self) -> None:
-        if (server := self._one()) and (ports := self._ports(server.id)):
-            self.api.ask("DELETE", f"/compute/v2.1/servers/{server.id}/os-interface/{self.random.choice(ports)}")
+    def _act(self, server: Known, action: str, facts: Any, *ends: str) -> None:
+        self._note(server, self._ask("POST", f"/compute/v2.1/servers/{server.id}/action", **{action: facts}), *ends)
+
+    def attach(self, server: Known) -> None:
+        body = {"net_id": self.network}
+        self._ask("POST", f"/compute/v2.1/servers/{server.id}/os-interface", interfaceAttachment=body)
+
+    def detach(self, server: Known) -> None:
+        if ports := self._ports(server.id):
+            id = self.random.choice(ports)
+            self._ask("DELETE", f"/compute/v2.1/servers/{server.id}/os-interface/{id}")
 
     def add_port(self) -> None:
-        self.api.ask("POST", "/network/v2.0/ports", port={"network_id": self.network, "name": "probe"})
+        answer = self._ask("POST", "/network/v2.0/ports", port={"network_id": self.network, "name": "probe"})
+        if answer is not None and answer.status_code == 201:
+            self.there["ports"][answer.json()["port"]["id"]] = True
 
     def remove_port(self) -> None:
         if ports := self._list("/network/v2.0/ports?name=probe", "ports"):
-            self.api.ask("DELETE", f"/network/v2.0/ports/{self.random.choice(ports)['id']}")
+            self._remove("ports", self.random.choice(ports)["id"])
+        else:
+            self.add_port()
 
-    def float(self) -> None:
-        if (server := self._one()) and (ports := self._ports(server.id)):
+    def float(self, server: Known) -> None:
+        if ports := self._ports(server.id):
             body = {"floating_network_id": self.outer, "port_id": self.random.choice(ports)}
-            self.api.ask("POST", "/network/v2.0/floatingips", floatingip=body)
+            answer = self._ask("POST", "/network/v2.0/floatingips", floatingip=body)
+            if answer is not None and answer.status_code == 201:
+                self.there["floatingips"][answer.json()["floatingip"]["id"]] = True
 
     def unfloat(self) -> None:
         if found := self._list("/network/v2.0/floatingips", "floatingips"):
-            self.api.ask("DELETE", f"/network/v2.0/floatingips/{self.random.choice(found)['id']}")
+            self._remove("floatingips", self.random.choice(found)["id"])
+        else:
+            self.add_port()
 
-    def _one(self) -> Known | None:
-        left = [server for server in self.servers.values() if server.ends != {GONE}]
-        return self.random.choice(left) if left else None
+    def _remove(self, noun: str, id: str) -> None:
+        answer = self._ask("DELETE", f"/network/v2.0/{noun}/{id}")
+        if answer is None:
+            self.there[noun].pop(id, None)
+        elif answer.status_code == 204:
+            self.there[noun][id] = False
 
     def _ports(self, server_id: str) -> list[str]:
         return [port["id"] for port in self._list(f"/network/v2.0/ports?device_id={server_id}", "ports")]
 
     def _list(self, path: str, noun: str) -> list[Any]:
-        answer = self.api.ask("GET", path)
-        return list(answer.json()[noun]) if answer is not None and answer.status_code == 200 else []
+        return list(self.api.get(path)[noun])
+
+    def _ask(self, method: str, path: str, **body: Any) -> httpx.Response | None:
+        """Ask for a change, once, and count what is said to it."""
+        answer = self.api.ask(method, path, **body)
+        if answer is None:
+            self.counts["nobody knows"] += 1
+        else:
+            self.counts["acknowledged" if answer.status_code < 300 else f"refused {answer.status_code}"] += 1
+        return answer
 
     def _note(self, server: Known, answer: httpx.Response | None, *ends: str) -> None:
         if answer is None:
-            self.counts["nobody knows"] += 1
             server.ends |= set(ends)
         elif answer.status_code < 300:
-            self.counts["acknowledged"] += 1
             server.before, server.ends = server.ends, set(ends)
         elif answer.status_code == 404 and GONE in server.ends:
             server.ends = {GONE}
@@ -264,18 +373,25 @@ class Probe:
         began = time.monotonic()
 
         def is_at_rest() -> bool:
-            found = self.api.get("/compute/v2.1/servers/detail")["servers"]
-            moving = [each for each in found if each["status"] not in AT_REST or each["OS-EXT-STS:task_state"]]
+            moving = [each for each in self._view().values() if not _is_at_rest(each)]
             if time.monotonic() - began > REST_SECONDS - 5:
                 print("not at rest:", [(each["id"], each["status"], each["OS-EXT-STS:task_state"]) for each in moving])
             return not moving
 
         until(is_at_rest, "rest", REST_SECONDS)
-        self.counts["seconds to rest"] += int(time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self.counts["seconds to rest, at most"] = max(self.counts["seconds to rest, at most"], round(seconds))
+
+    def confirm_all(self) -> None:
+        """Leave no server between two hosts, so that the books must be exact."""
+        for id, server in self._view().items():
+            if server["status"] == "VERIFY_RESIZE":
+                self._act(self.servers[id], "confirmResize", None, "ACTIVE", "SHUTOFF")
+        self.rest()
 
     def check(self) -> None:
         """Compare what the APIs say with what was asked and with what is on the hosts; give the hosts a moment to agree."""
-        last = ""
+        last, began = "", time.monotonic()
 
         def agrees() -> bool:
             nonlocal last
@@ -283,24 +399,33 @@ class Probe:
             return not last
 
         try:
-            until(agrees, "agreement", 90)
+            until(agrees, "agreement", AGREEMENT_SECONDS)
         except AssertionError:
             raise AssertionError(last) from None
+        seconds = round(time.monotonic() - began)
+        self.counts["seconds to agreement, at most"] = max(self.counts["seconds to agreement, at most"], seconds)
+        self.counts["in ERROR"] = sum(each["status"] == "ERROR" for each in self._view().values())
 
     def differences(self) -> Iterator[str]:
         """Say what is not as it must be."""
-        found = {each["id"]: each for each in self.api.get("/compute/v2.1/servers/detail")["servers"]}
+        found = self._view()
         yield from self._unkept_promises(found)
         yield from self._guests(found)
         yield from self._addresses()
         yield from self._books(found)
         yield from self._ports_on_hosts()
+        for noun, there in self.there.items():
+            ids = {each["id"] for each in self._list(f"/network/v2.0/{noun}", noun)}
+            yield from (
+                f"{noun}: {id} was {'made' if is_there else 'deleted'}"
+                for id, is_there in there.items()
+                if (id in ids) != is_there
+            )
 
     def _unkept_promises(self, found: dict[str, Any]) -> Iterator[str]:
         for server in self.servers.values():
             status = found[server.id]["status"] if server.id in found else GONE
             if status == "ERROR":
-                self.counts["ended in ERROR"] += 1
                 if not found[server.id].get("fault", {}).get("message"):
                     yield f"{server.id} is in ERROR and nobody says why"
             elif status not in server.ends and not (status in server.before and self._failed(server.id)):
@@ -338,13 +463,15 @@ class Probe:
         detail = {each["id"]: each for each in self.api.get("/compute/v2.1/flavors/detail?is_public=None")["flavors"]}
         vcpus = {id: detail[server["flavor"]["id"]]["vcpus"] for id, server in found.items()}
         used = self.api.get("/compute/v2.1/limits")["limits"]["absolute"]
-        if (used["totalInstancesUsed"], used["totalCoresUsed"]) != (len(found), sum(vcpus.values())):
+        back = [id for id, server in found.items() if server["status"] == "VERIFY_RESIZE"]  # room to go back to is theirs, too
+        least, most = sum(vcpus.values()), sum(vcpus.values()) + sum(max(VCPUS) - vcpus[id] for id in back)
+        if used["totalInstancesUsed"] != len(found) or not least <= used["totalCoresUsed"] <= most:
             yield f"the quota counts {used['totalInstancesUsed']} servers, {used['totalCoresUsed']} cores: {vcpus}"
         for provider in self.api.get("/placement/resource_providers")["resource_providers"]:
             counted = self.api.get(f"/placement/resource_providers/{provider['uuid']}/usages")["usages"].get("VCPU", 0)
             here = [id for id, server in found.items() if server["OS-EXT-SRV-ATTR:host"] == provider["name"]]
             true = sum(vcpus[id] for id in here)
-            if counted != true and not any(found[id]["status"] == "VERIFY_RESIZE" for id in here):
+            if counted < true or (counted > true and not back):
                 yield f"placement counts {counted} VCPU on {provider['name']}, there are {true}"
 
     def _ports_on_hosts(self) -> Iterator[str]:
@@ -377,7 +504,7 @@ class Probe:
         api.insist("DELETE", f"/network/v2.0/routers/{self.router}")
         for network in (self.network, self.outer):
             api.insist("DELETE", f"/network/v2.0/networks/{network}")
-        until(lambda: not list(self._leftovers()), "nothing left", 90) if list(self._leftovers()) else None
+        until(lambda: not list(self._leftovers()), "nothing left", AGREEMENT_SECONDS) if list(self._leftovers()) else None
 
     def _leftovers(self) -> Iterator[str]:
         for host in self.many.hosts:
@@ -388,10 +515,16 @@ class Probe:
             yield from (path.name for path in bases.iterdir() if path.is_file()) if bases.exists() else ()
 
 
-def run(folder: Path, seed: int, operations: int, seconds: float = float("inf")) -> Counter[str]:
+def _is_at_rest(server: dict[str, Any]) -> bool:
+    return server["status"] in AT_REST and not server["OS-EXT-STS:task_state"]
+
+
+def run(
+    folder: Path, seed: int, operations: int, seconds: float = float("inf"), kills: float = KILLS, **settings: str
+) -> Counter[str]:
     """Run so many operations, or for so long; returns what was done.  :raises AssertionError: when a promise was not kept."""
-    with cloud_of_many(folder, IMAGE_STORES=f"file=file:{folder}/images") as many:
-        probe, stop = Probe(many, seed), time.monotonic() + seconds
+    with cloud_of_many(folder, IMAGE_STORES=f"file=file:{folder}/images", **settings) as many:
+        probe, stop = Probe(many, seed, kills), time.monotonic() + seconds
         try:
             probe.prepare()
             done = 0
@@ -403,8 +536,11 @@ def run(folder: Path, seed: int, operations: int, seconds: float = float("inf"))
                     probe.check()
             probe.rest()
             probe.check()
+            probe.confirm_all()
+            probe.check()
             probe.end()
             probe.counts["operations"] = done
+            probe.counts["seconds until an answer, at most"] = round(probe.api.longest_seconds)
         except BaseException:
             print(json.dumps(probe.counts, indent=1))
             raise
