@@ -30,7 +30,7 @@ from tests.cluster.many import Many, cloud_of_many, until
 REST_SECONDS = 420.0  # the deadlines of servers' work and more
 ANSWER_SECONDS = 300.0  # in which an API answers again after a kill
 AGREEMENT_SECONDS = 180.0  # of hosts with the database
-SERVERS_MAX = 12
+SERVERS_MAX = 8  # the quotas of a project have room for them
 KILLS = 0.15  # how many a round
 FREEZES = 0.04
 BLIND = 0.15  # of the deeds: whatever becomes of them, at whatever server; the others fit

@@ -4,10 +4,14 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import select
 
 from pileus.kernel import tasks
+from pileus.kernel.away import DatabaseAway
 from pileus.kernel.tasks import Done, Fail, Hop, Nap, Program, Run, Worker
 from pileus.kernel.worker_pool import WorkerPool
+
+SECONDS = 60.0
 
 
 def begin(lab, program, id="t1", deadline_seconds=100.0, memo=None):
@@ -231,25 +235,46 @@ def test_a_pool_runs_many_tasks_once_each(lab):
     assert sorted(seen) == sorted(f"t{number}" for number in range(50))
 
 
-def test_a_step_that_takes_its_time_is_not_run_beside_itself(lab):
+class AwayAtFirst(Worker):
+    """Finds the database away the first time that it would hold on to a task."""
+
+    failures = 0
+
+    def renew(self, held):
+        if not self.failures:
+            self.failures += 1
+            raise DatabaseAway
+        super().renew(held)
+
+
+@pytest.mark.parametrize("kind", [Worker, AwayAtFirst])
+def test_a_step_that_takes_its_time_is_not_run_beside_itself(lab, kind):
     program, started, go_on, ran = Program("p"), threading.Event(), threading.Event(), []
 
     @program.step
     def slow(run: Run):
         ran.append(run.id)
         started.set()
-        assert go_on.wait(20)
+        assert go_on.wait(SECONDS)
         return Done()
 
+    def is_held():
+        with lab.cloud.db.read() as tx:
+            until = tx.execute(select(tasks.tasks.c.leased_until)).scalar_one()
+        return until > lab.clock.now() + lab.cloud.settings.lease_seconds * 0.9
+
     begin(lab, program, deadline_seconds=tasks.NO_DEADLINE)
-    pool = WorkerPool(lab.cloud, Worker(lab.cloud, [program]), 2)
+    pool = WorkerPool(lab.cloud, kind(lab.cloud, [program]), 2)
     pool.start(drop_leases=True)
     try:
-        assert started.wait(10)
+        assert started.wait(SECONDS)
         for _ in range(6):
             lab.clock.advance(lab.cloud.settings.lease_seconds / 3)
             lab.cloud.bus.wake()
-            time.sleep(0.05)
+            deadline = time.monotonic() + SECONDS
+            while not is_held():
+                assert time.monotonic() < deadline, "the lease is not renewed"
+                time.sleep(0.02)
     finally:
         go_on.set()
         pool.stop()
