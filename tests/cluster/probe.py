@@ -446,10 +446,8 @@ class Probe:
             server = found.get(guest_id)
             if server is None:
                 yield f"guest {guest_id} on {hosts} is nobody's"
-            elif hosts != [server["OS-EXT-SRV-ATTR:host"]]:
-                yield f"guest {guest_id} is on {hosts}, the API says {server['OS-EXT-SRV-ATTR:host']} ({server['status']})"
-            elif server["status"] in ("ACTIVE", "SHUTOFF") and (places[0][1].power == "on") != (server["status"] == "ACTIVE"):
-                yield f"guest {guest_id} is {places[0][1].power}, the API says {server['status']}"
+            else:
+                yield from _misplaced(server, dict(places))
         for id, server in found.items():
             if server["status"] in ("ACTIVE", "PAUSED", "VERIFY_RESIZE") and id not in on_hosts:
                 yield f"server {id} is {server['status']} and has no guest"
@@ -513,6 +511,17 @@ class Probe:
                 yield from things
             bases = self.many.folder / host / "bases"
             yield from (path.name for path in bases.iterdir() if path.is_file()) if bases.exists() else ()
+
+
+def _misplaced(server: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
+    """Say what is wrong with where a server's guest is; until a move is confirmed it is, shut off, also where it came from."""
+    id, status, at = server["id"], server["status"], server["OS-EXT-SRV-ATTR:host"]
+    power = {host: guest.power for host, guest in places.items()}
+    others = [each for host, each in power.items() if host != at]
+    if at not in power or (others and (status != "VERIFY_RESIZE" or others != ["off"])):
+        yield f"guest {id} is on {power}, the API says {at} ({status})"
+    elif status in ("ACTIVE", "SHUTOFF") and (power[at] == "on") != (status == "ACTIVE"):
+        yield f"guest {id} is {power[at]}, the API says {status}"
 
 
 def _is_at_rest(server: dict[str, Any]) -> bool:
