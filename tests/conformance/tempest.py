@@ -43,6 +43,7 @@ OFF = {"service_available": ("horizon",)}
 NEEDS_TWO_HOSTS = {
     "compute-feature-enabled": (
         "cold_migration", "shelve_migrate", "live_migration", "block_migration_for_live_migration",
+        "volume_backed_live_migration",
     ),
 }  # fmt: skip
 ON_VALUES = {
