@@ -154,8 +154,9 @@ def _show(cluster: Cluster) -> None:
     with _step("Joining three hosts"):
         cluster.join_hosts()
     click.echo(cluster.run("node", "list"))
-    cloud, key = _connect(cluster), cluster.folder / "key"
-    with _step("Waiting for the guest image"):
+    cloud, admin, key = _connect(cluster), _connect(cluster, "admin"), cluster.folder / "key"
+    with _step("Waiting for the guest image, and for the hosts to say what they have"):
+        until("the hosts", lambda: len(list(admin.compute.hypervisors())) == SITE.count)
         until("the guest image", lambda: (found := cloud.image.find_image(IMAGE)) and found.status == "active")
     with _step("Booting three guests"):
         servers = _boot(cloud, key)
@@ -171,7 +172,6 @@ def _show(cluster: Cluster) -> None:
     for server in servers:
         with _step(f"Pinging {server.name} from {talker.name}, over VXLAN") if server is not talker else contextlib.nullcontext():
             _ping(cluster, key, floating, server)
-    admin = _connect(cluster, "admin")
     target = next(host for host in SITE.hosts if host not in (gone, homes[talker.name]))
     with _step(f"Moving {talker.name}, which runs and is pinged, from {homes[talker.name]} to {target}"):
         said = _move_running(cluster, admin, talker, target, floating)
