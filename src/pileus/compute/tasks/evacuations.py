@@ -16,8 +16,7 @@ from pileus.compute.store.migrations import Held
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests, moves
 from pileus.compute.tasks.moves import is_moving
-from pileus.compute.tasks.servers import FAILURES, begin, program, step
-from pileus.kernel.bus import HostUnknown
+from pileus.compute.tasks.servers import ANY_FAILURE, FAILURES, begin, program, step
 from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
 
 __all__ = ["evacuate", "program", "settle_in", "stay_behind"]
@@ -32,7 +31,7 @@ def evacuate(run: Run, server: Server) -> Outcome:
     try:
         disks.disconnect(cloud, server.id)
         guests.hypervisor(cloud, move["host"]).destroy(server.id)  # what it left there when it was there before
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         return Fail(str(error))
     values = {"host": move["host"], "availability_zone": move["zone"], "updated_at": now, **move["after"]}
     with cloud.db.begin() as tx:
@@ -55,8 +54,6 @@ def settle_in(run: Run, server: Server) -> Outcome:
     joining = [row.id for row in rows if row.state in disks.CONNECTED] if power == "on" else []
     try:
         guests.ensure(run.cloud, server, power, run.memo.get("admin_password", ""), disks.Change(joining))
-    except HostUnknown:
-        raise  # it may have started there
     except FAILURES as error:
         return Fail(str(error))
     values |= {"launched_at": run.cloud.clock.now(), "aside": None, "fault": None}

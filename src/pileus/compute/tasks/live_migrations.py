@@ -21,15 +21,13 @@ from sqlalchemy import Connection
 
 from pileus.compute import neighbours, states
 from pileus.compute.driver import GuestSpec, LiveMigrator, Passage
-from pileus.compute.store import hosts, migrations, server_volumes
+from pileus.compute.store import migrations, server_volumes
 from pileus.compute.store import servers as store
 from pileus.compute.store.migrations import Held
 from pileus.compute.store.servers import Server
-from pileus.compute.tasks import disks, guests
-from pileus.compute.tasks.servers import ACTION_SECONDS, FAILURES, begin, program, step
-from pileus.kernel.bus import HostUnknown
+from pileus.compute.tasks import disks, guests, moves
+from pileus.compute.tasks.servers import ACTION_SECONDS, ANY_FAILURE, FAILURES, begin, program, step
 from pileus.kernel.context import Cloud, cloud_itself
-from pileus.kernel.errors import Unavailable
 from pileus.kernel.tasks import NO_DEADLINE, Done, Hop, Nap, Outcome, Run
 
 __all__ = ["clear", "cross", "late", "make_ready", "program", "stay_here", "take_over"]
@@ -41,7 +39,6 @@ CROSS_SECONDS = 1800.0
 SLACK_SECONDS = 120.0
 LOOK_SECONDS, PAUSE_SECONDS = 0.5, 0.02
 ABORT, HURRY = "abort", "hurry"
-GONE: tuple[type[Exception], ...] = (HostUnknown, Unavailable)
 EVENT = "compute_live_migration"
 AT_TARGET, AT_SOURCE = "compute_post_live_migration_at_destination", "compute_rollback_live_migration"
 
@@ -66,16 +63,16 @@ def make_ready(run: Run, server: Server) -> Outcome:
     if ABORT in run.signals:
         return _turn_back(run, "It was aborted.", "cancelled")
     cloud = run.cloud
-    _note(cloud, plan, "preparing")
+    moves.note(cloud, plan["id"], "preparing")
     try:
         here, there = migrator(cloud, plan["source"]), migrator(cloud, plan["host"])
         machine = here.describe(server.id)
         _reserve_ways(cloud, server)
         spec = _spec_there(cloud, server)
         here.send(server.id, there.receive(spec, machine), CROSS_SECONDS)
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         return _turn_back(run, str(error), "error")
-    _note(cloud, plan, "running")
+    moves.note(cloud, plan["id"], "running")
     return Hop(cross, CROSS_SECONDS + SLACK_SECONDS)
 
 
@@ -127,8 +124,6 @@ def cross(run: Run, server: Server) -> Outcome:
             here.hurry(server.id)
             run.lower(HURRY)
         seen = here.passage(server.id, run.memo.get("stage", ""), LOOK_SECONDS)
-    except HostUnknown:
-        raise  # it may be there already: that is found out when this host is back
     except FAILURES as error:
         return _turn_back(run, str(error), "failed")
     if seen is None or seen.stage == "failed":
@@ -160,8 +155,6 @@ def take_over(run: Run, server: Server) -> Outcome:
     there = migrator(run.cloud, plan["host"])
     try:
         there.arrive(server.id)
-    except HostUnknown:
-        raise
     except FAILURES as error:
         return _turn_back(run, str(error), "error")
     if not plan["moved"] and not _write_moved(run.cloud, server, plan):
@@ -169,8 +162,6 @@ def take_over(run: Run, server: Server) -> Outcome:
     neighbours.network.tell_where(run.cloud, guests.staying(server))
     try:
         whole = there.arrive(server.id, LOOK_SECONDS)
-    except HostUnknown:
-        raise
     except FAILURES as error:
         return _turn_back(run, str(error), "error")
     return Hop(clear, ACTION_SECONDS) if whole else Nap(PAUSE_SECONDS)
@@ -203,7 +194,7 @@ def clear(run: Run, server: Server) -> Outcome:
         return Hop(begin)
     if not plan["moved"]:
         return Hop(take_over)
-    _clear_host(run.cloud, plan["source"], server.id)
+    moves.clear(run.cloud, plan["source"], server.id)
     return _end(run, server, "completed")
 
 
@@ -221,9 +212,9 @@ def stay_here(run: Run, server: Server) -> Outcome:
         if not _is_refused(cloud, server, plan):
             return Hop(take_over, CROSS_SECONDS)
         migrator(cloud, plan["source"]).stay(server.id, refused=True)
-    except GONE:
+    except moves.GONE:
         raise  # it is found out when the host is back
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         place = plan["host"] if plan["moved"] else plan["source"]
         lost = f"The guest was lost on host {place}: {error}"
         return _end(run, server, "error", lost if why in lost else f"{why} {lost}", vm_state="error")
@@ -239,7 +230,7 @@ def _is_refused(cloud: Cloud, server: Server, plan: Mapping[str, Any]) -> bool:
     """
     try:
         return migrator(cloud, plan["host"]).refuse(server.id)
-    except GONE:
+    except moves.GONE:
         here = migrator(cloud, plan["source"])
         seen = here.passage(server.id)
         if seen is not None and seen.stage == "gone":
@@ -276,27 +267,13 @@ def late(run: Run, server: Server) -> Outcome:
 def _is_there(cloud: Cloud, server: Server, plan: Mapping[str, Any]) -> bool:
     try:
         return migrator(cloud, plan["host"]).arrive(server.id)
-    except (*FAILURES, *GONE):
+    except (*FAILURES, *moves.GONE):
         return False
 
 
 def _turn_back(run: Run, why: str, status: str) -> Outcome:
     run.memo["why"], run.memo["status"] = why, status
     return Hop(stay_here, ACTION_SECONDS)
-
-
-def _clear_host(cloud: Cloud, host: str, server_id: str) -> None:
-    """Leave nothing of a guest on a host.  One that is known to be down learns of it when it is back.
-
-    :raises HostUnknown: when the host does not answer and may be up, or Unavailable.
-    """
-    try:
-        guests.hypervisor(cloud, host).destroy(server_id)
-    except GONE:
-        with cloud.db.read() as tx:
-            found = hosts.find(tx, name=host)
-        if found is not None and found.is_up(cloud.clock.now()):
-            raise
 
 
 def _end(run: Run, server: Server, status: str, why: str = "", told: bool = True, **values: Any) -> Outcome:
@@ -339,8 +316,3 @@ def _let_go(tx: Connection, cloud: Cloud, server: Server, plan: Mapping[str, Any
 
 def _room(server: Server, host: str) -> Held:
     return Held(host, server.vcpus, server.memory_mib, server.disk_gib)
-
-
-def _note(cloud: Cloud, plan: Mapping[str, Any], status: str) -> None:
-    with cloud.db.begin() as tx:
-        migrations.change(tx, plan["id"], cloud.clock.now(), status=status)

@@ -25,7 +25,7 @@ from pileus.compute.store import servers as store
 from pileus.compute.store.migrations import Held
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests
-from pileus.compute.tasks.servers import ACTION_SECONDS, FAILURES, begin, program, step
+from pileus.compute.tasks.servers import ACTION_SECONDS, ANY_FAILURE, FAILURES, begin, program, step
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Unavailable
@@ -44,12 +44,12 @@ def leave(run: Run, server: Server) -> Outcome:
     if server.task_state != "resize_migrating" or not is_moving(server):
         return Hop(begin)
     cloud, move = run.cloud, server.aside["move"]
-    _note(cloud, move["id"], "migrating")
+    note(cloud, move["id"], "migrating")
     try:
         guests.ensure(cloud, server, "off")
         _hand_over(cloud, server, move["host"])
         disks.disconnect(cloud, server.id)
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         return Fail(str(error))
     now = cloud.clock.now()
     held = Held(str(server.host), server.vcpus, server.memory_mib, server.disk_gib)
@@ -87,8 +87,6 @@ def arrive(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _ensure(run.cloud, server, power)
-    except HostUnknown:
-        raise  # it may have started there: that is found out when the host is back, or known to be down
     except FAILURES as error:
         return Fail(str(error))
     return finish(run.cloud, server, "finished", "compute_finish_resize", **{**values, "vm_state": "resized", "fault": None})
@@ -114,8 +112,6 @@ def go_back(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _ensure(run.cloud, server, power)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     return finish(run.cloud, server, "reverted", "compute_finish_revert_resize", **values, aside=None, fault=None)
@@ -134,8 +130,6 @@ def fall_back(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _ensure(cloud, server, power)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         why = f"{why} It could not be started again where it was: {error}"
         values = {"vm_state": "error", "power_state": states.NOSTATE}
@@ -211,6 +205,7 @@ def end(tx: Connection, server: Server, status: str, now: float) -> None:
         migrations.hold(tx, move["id"], None)
 
 
-def _note(cloud: Cloud, id: int, status: str) -> None:
+def note(cloud: Cloud, id: int, status: str) -> None:
+    """Write down how far a migration is."""
     with cloud.db.begin() as tx:
         migrations.change(tx, id, cloud.clock.now(), status=status)

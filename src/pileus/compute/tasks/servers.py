@@ -40,8 +40,11 @@ DESTROY_SECONDS = 300.0
 ACTION_SECONDS = 300.0
 LOST_RACE_SECONDS = 0.05
 
-REFUSALS: tuple[type[Exception], ...] = (DriverError, HostUnknown, *neighbours.network.REFUSALS, *neighbours.volumes.REFUSALS)
-FAILURES: tuple[type[Exception], ...] = (NotFound, *REFUSALS)
+REFUSED: tuple[type[Exception], ...] = (DriverError, *neighbours.network.REFUSALS, *neighbours.volumes.REFUSALS)
+REFUSALS: tuple[type[Exception], ...] = (HostUnknown, *REFUSED)
+# A host that does not answer is no failure: it may be back before the deadline, and may have done what it was asked for.
+FAILURES: tuple[type[Exception], ...] = (NotFound, *REFUSED)
+ANY_FAILURE: tuple[type[Exception], ...] = (NotFound, *REFUSALS)
 
 program = Program("compute.server")
 
@@ -160,8 +163,6 @@ def power(run: Run, server: Server) -> Outcome:
     wanted, vm_state = POWER[server.task_state]
     try:
         guests.ensure(run.cloud, server, wanted)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": vm_state, "power_state": states.POWER[wanted], "fault": None}
@@ -183,8 +184,6 @@ def reboot(run: Run, server: Server) -> Outcome:
         elif seen is not None and seen.power in ("paused", "suspended"):
             host.reboot(server.id, hard=True)
         guests.ensure(run.cloud, server, "on")
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": "active", "power_state": states.RUNNING, "fault": None}
@@ -206,8 +205,6 @@ def rebuild(run: Run, server: Server) -> Outcome:
         guests.ensure(run.cloud, server, "on", run.memo.get("admin_password", ""))
         if stopped:
             guests.ensure(run.cloud, server, "off")
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values: dict[str, Any] = {"fault": None, "launched_at": run.cloud.clock.now(), "aside": None}
@@ -227,8 +224,6 @@ def capture(run: Run, server: Server) -> Outcome:
     host = guests.hypervisor(run.cloud, str(server.host))
     try:
         neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     if "rotation" in server.aside:
@@ -248,7 +243,7 @@ def _capture_volumes(run: Run, server: Server) -> Outcome:
         return Nap(disks.LOOK_AGAIN_SECONDS)
     try:
         neighbours.images.fill_image(run.cloud, server.aside["image_id"], "raw", lambda path: Path(path).touch())
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         return Fail(str(error))
     return Done() if guests.finish(run.cloud, server, aside=None) else Hop(begin)
 

@@ -13,7 +13,6 @@ from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests, moves, placing
 from pileus.compute.tasks.moves import as_before
 from pileus.compute.tasks.servers import FAILURES, begin, program, step, undo
-from pileus.kernel.bus import HostUnknown
 from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
 
 __all__ = ["offload", "program", "rescue", "resize", "revert", "shelve", "unrescue", "unshelve"]
@@ -36,8 +35,6 @@ def resize(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _restart(run, server, power)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     return Done() if guests.finish(run.cloud, server, **{**values, "vm_state": "resized", "fault": None}) else Hop(begin)
@@ -53,8 +50,6 @@ def revert(run: Run, server: Server) -> Outcome:
     power, values = as_before(server)
     try:
         _restart(run, server, power)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     return Done() if guests.finish(run.cloud, server, **values, aside=None, fault=None) else Hop(begin)
@@ -67,8 +62,6 @@ def rescue(run: Run, server: Server) -> Outcome:
         return Hop(begin)
     try:
         _restart(run, server)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": "rescued", "power_state": states.RUNNING, "fault": None}
@@ -82,8 +75,6 @@ def unrescue(run: Run, server: Server) -> Outcome:
         return Hop(begin)
     try:
         _restart(run, server)
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     values = {"vm_state": "active", "power_state": states.RUNNING, "aside": None, "fault": None}
@@ -102,8 +93,6 @@ def shelve(run: Run, server: Server) -> Outcome:
             return _put_away(run, server)
         image_id, disk_format = server.aside["image_id"], server.aside["disk_format"]
         neighbours.images.fill_image(run.cloud, image_id, disk_format, lambda path: host.capture(server.id, path, disk_format))
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return Fail(str(error))
     return _put_away(run, server)
@@ -151,8 +140,6 @@ def unshelve(run: Run, server: Server) -> Outcome:
         return Hop(unshelve) if choice.host else Fail(choice.why)
     try:
         guests.ensure(run.cloud, server, "on")
-    except HostUnknown:
-        raise  # its agent may be back before the deadline
     except FAILURES as error:
         return _put_back(run, server, str(error))
     if image_id := (server.aside or {}).get("image_id"):

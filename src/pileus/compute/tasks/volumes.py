@@ -22,7 +22,7 @@ from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests
 from pileus.compute.tasks.disks import LOOK_AGAIN_SECONDS, UNMADE, Change
 from pileus.compute.tasks.roll_back import give_back, keep, stay, undo_attach
-from pileus.compute.tasks.servers import FAILURES, begin, boot, go, program, step
+from pileus.compute.tasks.servers import ANY_FAILURE, begin, boot, go, program, step
 from pileus.kernel import ids, tasks
 from pileus.kernel.context import Cloud
 from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Run
@@ -87,7 +87,7 @@ def _attach(run: Run, server: Server, row: Mapped) -> None:
         return undo_attach(run.cloud, server, row, f"The server is {server.vm_state} now.")
     try:
         guests.ensure(run.cloud, server, power, change=Change(joining=[row.id], fresh=False))
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         _unplug(run.cloud, server, row)
         return undo_attach(run.cloud, server, row, str(error))
     with run.cloud.db.begin() as tx:
@@ -104,7 +104,7 @@ def _unplug(cloud: Cloud, server: Server, row: Mapped) -> str:
         return "" if server.host is None else f"The server is {server.vm_state} now."
     try:
         guests.ensure(cloud, server, power, change=Change(leaving=[row.id], fresh=False))
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         return str(error)
     return ""
 
@@ -134,7 +134,7 @@ def _move(run: Run, server: Server, row: Mapped) -> bool:
     try:
         if not host.swap_disk(server.id, disks.id_of(row), new, COPY_SLICE_SECONDS):
             return False
-    except FAILURES as error:
+    except ANY_FAILURE as error:
         stay(run.cloud, server, row, str(error))
         return True
     with run.cloud.db.begin() as tx:
