@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -134,6 +134,7 @@ class Backup(Struct, forbid_unknown_fields=True):
 
 
 Handler = Callable[[Call, str, Any], Any]
+Body = TypeVar("Body")
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,18 @@ def _reboot(call: Call, id: str, body: Reboot) -> None:
     service.reboot(call.ctx, id, body.type.upper() == "HARD")
 
 
+def _read(argument: Any, kind: type[Body]) -> Body:
+    """Return the argument of an action that takes it of some microversion on only.  :raises BadRequest: when it is none."""
+    try:
+        return msgspec.convert(argument, kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(explain(error)) from error
+
+
 def _lock(call: Call, id: str, argument: Any) -> None:
     reason = None
     if call.since("2.73") and argument is not None:
-        try:
-            reason = given(msgspec.convert(argument, Lock).locked_reason)
-        except msgspec.ValidationError as error:
-            raise BadRequest(explain(error)) from error
+        reason = given(_read(argument, Lock).locked_reason)
     service.lock(call.ctx, id, reason)
 
 
@@ -252,10 +258,7 @@ def _unshelve(call: Call, id: str, body: Unshelve | None) -> None:
 def _migrate(call: Call, id: str, argument: Any) -> None:
     host = None
     if call.since("2.56") and argument is not None:
-        try:
-            host = given(msgspec.convert(argument, Migrate).host)
-        except msgspec.ValidationError as error:
-            raise BadRequest(explain(error)) from error
+        host = given(_read(argument, Migrate).host)
     moves.migrate(call.ctx, id, host)
 
 

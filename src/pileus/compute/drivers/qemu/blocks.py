@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pileus.compute.driver import DiskSpec, DriverError
@@ -83,6 +84,15 @@ def remove(live: Live, disk: DiskSpec) -> None:
         time.sleep(LOOK_SECONDS if left[0] in node_names(live) else 0)
     for name in names(live, "/objects") & {prefix + disk.id for prefix in nodes.OBJECTS}:
         live.execute("object-del", {"id": name})
+
+
+def end_job(live: Live, job: Mapping[str, Any]) -> None:
+    """Have a copy that goes on end soon, and one that has ended be forgotten."""
+    with contextlib.suppress(DriverError):  # it goes from one status to the next
+        if job["status"] == "concluded":
+            live.execute("job-dismiss", {"id": job["id"]})
+        else:
+            live.execute("block-job-cancel", {"device": job["id"], "force": True})
 
 
 def _nodes(live: Live) -> list[dict[str, Any]]:

@@ -108,11 +108,7 @@ def drop(live: Live) -> None:
     deadline = time.monotonic() + END_SECONDS
     while (known := jobs(live)) and time.monotonic() < deadline:
         for job in known.values():
-            with contextlib.suppress(DriverError):
-                if job["status"] == "concluded":
-                    live.execute("job-dismiss", {"id": job["id"]})
-                else:
-                    live.execute("block-job-cancel", {"device": job["id"], "force": True})
+            blocks.end_job(live, job)
         time.sleep(LOOK_SECONDS)
     for node in (name for name in blocks.node_names(live) if name.startswith(PREFIX)):
         with contextlib.suppress(DriverError):

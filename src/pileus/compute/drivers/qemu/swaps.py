@@ -3,7 +3,6 @@
 The copy is a job of QEMU and goes on when we are killed; whoever swaps again finds it by its name.
 """
 
-import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -96,11 +95,7 @@ def drop(live: Live, disks: Iterable[DiskSpec]) -> None:
     for disk in disks:
         deadline = time.monotonic() + blocks.BLOCK_SECONDS
         while (job := _job(live, disk)) is not None and time.monotonic() < deadline:
-            with contextlib.suppress(DriverError):
-                if job["status"] == "concluded":
-                    live.execute("job-dismiss", {"id": job["id"]})
-                else:
-                    live.execute("block-job-cancel", {"device": job["id"], "force": True})
+            blocks.end_job(live, job)
             time.sleep(LOOK_SECONDS)
 
 

@@ -217,7 +217,7 @@ def port_fragment(port: PortSpec) -> Fragment:
     }
     wide: set[tuple[str, IPv4Network | IPv6Network]] = set()
     for pair in port.allowed_address_pairs:
-        mac, network = checked_mac(pair.mac or port.mac), _network(pair.ip)
+        mac, network = checked_mac(pair.mac or port.mac), network_of(pair.ip)
         if network.num_addresses == 1:
             hosts.add((mac, str(network.network_address)))
         else:
@@ -294,14 +294,14 @@ def _rule(rule: GroupRule) -> Iterable[str]:
     if rule.remote_cidrs is not None:
         every = _collapsed(rule.remote_cidrs)
         return [" ".join([*match, f"{family} {side} {{ {', '.join(every)} }}", allow])] if every else []
-    if rule.remote_cidr and (network := _network(rule.remote_cidr)).prefixlen:
+    if rule.remote_cidr and (network := network_of(rule.remote_cidr)).prefixlen:
         match.append(f"{family} {side} {network}")
     return [" ".join([*match, allow])]
 
 
 def _collapsed(texts: Iterable[str]) -> list[str]:
     """Prefixes of one IP version, none of them within another."""
-    found = [_network(text) for text in texts]
+    found = [network_of(text) for text in texts]
     four = collapse_addresses(each for each in found if isinstance(each, IPv4Network))
     six = collapse_addresses(each for each in found if isinstance(each, IPv6Network))
     return [str(each) for each in (*four, *six)]
@@ -324,7 +324,7 @@ def _members(members: frozenset[str]) -> tuple[frozenset[str], frozenset[str], l
     """Single addresses of either version, and the prefixes of which none lies within another."""
     hosts4, hosts6, wide = set(), set(), []
     for member in members:
-        if "/" in member and (network := _network(member)).num_addresses > 1:
+        if "/" in member and (network := network_of(member)).num_addresses > 1:
             wide.append(network)
         elif ":" in member:
             hosts6.add(member.removesuffix("/128"))
@@ -338,7 +338,8 @@ def _members(members: frozenset[str]) -> tuple[frozenset[str], frozenset[str], l
 
 
 @lru_cache(4096)
-def _network(text: str) -> IPv4Network | IPv6Network:
+def network_of(text: str) -> IPv4Network | IPv6Network:
+    """Return the network of an address or a prefix.  :raises NetworkDriverError: when it is neither."""
     try:
         return ip_network(text, strict=False)
     except ValueError as error:
@@ -346,4 +347,4 @@ def _network(text: str) -> IPv4Network | IPv6Network:
 
 
 def _number(address: str) -> str:
-    return f"{int(_network(address).network_address):#x}"
+    return f"{int(network_of(address).network_address):#x}"

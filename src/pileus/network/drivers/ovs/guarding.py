@@ -6,12 +6,11 @@ and have the rules looked at, which leave their verdict in reg4 (bit 0: may leav
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
-from pileus.network.driver import GroupRule, GroupSpec, NetworkDriverError, PortSpec
+from pileus.network.driver import GroupRule, GroupSpec, PortSpec
 from pileus.network.drivers.linux.names import checked_ip, checked_mac, link_local
-from pileus.network.drivers.linux.ruleset import protocol_number
+from pileus.network.drivers.linux.ruleset import network_of, protocol_number
 from pileus.network.drivers.linux.traffic import shape_of
 from pileus.network.drivers.ovs.flows import UNICAST, VLAN_PRESENT, Flows, Member, at, learn, origin
 
@@ -106,10 +105,10 @@ def _other_macs(port: PortSpec) -> list[str]:
 def _spoofing(port: PortSpec, number: int) -> Flows:
     """What a port may send as."""
     own = checked_mac(port.mac)
-    may: set[tuple[str, IPv4Network | IPv6Network]] = {(own, _network(checked_ip(address))) for address in port.fixed_ips}
+    may: set[tuple[str, IPv4Network | IPv6Network]] = {(own, network_of(checked_ip(address))) for address in port.fixed_ips}
     macs = [own, *_other_macs(port)]
-    may |= {(mac, _network(link_local(mac))) for mac in macs}
-    may |= {(checked_mac(pair.mac or port.mac), _network(pair.ip)) for pair in port.allowed_address_pairs}
+    may |= {(mac, network_of(link_local(mac))) for mac in macs}
+    may |= {(checked_mac(pair.mac or port.mac), network_of(pair.ip)) for pair in port.allowed_address_pairs}
     flows: dict[str, str] = {}
     for mac in macs:
         sender = (f"reg5={number:#x}", f"dl_src={mac}")
@@ -166,7 +165,7 @@ def _rule(rule: GroupRule, members: Mapping[str, Iterable[str]]) -> list[str]:
         if not remotes:
             return kinds
     version = 4 if rule.ethertype == "IPv4" else 6
-    networks = {network for text in remotes if (network := _network(text)).version == version}
+    networks = {network for text in remotes if (network := network_of(text)).version == version}
     side = ("nw" if version == 4 else "ipv6") + ("_src" if rule.direction == "ingress" else "_dst")
     return [",".join([kind, *_prefix(side, network)]) for network in sorted(networks, key=str) for kind in kinds]
 
@@ -207,11 +206,3 @@ def _prefix(field: str, network: IPv4Network | IPv6Network) -> tuple[str, ...]:
     if not network.prefixlen:
         return ()
     return (f"{field}={network.network_address}" if network.num_addresses == 1 else f"{field}={network}",)
-
-
-@lru_cache(4096)
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text, strict=False)
-    except ValueError as error:
-        raise NetworkDriverError(str(error)) from error
