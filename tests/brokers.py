@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+
+import pytest
 
 PROGRAMS = {
     "rabbitmq": "/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -70,6 +72,22 @@ def engine(kind: str, address: str = "127.0.0.1", tls: Path | None = None) -> It
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def at_first_use() -> Iterator[Callable[[str], Engine]]:
+    """Give a server of a kind, started when it is asked for first; who asks for one that is not installed is skipped."""
+    with ExitStack() as stack:
+        found: dict[str, Engine] = {}
+
+        def of(kind: str) -> Engine:
+            if not is_there(kind):
+                pytest.skip(f"{kind} is not installed")
+            if kind not in found:
+                found[kind] = stack.enter_context(engine(kind))
+            return found[kind]
+
+        yield of
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pileus.kernel.tasks import Worker
 from pileus.main import bootstrap, build_api, build_cloud, build_worker
 from pileus.network.drivers.fake import FakeNetworkHost
 from pileus.volume.drivers.fake import FakeBackend
-from tests import engines
+from tests import brokers, engines
 
 READER = ("reader",)
 MEMBER = ("member", "reader")
@@ -165,3 +165,10 @@ def lab_once(template_state, tmp_path_factory) -> Lab:
     made.app.close()
     made.cloud.db.dispose()
     engines.drop(state_dir)
+
+
+@pytest.fixture(scope="module")
+def started():
+    """Gives a database server of a kind that may be killed, started when it is asked for first."""
+    with brokers.at_first_use() as of:
+        yield of

@@ -1,7 +1,7 @@
 """Database servers that refuse, collide and die, each of the tests' own: nothing is lost, nothing is done twice."""
 
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,7 +16,6 @@ from pileus.kernel.http import Call, Route, Service
 from pileus.kernel.server import Api
 from pileus.kernel.tasks import Done, Hop, Program, Run, Worker
 from pileus.kernel.worker_pool import WorkerPool
-from tests.brokers import engine, is_there
 
 KINDS = ("postgresql", "mariadb")
 SECONDS = 60.0
@@ -24,22 +23,6 @@ SECONDS = 60.0
 own = MetaData()
 counters = Table("test_counters", own, Column("name", String(8), primary_key=True), Column("n", Integer, nullable=False))
 notes = Table("test_notes", own, Column("id", Integer, primary_key=True), Column("text", String(40), nullable=False))
-
-
-@pytest.fixture(scope="module")
-def started():
-    """Gives a server of a kind, started at first use."""
-    with ExitStack() as stack:
-        found = {}
-
-        def of(kind):
-            if not is_there(kind):
-                pytest.skip(f"{kind} is not installed")
-            if kind not in found:
-                found[kind] = stack.enter_context(engine(kind))
-            return found[kind]
-
-        yield of
 
 
 @pytest.fixture(params=KINDS)

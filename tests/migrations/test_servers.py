@@ -1,7 +1,6 @@
 """The schema on database servers: brought up while it is used, copied before, and put back."""
 
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,9 @@ from sqlalchemy import create_engine, make_url, text
 from pileus import migrations
 from pileus.kernel.db import Database
 from pileus.migrations import backup
-from tests.brokers import engine, is_there
 from tests.migrations.test_versions import differences
 
 QUOTA = "INSERT INTO quota_limits (service, owner, resource, value) VALUES ('compute', :owner, 'cores', :value)"
-
-
-@pytest.fixture(scope="module")
-def started():
-    with ExitStack() as stack:
-        found = {}
-
-        def of(kind):
-            if not is_there(kind):
-                pytest.skip(f"{kind} is not installed")
-            if kind not in found:
-                found[kind] = stack.enter_context(engine(kind))
-            return found[kind]
-
-        yield of
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
