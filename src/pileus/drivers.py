@@ -20,6 +20,7 @@ class HostUnusable(Exception):
     """This machine lacks what a driver needs; the message says what to do."""
 
 
+COMPUTE, NETWORK, VOLUME = ROLES = ("compute", "network", "volume")
 NAME_MAX = 64  # of what a certificate says
 IN_NAMESPACES = ("linux", "ovs")
 NEEDED = {
@@ -62,9 +63,12 @@ class Hosts:
 
 def how_networks(settings: Settings, drivers: Mapping[str, Any]) -> dict[str, str]:
     """Return what a host says of how its networks are made."""
-    if settings.network_driver != "ovs":
-        return {"network": settings.network_driver}
-    return {"network": "ovs", "datapath": "netdev" if drivers["network"].plain_frames else "system"}
+    told = {"network": settings.network_driver}
+    if NETWORK not in _chosen(settings):
+        told["routes"] = "no"
+    if settings.network_driver == "ovs":
+        told["datapath"] = "netdev" if drivers["network"].plain_frames else "system"
+    return told
 
 
 def build(settings: Settings) -> Hosts:
@@ -72,26 +76,36 @@ def build(settings: Settings) -> Hosts:
 
     :raises HostUnusable: when this machine lacks what they need.
     """
-    _require(settings)
-    names = [settings.host]
-    if settings.hypervisor == "fake":
-        names += [f"{settings.host}-{number}" for number in range(2, settings.fake_hosts + 1)]
-    network = _network(settings)
-    roles = {name: {"hypervisor": _hypervisor(settings, getattr(network, "plain_frames", False))} for name in names}
-    roles[settings.host]["network"] = network
-    for name in names[1:]:
-        roles[name]["network"] = _fake_network()
-    roles |= {f"{settings.host}@{name}": {"volume": backend} for name, backend in _backends(settings).items()}
-    closers = [driver.close for drivers in roles.values() for driver in drivers.values()]
-    return Hosts(roles, closers)
+    chosen = _chosen(settings)
+    _require(settings, chosen)
+    roles: dict[str, dict[str, Any]] = {}
+    if chosen & {COMPUTE, NETWORK}:
+        roles[settings.host] = {"network": _network(settings)}
+    if COMPUTE in chosen:
+        plain_frames = getattr(roles[settings.host]["network"], "plain_frames", False)
+        roles[settings.host]["hypervisor"] = _hypervisor(settings, plain_frames)
+        if settings.hypervisor == "fake":
+            others = [f"{settings.host}-{number}" for number in range(2, settings.fake_hosts + 1)]
+            roles |= {name: {"network": _fake_network(), "hypervisor": _hypervisor(settings, False)} for name in others}
+    if VOLUME in chosen:
+        roles |= {f"{settings.host}@{name}": {"volume": backend} for name, backend in _backends(settings).items()}
+    return Hosts(roles, [driver.close for drivers in roles.values() for driver in drivers.values()])
+
+
+def _chosen(settings: Settings) -> frozenset[str]:
+    """Return what this machine is to do.  :raises HostUnusable: when the setting names nothing, or what is no role."""
+    named = frozenset(part.strip() for part in settings.roles.split(",") if part.strip())
+    if not named or named - set(ROLES):
+        raise HostUnusable(f"Setting roles: {settings.roles!r} is not some of {', '.join(ROLES)}, with commas.")
+    return named
 
 
 def purge(settings: Settings) -> None:
     """Destroy every guest and every network that the cloud of these settings made on this machine."""
     hosts = build(settings)
     try:
-        for drivers in (found for found in hosts.roles.values() if "hypervisor" in found):
-            for guest_id in drivers["hypervisor"].observe_all():
+        for drivers in (found for found in hosts.roles.values() if "network" in found):
+            for guest_id in drivers["hypervisor"].observe_all() if "hypervisor" in drivers else ():
                 drivers["hypervisor"].destroy(guest_id)
             drivers["network"].purge()
         for drivers in (found for found in hosts.roles.values() if "volume" in found):
@@ -102,13 +116,16 @@ def purge(settings: Settings) -> None:
         hosts.close()
 
 
-def _require(settings: Settings) -> None:
-    chosen = [name for name in (settings.hypervisor, settings.network_driver) if name in NEEDED]
-    if chosen and os.geteuid() != 0:
+def _require(settings: Settings, chosen: frozenset[str]) -> None:
+    programs = {settings.network_driver} if chosen & {COMPUTE, NETWORK} else set()
+    programs |= {settings.hypervisor} if COMPUTE in chosen else set()
+    programs &= set(NEEDED)
+    if programs and os.geteuid() != 0:
         raise HostUnusable("Guests and networks need root. Run as root, or set hypervisor and network_driver to fake.")
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    wanted = {program for name in chosen for program in NEEDED[name]}
-    wanted |= {program for each in _named_backends(settings) for program in NEEDED_FOR_VOLUMES.get(each.kind, ())}
+    wanted = {program for name in programs for program in NEEDED[name]}
+    named = _named_backends(settings) if VOLUME in chosen else ()
+    wanted |= {program for each in named for program in NEEDED_FOR_VOLUMES.get(each.kind, ())}
     missing = sorted(program for program in wanted if not shutil.which(program, path=path))
     if missing:
         raise HostUnusable(f"Not installed: {', '.join(missing)}. `pileus doctor` says how to install them.")

@@ -10,8 +10,9 @@ from pileus.network.driver import RemotePort
 from pileus.network.drivers.fake import FakeNetworkHost
 from pileus.network.schemas.clean import attributes_of
 from pileus.network.schemas.requests import NetworkCreate, PortCreate, RouterCreate, SubnetCreate
-from pileus.network.service import interfaces, networks, ports, routers, subnets, wiring
+from pileus.network.service import interfaces, networks, operations, ports, routers, subnets, wiring
 from pileus.network.store import hosts as store
+from pileus.network.store.rows import Wanted
 from pileus.network.tasks.sync import reconcile
 
 HOSTS = ("host1", "host2", "host3")
@@ -118,3 +119,22 @@ def test_new_routers_go_where_few_are(town):
     ctx = replace(town.ctx, cloud=town.cloud)
     made = [routers.create(ctx, [attributes_of(RouterCreate())])[0] for _ in range(5)]  # host3 has one
     assert sorted(router.host_id for router in made) == ["host1", "host1", "host2", "host2", "host3"]
+
+
+def test_routers_are_on_hosts_with_the_role_only(town):
+    bus = bus_of(town, HOSTS)
+    plain = {name: bus.facts(name) | {"routes": "no"} for name in ("host1", "host3")}
+    cloud = replace(town.lab.cloud, bus=LocalBus({name: {"network": town.drivers[name]} for name in HOSTS}, plain))
+    made = routers.create(replace(town.ctx, cloud=cloud), [attributes_of(RouterCreate())])[0]
+    assert made.host_id == "host2"
+    reconcile(cloud)
+    assert town.router.id in town.drivers["host2"].routers, "it leaves a host that has the role no longer"
+    assert town.router.id not in town.drivers["host3"].routers
+
+
+def test_only_hosts_with_the_role_show_an_agent_of_routers(town):
+    cloud = replace(town.lab.cloud, bus=LocalBus({"host9": {"network": FakeNetworkHost()}}, {"host9": {"routes": "no"}}))
+    reconcile(cloud)
+    admin = town.lab.ctx("admin")
+    kinds = {agent.agent_type for agent in operations.list_agents(admin, Wanted((("host", ["host9"]),)))}
+    assert kinds == {"Linux bridge agent", "DHCP agent", "Metadata agent"}

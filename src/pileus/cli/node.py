@@ -17,6 +17,7 @@ from pileus.kernel.errors import NotFound
 from pileus.kernel.settings import Settings
 
 POLL_SECONDS = 1.0
+WORDS = {"hypervisor": "compute"}  # what the setting `roles` says for what the bus says
 
 
 @click.group()
@@ -58,7 +59,8 @@ def list_(ctx: click.Context) -> None:
     bus.start()
     time.sleep(WHO_SECONDS)
     try:
-        served = {role: {name.partition("@")[0] for name in bus.hosts(role)} for role in CONTRACTS}
+        served = {WORDS.get(role, role): {name.partition("@")[0] for name in bus.hosts(role)} for role in CONTRACTS}
+        served["network"] -= {name for name in served["network"] if bus.facts(name).get("routes") == "no"}
     finally:
         bus.close()
     joined = {found.name: found for found in service.list_nodes(Database(settings.database))}

@@ -16,7 +16,7 @@ Ids are UUID strings. Addresses are strings; "with prefix" means `10.0.0.1/24`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from socket import socket
 from typing import Literal, Protocol
@@ -114,6 +114,13 @@ class NetworkSpec:
     dhcp: DhcpSpec | None = None
     hosts: tuple[DhcpHost, ...] = ()
     remotes: tuple[RemotePort, ...] = ()
+
+
+def rerouted(network: NetworkSpec, places: Iterable[RemotePort], here: bool) -> NetworkSpec:
+    """Return a network of which a port is somewhere else: on this host (`here`), or as `places` say."""
+    moved = {place.mac for place in places}
+    kept = [remote for remote in network.remotes if remote.mac not in moved] + ([] if here else list(places))
+    return replace(network, remotes=tuple(sorted(kept, key=lambda remote: (remote.mac, remote.ips))))
 
 
 @dataclass(frozen=True)
@@ -366,4 +373,20 @@ class NetworkHost(Protocol):
 
     def close(self) -> None:
         """Let go of what this process holds; everything made goes on working."""
+        ...
+
+
+class Rerouter(Protocol):
+    """An optional ability: a guest that moves while it runs is found where it is in the very moment in which it is halted."""
+
+    def reroute(self, network_id: str, tap: str, places: tuple[RemotePort, ...], here: bool) -> None:
+        """Have frames for a port go where it is from now on, ahead of the spec of its network that says so.
+
+        Nothing happens where the network is not on this host.
+
+        :param tap: that of the port, where this host has it, too.
+        :param places: the port as it is seen from other hosts, each with its MAC.
+        :param here: whether it is on this host from now on.
+        :raises NetworkDriverError: with what the host answered.
+        """
         ...

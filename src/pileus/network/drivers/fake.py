@@ -18,9 +18,11 @@ from pileus.network.driver import (
     NotOnHostError,
     Observed,
     PortSpec,
+    RemotePort,
     RouterSpec,
     Spec,
     fingerprint,
+    rerouted,
 )
 
 
@@ -75,6 +77,13 @@ class FakeNetworkHost:
         with self._lock:
             self.networks[spec.id] = spec
             self._damaged.discard(("network", spec.id))
+
+    def reroute(self, network_id: str, tap: str, places: tuple[RemotePort, ...], here: bool) -> None:
+        """See `Rerouter`."""
+        self._misbehave("reroute", network_id)
+        with self._lock:
+            if network_id in self.networks:
+                self.networks[network_id] = rerouted(self.networks[network_id], places, here)
 
     def destroy_network(self, network_id: str) -> None:
         """See `NetworkHost`."""

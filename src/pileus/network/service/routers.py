@@ -11,6 +11,7 @@ from pileus.network import addressing, tables
 from pileus.network.errors import conflict, invalid, missing
 from pileus.network.service import access, allocation, flavors, qos
 from pileus.network.service.access import Attributes, target_of
+from pileus.network.store import agents as agents_store
 from pileus.network.store import hosts as hosts_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
@@ -18,7 +19,7 @@ from pileus.network.store import routers as store
 from pileus.network.store import rows, topologies
 from pileus.network.store.records import Port, Router
 from pileus.network.store.rows import Wanted
-from pileus.network.tasks import converge, sync
+from pileus.network.tasks import sync
 
 ROUTES_MAX = 30
 HA_HOSTS_MIN = 2
@@ -52,7 +53,7 @@ def _flags(ctx: Context, verb: str, attributes: Attributes, given: frozenset[str
     info = attributes.get("external_gateway_info") or {}
     names |= {f"external_gateway_info:{name}" for name in info}
     access.guard(ctx, f"{verb}_router", sorted(names), target_of(project_id))
-    if attributes.get("ha") and len(ctx.cloud.bus.hosts(converge.ROLE)) < HA_HOSTS_MIN:
+    if attributes.get("ha") and len(agents_store.routing_hosts(ctx.cloud)) < HA_HOSTS_MIN:
         text = f"Not enough l3 agents available to ensure HA. Minimum required {HA_HOSTS_MIN}."
         raise conflict("HANotEnoughAvailableAgents", text)
 
@@ -72,7 +73,7 @@ def create(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) -> list[
 
 def _place(tx: Connection, cloud: Cloud) -> str:
     """Return the host with the fewest routers; "" while there is none."""
-    hosts = cloud.bus.hosts(converge.ROLE)
+    hosts = agents_store.routing_hosts(cloud)
     if len(hosts) < 2:
         return next(iter(hosts), "")
     load = hosts_store.routers_by_host(tx)

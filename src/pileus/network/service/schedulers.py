@@ -97,7 +97,7 @@ def add_router(ctx: Context, agent_id: str, router_id: str) -> None:
     """Have an agent do the routing of a router.  :raises Conflict: when another does."""
     ctx.require("create_l3-router")
     agent = _agent(ctx, agent_id, L3)
-    if not agent.admin_state_up:
+    if not agent.admin_state_up or not store.routes(ctx.cloud, agent.host):
         raise invalid(f"Agent {agent_id} is not a L3 Agent or has been disabled", "InvalidL3Agent")
 
     def work(tx: Connection) -> None:

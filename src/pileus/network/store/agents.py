@@ -11,7 +11,8 @@ from pileus.network.store.rows import Clause, Kind, Wanted, list_rows
 from pileus.network.tables import networks
 from pileus.network.tables.agents import agents, dhcp_exclusions
 
-SHARED = {"DHCP agent": "neutron-dhcp-agent", "L3 agent": "neutron-l3-agent", "Metadata agent": "neutron-metadata-agent"}
+ROUTERS = "L3 agent"
+SHARED = {"DHCP agent": "neutron-dhcp-agent", ROUTERS: "neutron-l3-agent", "Metadata agent": "neutron-metadata-agent"}
 BRIDGES, SWITCH = "Linux bridge agent", "Open vSwitch agent"
 BINARIES = {BRIDGES: "neutron-linuxbridge-agent", SWITCH: "neutron-openvswitch-agent", **SHARED}
 BEAT_SECONDS = 20.0
@@ -59,17 +60,27 @@ def is_switched(cloud: Cloud, host: str) -> bool:
     return cloud.bus.facts(host).get("network", cloud.settings.network_driver) == "ovs"
 
 
+def routes(cloud: Cloud, host: str) -> bool:
+    """Tell whether a host may have routers."""
+    return cloud.bus.facts(host).get("routes") != "no"
+
+
+def routing_hosts(cloud: Cloud) -> tuple[str, ...]:
+    """Return the hosts that may have routers and are there."""
+    return tuple(host for host in cloud.bus.hosts("network") if routes(cloud, host))
+
+
 def beat(cloud: Cloud, hosts: Iterable[str]) -> None:
     """Note that the agents of hosts are alive; writes when the last note is BEAT_SECONDS old."""
     now = cloud.clock.now()
     with cloud.db.read() as tx:
         known = {(row.host, row.agent_type): row.heartbeat_at for row in tx.execute(select(*agents.c))}
     for host in hosts:
-        kinds = (SWITCH if is_switched(cloud, host) else BRIDGES, *SHARED)
+        kinds = {SWITCH if is_switched(cloud, host) else BRIDGES, *SHARED} - (set() if routes(cloud, host) else {ROUTERS})
         if all(now - known.get((host, kind), 0.0) < BEAT_SECONDS for kind in kinds):
             continue
         with cloud.db.begin() as tx:
-            for kind in kinds:
+            for kind in sorted(kinds):
                 here = (agents.c.host == host, agents.c.agent_type == kind)
                 if not tx.execute(update(agents).where(*here).values(heartbeat_at=now)).rowcount:
                     tx.execute(insert(agents).values(

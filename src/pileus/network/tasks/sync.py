@@ -66,10 +66,11 @@ def reconcile(cloud: Cloud) -> None:
     """Look at every host and repair it; note that its agents are alive; have the routers of hosts that are gone on others."""
     alive = cloud.bus.hosts(converge.ROLE)
     spanning.note_hosts(cloud, alive)
-    _leave_hosts(cloud, alive)
+    routing = agents_store.routing_hosts(cloud)
+    _leave_hosts(cloud, routing)
     converge.everything(cloud)
-    if cloud.bus.hosts(converge.ROLE) != alive:
-        _leave_hosts(cloud, cloud.bus.hosts(converge.ROLE))  # one has gone while it was looked at
+    if agents_store.routing_hosts(cloud) != routing:
+        _leave_hosts(cloud, agents_store.routing_hosts(cloud))  # one has gone while it was looked at
     agents_store.beat(cloud, alive)
 
 

@@ -21,9 +21,11 @@ from pileus.network.driver import (
     NotOnHostError,
     Observed,
     PortSpec,
+    RemotePort,
     RouterSpec,
     Spec,
     fingerprint,
+    rerouted,
 )
 from pileus.network.drivers.linux.fabric import Fabric
 from pileus.network.drivers.linux.metadata import Endpoints
@@ -138,6 +140,22 @@ class AssembledHost:
                 self._networks.ensure(spec, before)
                 self._records.seal(spec)
             self._networks.open_metadata(spec)
+
+    def reroute(self, network_id: str, tap: str, places: tuple[RemotePort, ...], here: bool) -> None:
+        """See `Rerouter`."""
+        with self._lock(network_id), _explained(network_id):
+            self._take_up()
+            before = self._records.get(NetworkSpec, network_id)
+            if before is None:
+                return
+            spec = rerouted(before, places, here)
+            sealed = self._records.is_whole(before)
+            self._records.begin(spec)
+            self._guard.set_network(spec)
+            self._fabric.ensure_network(spec)
+            self._fabric.turn(network_id, {place.mac for place in places}, tap if here else "")
+            if sealed:
+                self._records.seal(spec)
 
     def destroy_network(self, network_id: str) -> None:
         """See `NetworkHost`."""

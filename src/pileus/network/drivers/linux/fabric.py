@@ -1,5 +1,6 @@
 """What guests, DHCP, routers and the outside are plugged into, and its form of a Linux bridge for each network."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +8,7 @@ from pileus.network.driver import NetworkSpec, NotOnHostError
 from pileus.network.drivers.linux.names import bridge
 from pileus.network.drivers.linux.netns import Namespace
 from pileus.network.drivers.linux.rtnl import Link, Rtnl
-from pileus.network.drivers.linux.tunnels import Tunnels
+from pileus.network.drivers.linux.tunnels import Tunnels, device
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Fabric(Protocol):
 
     def unplug(self, device: str) -> None:
         """Forget an interface that is about to go; nothing happens if it was never plugged."""
+        ...
+
+    def turn(self, network_id: str, macs: Iterable[str], tap: str) -> None:
+        """Have frames for MACs go to a tap from now on ("": to other hosts), whatever was learned before."""
         ...
 
     def prepare(self, namespace: Namespace, device: str) -> None:
@@ -113,6 +118,14 @@ class Bridges:
 
     def unplug(self, device: str) -> None:
         """See `Fabric`."""
+
+    def turn(self, network_id: str, macs: Iterable[str], tap: str) -> None:
+        """See `Fabric`."""
+        with Rtnl(self._host) as host:
+            master, link = self._bridge_of(host, network_id), host.link(tap or device(network_id))
+            if link is not None and link.master == master.index:
+                for mac in macs:
+                    host.learn(link.index, mac)
 
     def prepare(self, namespace: Namespace, device: str) -> None:
         """See `Fabric`."""

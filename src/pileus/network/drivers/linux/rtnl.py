@@ -26,6 +26,8 @@ _STATIC, _MAIN, _UNIVERSE, _ON_LINK, _UNICAST = 4, 254, 0, 253, 1
 _LINK = struct.Struct("=BxHiII")
 _IP = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
+_NEWNEIGH, _MAC, _AF_BRIDGE, _REACHABLE, _MASTER_TABLE = 28, 2, 7, 0x02, 0x04
+_NEIGHBOUR = struct.Struct("=BxHiHBB")
 _TUNSETIFF, _TUNSETPERSIST, _TAP, _NO_PI = 0x400454CA, 0x400454CB, 0x0002, 0x1000
 
 
@@ -116,6 +118,11 @@ class Rtnl(Netlink):
         """Remove an interface (both ends of a pair) if it is there."""
         with suppress_errno(errno.ENODEV):
             self.request(_DELLINK, _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFNAME, name))
+
+    def learn(self, index: int, mac: str) -> None:
+        """Have a bridge know that a MAC is behind one of its ports, until it sees it behind another or for some minutes not."""
+        body = _NEIGHBOUR.pack(_AF_BRIDGE, 0, index, _REACHABLE, _MASTER_TABLE, 0) + attribute(_MAC, _mac_bytes(mac))
+        self.request(_NEWNEIGH, body, CREATE | REPLACE)
 
     def addresses(self, index: int) -> set[str]:
         """The addresses of an interface with prefix, without what the kernel gave itself (fe80::/64 by MAC)."""

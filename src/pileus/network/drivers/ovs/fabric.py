@@ -9,6 +9,7 @@ import fcntl
 import socket
 import struct
 import threading
+from collections.abc import Iterable
 
 from pileus.network.driver import NetworkSpec, NotOnHostError, PortSpec
 from pileus.network.drivers.linux.fabric import Plug
@@ -99,6 +100,9 @@ class Switched:
         with self._lock:
             self._rows.pop(device, None)
             self._daemons.database.remove(INNER, device)
+
+    def turn(self, network_id: str, macs: Iterable[str], tap: str) -> None:
+        """See `Fabric`: the flows of the network know it already."""
 
     def prepare(self, namespace: Namespace, device: str) -> None:
         """See `Fabric`: whoever speaks there computes checksums and cuts segments itself."""

@@ -93,10 +93,13 @@ def _state() -> Flows:
 
 
 def network_flows(tag: int, members: Iterable[Member], remote_macs: Iterable[str] = (), tunnelled: bool = False) -> Flows:
-    """Where frames of a network go. `remote_macs` are on other hosts, of which the network has any if it is `tunnelled`."""
+    """Where frames of a network go. `remote_macs` are on other hosts, of which the network has any if it is `tunnelled`.
+
+    A MAC may be of a member, too, while a guest goes to another host: then it is where the cloud says that it is, elsewhere.
+    """
     every = sorted(members, key=lambda member: member.number)
     here = f"reg6={tag:#x}"
-    flows = {at(30, 100, here, f"dl_dst={mac}"): reach(Member(PATCH, None)) for mac in remote_macs}
+    flows = {at(30, 120, here, f"dl_dst={mac}"): reach(Member(PATCH, None)) for mac in remote_macs}
     flows |= {at(30, 110, here, f"dl_dst={member.mac}"): reach(member) for member in every if member.mac}
     ways = [reach(member) for member in every]
     if tunnelled:
