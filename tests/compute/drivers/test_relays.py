@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -20,7 +20,8 @@ from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions, Reach, proc
 from pileus.compute.drivers.qemu.place import Place
 from pileus.guest import build
 from pileus.volume.driver import Connector, VolumeSpec
-from pileus.volume.drivers.file import FileBackend
+from pileus.volume.drivers import backends
+from pileus.volume.drivers.file import Adopting
 from tests.compute.drivers import sectors
 from tests.compute.drivers.machine import Machine, linux_spec
 from tests.compute.drivers.test_contract import until
@@ -29,18 +30,21 @@ from tests.compute.drivers.test_moving import move
 pytestmark = [pytest.mark.host, pytest.mark.xdist_group("compute volumes")]
 PREFIX = "pileus-test"
 VOLUME = str(uuid.uuid4())
+STORE = "store"
 SECONDS = 60.0
 
 
 class Site:
-    """A host `store` with a back end, and hosts `host2` and `host3` with guests."""
+    """A host `store` with a back end, and hosts with guests: `host2`, `host3` and, as the first, `store` itself."""
 
-    def __init__(self, folder: Path, netns: str) -> None:
+    def __init__(self, folder: Path, netns: str, kind: str) -> None:
         self.folder, self.netns = folder, netns
         self.authority = Authority(folder / "ca")
         self.authority.ensure()
-        self.backend = FileBackend(folder / "volumes", folder / "run", "store", self._identity("store"))
-        self.hosts = {number: self.opened(number) for number in (2, 3)}
+        self.backend = cast(Adopting, backends.build(
+            backends.Named("volumes", kind, str(folder / "volumes")), folder, "cloud", STORE, netns, self._identity(STORE)
+        ))  # fmt: skip
+        self.hosts = {number: self.opened(number) for number in (1, 2, 3)}
 
     def _identity(self, name: str) -> Identity:
         identity = Identity(self.folder / name / "tls")
@@ -50,7 +54,7 @@ class Site:
 
     def opened(self, number: int) -> QemuHypervisor:
         """Build the driver of a host."""
-        name = f"host{number}"
+        name = name_of(number)
         options = QemuOptions(
             self.folder / name, self.netns, "qemu", f"{PREFIX}{number}", shutdown_seconds=0.5, unplug_seconds=20.0
         )  # fmt: skip
@@ -58,7 +62,7 @@ class Site:
 
     def connect(self, number: int, volume_id: str = VOLUME, size_gib: int = 1, **options: Any) -> DiskSpec:
         """Have a host reach a volume."""
-        connection = self.backend.connect(volume_id, Connector(f"{volume_id}-{number}", f"host{number}", f"127.0.0.{number}"))
+        connection = self.backend.connect(volume_id, Connector(f"{volume_id}-{number}", name_of(number), f"127.0.0.{number}"))
         disk = DiskSpec(volume_id, "volume", bus="virtio", connection=connection, size_mib=size_gib * 1024)
         return replace(disk, **options)
 
@@ -67,7 +71,7 @@ class Site:
 
     def relay(self, number: int, spec: GuestSpec) -> process.Process | None:
         """Return the relay of a guest to the volume."""
-        return process.find(Place(self.folder / f"host{number}" / "guests" / spec.id / "relays" / VOLUME))
+        return process.find(Place(self.folder / name_of(number) / "guests" / spec.id / "relays" / VOLUME))
 
     def close(self) -> None:
         for hypervisor in self.hosts.values():
@@ -80,12 +84,22 @@ class Site:
         self.backend.close()
 
 
+def name_of(number: int) -> str:
+    return STORE if number == 1 else f"host{number}"
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def kind() -> str:
+    """The kind of the back end."""
+    return "file"
+
+
+@pytest.fixture
+def site(tmp_path: Path, kind: str) -> Iterator[Site]:
     netns = f"pileus-test-{uuid.uuid4().hex[:8]}"
     subprocess.run(["ip", "netns", "add", netns], check=True)
     try:
-        made = Site(tmp_path, netns)
+        made = Site(tmp_path, netns, kind)
         made.backend.ensure(VolumeSpec(VOLUME, 1))
         yield made
         made.close()
@@ -186,6 +200,36 @@ def test_a_host_without_a_certificate_says_so(site: Site, spec: GuestSpec, tmp_p
     finally:
         alone.destroy(spec.id)
         alone.close()
+
+
+@pytest.mark.parametrize("kind", ["iscsi"])
+def test_a_guest_leaves_the_host_of_its_volume_and_comes_back(site: Site, image: Path) -> None:
+    guest = Machine(site.hosts[1], linux_spec(image)).start(site.connect(1))
+    guest.await_disk()
+    asked = "echo 3 > /proc/sys/vm/drop_caches; head -c 16000000 /dev/vdb | md5sum"
+    for number, turn in enumerate((2, 1, 3, 1)):
+        writing = f"head -c 4000000 /dev/urandom > /dev/shm/x; dd if=/dev/shm/x of=/dev/vdb bs=1000000 seek={4 * number} "
+        guest.shell.run(f"{writing} conv=fsync 2>/dev/null; rm /dev/shm/x")
+        before, left = guest.shell.run(asked), next(which for which, each in site.hosts.items() if each is guest.hypervisor)
+        move(guest, site.hosts[turn], guest.having(site.connect(turn)))
+        site.disconnect(left)
+        assert guest.shell.run(asked) == before
+        assert (site.relay(turn, guest.spec) is None) == (turn == 1)
+    for turn, size_gib in ((1, 2), (3, 3)):
+        if turn != 1:
+            move(guest, site.hosts[turn], guest.having(site.connect(turn, size_gib=size_gib - 1)))
+            site.disconnect(1)
+        site.backend.ensure(VolumeSpec(VOLUME, size_gib))
+        guest.have(site.connect(turn, size_gib=size_gib))
+        guest.shell.run(f'until [ "$(cat /sys/block/vdb/size)" = {size_gib * GIB // 512} ]; do sleep 0.1; done')
+        last = size_gib * GIB // 512 - 1
+        guest.shell.run(f"echo end {turn} | dd of=/dev/vdb bs=512 seek={last} conv=sync,fsync 2>/dev/null")
+        assert guest.shell.run(asked) == before
+    content = site.backend.open(VOLUME)
+    assert content.read(2 * GIB - 512, 5) + content.read(3 * GIB - 512, 5) == b"end 1end 3"
+    content.close()
+    guest.have()
+    site.disconnect(3)
 
 
 def test_a_linux_guest_keeps_what_it_wrote_wherever_it_goes(site: Site, image: Path) -> None:

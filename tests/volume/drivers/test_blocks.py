@@ -92,8 +92,9 @@ def test_an_origin_waits_for_those_that_stand_on_it(rbd: RbdBackend, tmp_path: P
 def test_a_copy_that_was_cut_short_is_no_hindrance(rbd: RbdBackend, tmp_path: Path) -> None:
     rbd.ensure(VolumeSpec("v", 1))
     layer = rbd.tree.require("v").top
-    rbd.tree.store.make("new.half.raw", MIB, thin=True)
-    assert os.system(f"rbd snap create volumes/{layer}@new.half.raw") == 0
+    half = f"new.{rbd.tree.begin('raw').name}"
+    rbd.tree.store.make(half, MIB, thin=True)
+    assert os.system(f"rbd snap create volumes/{layer}@{half}") == 0
     rbd.close()
     again = rbd_backend(tmp_path / "twin", tmp_path)
     assert again.tree.store.names() == {layer}

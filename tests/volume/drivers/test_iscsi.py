@@ -5,8 +5,9 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,10 +180,48 @@ def test_targets_outlive_us(tmp_path: Path, dead: bool) -> None:
     assert daemons(backend) == {}
 
 
-def test_another_host_cannot_be_served(backend: IscsiBackend) -> None:
+def outsider(data: Mapping[str, Any], tls_dir: str | None, *commands: str) -> str:
+    """Have a client of another host do something."""
+    options = f"driver=nbd,server.type=inet,server.host={data['host']},server.port={data['port']},export={data['export']}"
+    secured = ["--object", f"tls-creds-x509,id=t,dir={tls_dir},endpoint=client"] if tls_dir else []
+    options += ",tls-creds=t" if tls_dir else ""
+    program = ["qemu-io", *secured, *(part for each in commands for part in ("-c", each)), "--image-opts", options]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout + done.stderr
+
+
+def test_another_host_is_served_by_certificate_and_sees_what_this_one_writes(backend: IscsiBackend) -> None:
     backend.ensure(VolumeSpec("v", 1))
-    with pytest.raises(VolumeDriverError, match="its own host only"):
-        backend.connect("v", Connector("a", "elsewhere", "192.0.2.7"))
+    far = backend.connect("v", Connector("far", "there", "127.0.0.1"))
+    assert far["driver_volume_type"] == "nbd"
+    assert not {"target_portal", "auth_password", "socket"} & set(far["data"])
+    assert backend._target.find() is None
+    assert far == backend.connect("v", Connector("far", "there", "127.0.0.1"))
+    elsewhere = backend.connect("v", Connector("elsewhere", "elsewhere", "127.0.0.1", read_only=True))["data"]
+    far_data, near = far["data"], attached(backend)
+    assert near["driver_volume_type"] == "iscsi"
+    initiator(near, "write -P 5 0 64k", "flush")
+    assert "wrote" in outsider(far_data, far_data["tls_dir"], "read -P 5 0 64k", "write -P 6 0 64k", "flush")
+    initiator(near, "read -P 6 0 64k")
+    assert "wrote" not in outsider(far_data, None, "write -P 1 0 64k")
+    assert "wrote" not in outsider(far_data, elsewhere["tls_dir"], "write -P 1 0 64k")
+    backend.ensure(VolumeSpec("v", 2))
+    assert "wrote" in outsider(far_data, far_data["tls_dir"], "write -P 7 1536M 64k", "flush")
+    initiator(near, "read -P 7 1536M 64k", "read -P 6 0 64k")
+    backend.disconnect("v", "far")
+    assert "wrote" not in outsider(far_data, far_data["tls_dir"], "write -P 1 0 64k")
+    initiator(near, "read -P 6 0 64k")
+    assert set(daemons(backend)) == {"tgtd", "gate", "daemon"}
+    backend.disconnect("v", "a")
+    assert backend._target.find() is None
+    backend.disconnect("v", "elsewhere")
+    assert daemons(backend) == {}
+
+
+def test_a_host_that_said_no_address_is_not_connected(backend: IscsiBackend) -> None:
+    backend.ensure(VolumeSpec("v", 1))
+    with pytest.raises(VolumeDriverError, match="did not say its address"):
+        backend.connect("v", Connector("a", "elsewhere"))
     state = backend.observe("v")
     assert state is not None
     assert state.connections == ()

@@ -85,7 +85,7 @@ def disown_volume(tree: Tree, volume_id: str) -> str:
 def list_snapshots(tree: Tree) -> tuple[Found, ...]:
     """Return the snapshots that the cloud let go of, and those that it has."""
     found = []
-    for head in tree.heads():
+    for head in tree.own_heads():
         for name, kept in head.released.items():
             found.append(Found(name, _gib(kept.size_bytes), volume_reference=head.id))
         for id, kept in head.snapshots.items():

@@ -61,11 +61,11 @@ def build(
     if named.kind == "iscsi":
         from pileus.volume.drivers.iscsi import IscsiBackend  # noqa: PLC0415
 
-        return IscsiBackend(where, run, host, netns=netns)
+        return IscsiBackend(where, run, host, identity, netns=netns)
     if named.kind == "lvm":
         from pileus.volume.drivers.lvm import LvmBackend, store_in  # noqa: PLC0415
 
-        return LvmBackend(store_in(named.where), where, run, host, netns=netns)
+        return LvmBackend(store_in(named.where), where, run, host, identity, netns=netns)
     if named.kind == "rbd":
         from pileus.volume.drivers.rbd import RbdBackend, store_at  # noqa: PLC0415
 

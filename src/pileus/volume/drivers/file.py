@@ -1,6 +1,7 @@
 """Back end `file`: volumes are files in a directory of this host, served as NBD exports by storage daemons.
 
-`nfs` is the same over a directory that several hosts mount: locks hold between them, and no blocks are shared.
+`nfs` is the same over a directory that several hosts mount: locks hold between them, and no blocks are shared.  Each host has
+volumes of its own there, which it alone serves, to all hosts.
 """
 
 from pathlib import Path
@@ -13,11 +14,11 @@ from pileus.volume.drivers.layers.sources import Files
 from pileus.volume.drivers.layers.tree import Tree
 
 
-def tree_in(directory: Path, *, shared: bool = False) -> Tree:
+def tree_in(directory: Path, *, shared: bool = False, host: str = "") -> Tree:
     """Open a directory with volumes, or make one.  :raises VolumeDriverError: when it cannot be used."""
     with true_reasons("use the directory"):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Tree(directory.resolve(), shared=shared)
+        return Tree(directory.resolve(), shared=shared, host=host)
 
 
 class Adopting(LayeredBackend):
@@ -70,5 +71,5 @@ class FileBackend(Adopting):
     def __init__(
         self, directory: Path, run_directory: Path, host: str, identity: Identity | None = None, *, shared: bool = False
     ) -> None:
-        tree = tree_in(directory, shared=shared)
+        tree = tree_in(directory, shared=shared, host=host)
         super().__init__(tree, Files(tree), run_directory, host, identity)

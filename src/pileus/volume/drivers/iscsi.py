@@ -1,6 +1,7 @@
-"""Back end `iscsi`: the volumes of back end `file`, served over iSCSI by tgtd, for guests on the same host.
+"""Back end `iscsi`: the volumes of back end `file`, served over iSCSI by tgtd to the guests of the host that it is on.
 
     layers --> storage daemon --NBD--> gate --FUSE--> file --> tgtd --iSCSI with CHAP--> the initiator within QEMU
+                              --NBD--> what passes on by TLS --> other hosts
 
 Snapshots, clones, encryption and growing are those of `file`.  Each attachment has a target of its own, named after it, with a
 password that nobody else has; to take one away cuts nobody else off.  Nothing is written down but one key, of which the
@@ -9,7 +10,10 @@ passwords are made, so after the death of tgtd or of the machine everything is m
 tgtd and the gates go on without us.  What ends unasked is started again: tgtd and a volume's storage daemon cost a guest a pause;
 a gate that is killed costs it an I/O error if it writes in that moment.
 
-tgtd listens on the loopback of the network namespace that the guests' processes are in.  Other hosts cannot reach it.
+tgtd listens on the loopback of the network namespace that the guests' processes are in.  Other hosts cannot reach it: iSCSI
+proves nothing of who serves, hides nothing of what goes over the wire, and CHAP's secrets are short.  They are served as those
+of back end `file` are, by TLS with certificates on both ends.  Both ways end in the one storage daemon of the volume, so what is
+written by one of them is read by the other.
 """
 
 import contextlib
@@ -22,6 +26,7 @@ from base64 import b32encode
 from dataclasses import replace
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.driver import Connection, Connector, VolumeDriverError, VolumeSpec
 from pileus.volume.drivers import iscsi_gate
 from pileus.volume.drivers.file import Adopting, tree_in
@@ -43,14 +48,16 @@ class IscsiServing(Adopting):
 
     storage_protocol = "iSCSI"
 
-    def __init__(self, tree: Tree, making: Making, run_directory: Path, host: str, netns: str) -> None:
+    def __init__(
+        self, tree: Tree, making: Making, run_directory: Path, host: str, netns: str, identity: Identity | None = None
+    ) -> None:
         self._host = host
         self._units = short(run_directory.resolve()) / "iscsi"
         self._target = TargetDaemon(self._units / TGTD, netns)
         self._target_lock = threading.RLock()
         self._iscsi_watch = Watch(self._ended)
         self._key = _key(tree.directory / "chap.key")
-        super().__init__(tree, making, run_directory / "nbd", host)
+        super().__init__(tree, making, run_directory / "nbd", host, identity)
 
     def ensure(self, spec: VolumeSpec) -> None:
         """Make a volume, or grow it.  Who is connected is cut off for a moment, and finds it larger."""
@@ -60,11 +67,9 @@ class IscsiServing(Adopting):
                 self._settle(spec.id)
 
     def connect(self, volume_id: str, connector: Connector) -> Connection:
-        """Make a volume reachable for one host."""
-        if connector.host != self._host:
-            raise VolumeDriverError(f"Back end {self._host} serves guests of its own host only, not of {connector.host}.")
+        """Make a volume reachable for one host: its own by iSCSI, another by NBD."""
         with self.tree.locks.hold(volume_id):
-            super().connect(volume_id, replace(connector, initiator=""))
+            by_nbd = super().connect(volume_id, replace(connector, initiator=""))
             try:
                 with true_reasons("serve the volume"):
                     self._settle(volume_id)
@@ -72,6 +77,8 @@ class IscsiServing(Adopting):
                 with contextlib.suppress(VolumeDriverError):
                     self.disconnect(volume_id, connector.id)
                 raise
+        if connector.host != self._host:
+            return by_nbd
         user, password = self._account(connector.id)
         data = {"target_portal": self._target.portal, "target_iqn": _name(volume_id, connector.id), "target_lun": LUN}
         data |= {"auth_method": "CHAP", "auth_username": user, "auth_password": password, "target_discovered": False}
@@ -95,10 +102,11 @@ class IscsiServing(Adopting):
         self._iscsi_watch.close()
 
     def _settle(self, volume_id: str, connectors: dict[str, Connector] | None = None) -> None:
-        """Make the targets of a volume be those of who is connected.  Whoever calls holds the volume's lock."""
+        """Make the targets of a volume be those of who is connected from here.  Whoever calls holds the volume's lock."""
         head = self.tree.head(volume_id)
         if connectors is None:
             connectors = head.connectors if head else {}
+        connectors = {key: connector for key, connector in connectors.items() if connector.host == self._host}
         with self._target_lock:
             if not connectors and self._target.find() is None:
                 self._stop_gate(volume_id)
@@ -146,14 +154,14 @@ class IscsiServing(Adopting):
 
     def _ended(self, key: str) -> None:
         """A daemon has ended unasked."""
-        for head in self.tree.heads() if key == TGTD else filter(None, [self.tree.head(key)]):
+        for head in self.tree.own_heads() if key == TGTD else filter(None, [self.tree.head(key)]):
             with self.tree.locks.hold(head.id):
                 if head.connectors and not self._closing.is_set():
                     self._settle(head.id)
 
     def _resume(self) -> None:
         super()._resume()
-        for head in self.tree.heads():
+        for head in self.tree.own_heads():
             if head.connectors and not self._closing.is_set():
                 with contextlib.suppress(VolumeDriverError), self.tree.locks.hold(head.id), true_reasons("serve the volume"):
                     self._settle(head.id)
@@ -167,9 +175,11 @@ class IscsiServing(Adopting):
 class IscsiBackend(IscsiServing):
     """Serves files, and does all else that `FileBackend` does."""
 
-    def __init__(self, directory: Path, run_directory: Path, host: str, *, netns: str = "") -> None:
+    def __init__(
+        self, directory: Path, run_directory: Path, host: str, identity: Identity | None = None, *, netns: str = ""
+    ) -> None:
         tree = tree_in(directory)
-        super().__init__(tree, Files(tree), run_directory, host, netns)
+        super().__init__(tree, Files(tree), run_directory, host, netns, identity)
 
 
 def _name(volume_id: str, connector_id: str) -> str:

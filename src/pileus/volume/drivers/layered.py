@@ -85,7 +85,7 @@ class LayeredBackend:
     def observe_all(self) -> dict[str, VolumeState]:
         """Return how each volume is."""
         with true_reasons("look at the volumes"), self.tree.alone():
-            return {head.id: self._state(head) for head in self.tree.heads()}
+            return {head.id: self._state(head) for head in self.tree.own_heads()}
 
     def destroy(self, volume_id: str, wipe: Wipe) -> None:
         """Remove a volume."""
@@ -321,7 +321,7 @@ class LayeredBackend:
 
     def _resume(self) -> None:
         """After a start: serve what is connected, end what nobody needs any more, and go on wiping."""
-        for head in self.tree.heads():
+        for head in self.tree.own_heads():
             if head.connectors and not self._closing.is_set():
                 with contextlib.suppress(VolumeDriverError):
                     self._died(head.id)

@@ -1,7 +1,8 @@
-"""Back end `lvm`: volumes are thin logical volumes of a volume group, served over iSCSI as those of back end `iscsi` are."""
+"""Back end `lvm`: volumes are thin logical volumes of a volume group, served as those of back end `iscsi` are."""
 
 from pathlib import Path
 
+from pileus.certificates import Identity
 from pileus.volume.drivers.blocks.lvm import GROUP, Lvm
 from pileus.volume.drivers.blocks.making import Blocks
 from pileus.volume.drivers.blocks.tree import BlockTree
@@ -13,9 +14,11 @@ class LvmBackend(IscsiServing):
 
     layers_are_files = False
 
-    def __init__(self, store: Lvm, directory: Path, run_directory: Path, host: str, *, netns: str = "") -> None:
+    def __init__(
+        self, store: Lvm, directory: Path, run_directory: Path, host: str, identity: Identity | None = None, *, netns: str = ""
+    ) -> None:
         tree = BlockTree(directory, store)
-        super().__init__(tree, Blocks(tree), run_directory, host, netns)
+        super().__init__(tree, Blocks(tree), run_directory, host, netns, identity)
 
 
 def store_in(where: str) -> Lvm:

@@ -50,7 +50,7 @@ class Upkeep:
         of_interest = set(layers)
         if of_interest:
             with self._tree.alone():
-                for head in self._tree.heads():
+                for head in self._tree.own_heads():
                     if of_interest & set(self._tree.chain(head.top)):
                         self.want(head.id)
 

@@ -1,6 +1,7 @@
 """The layers of a back end's volumes and snapshots, in one directory.
 
-    volumes/<volume id>.json     the head of a volume: its size, its top layer, its snapshots, who is connected
+    volumes/<volume id>.json     the head of a volume: its size, its top layer, its snapshots, who is connected; in a directory
+                                 that several hosts share, <volume id>-<mark of the host whose volume it is>.json
     layers/<layer>.raw|.qcow2    a layer; a qcow2 layer names the one below it.  Only the top of a volume is written to
     building/                    layers that are being made, and never seen
     trash/<wipe>.<volume id>.<layer>     layers that nobody needs any more, on their way out
@@ -14,6 +15,7 @@ a killed process leaves behind are layers that no head reaches, and `sweep` take
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -36,6 +38,7 @@ FOLDERS = ("volumes", "layers", "building", "trash", "unmanaged", "locks")
 OF_IMAGE = "i"
 SPARES, SPARE_BYTES = 4, (16384, 4096)
 FORGOTTEN_SECONDS = 24 * 3600.0
+MARK_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +87,24 @@ def is_of_image(layer: str) -> bool:
 
 
 class Tree:
-    """The directory.  `shared` by several hosts: locks hold between them.
+    """The directory.  `shared` by several hosts: locks hold between them, and each has volumes of its own that no other touches.
 
     `reflinks`: layers can share blocks; `grows_below`: a daemon that serves one cannot make it larger by itself.
     """
 
     grows_below = False
 
-    def __init__(self, directory: Path, *, shared: bool = False) -> None:
+    def __init__(self, directory: Path, *, shared: bool = False, host: str = "") -> None:
         self.directory, self._shared = directory, shared
+        self._mark = f"-{hashlib.sha256(host.encode()).hexdigest()[:MARK_CHARACTERS]}" if shared else ""
         for folder in FOLDERS:
             (directory / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
         self.locks = Locks(directory / "locks" if shared else None)
         self._alone = threading.RLock()
         self._depth = 0
         self.reflinks = not shared and copying.reflinks(directory / "layers")
+        if shared:
+            self._take_unmarked()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -121,14 +127,8 @@ class Tree:
         return found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
 
     def head(self, volume_id: str) -> Head | None:
-        """Return the head of a volume, or None when there is none."""
-        path = self.directory / "volumes" / f"{checked(volume_id)}.json"
-        try:
-            return msgspec.json.decode(path.read_bytes(), type=Head)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError as error:
-            raise VolumeDriverError(f"{path} is damaged: {error}") from error
+        """Return the head of a volume of this host, or None when there is none."""
+        return _read(self._head_path(volume_id))
 
     def require(self, volume_id: str) -> Head:
         """Return the head of a volume.  :raises VolumeDriverError: when there is none."""
@@ -145,18 +145,36 @@ class Tree:
         return found
 
     def heads(self) -> list[Head]:
-        """Return the heads of all volumes."""
-        with os.scandir(self.directory / "volumes") as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(".json")]
-        return [head for name in names if (head := self.head(name.removesuffix(".json"))) is not None]
+        """Return the heads of all volumes, of other hosts, too."""
+        return self._heads(".json")
+
+    def own_heads(self) -> list[Head]:
+        """Return the heads of the volumes of this host."""
+        return self._heads(f"{self._mark}.json")
+
+    def _heads(self, ending: str) -> list[Head]:
+        folder = self.directory / "volumes"
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(ending) and not entry.name.startswith(".")]
+        return [head for name in names if (head := _read(folder / name)) is not None]
+
+    def _head_path(self, volume_id: str) -> Path:
+        return self.directory / "volumes" / f"{checked(volume_id)}{self._mark}.json"
+
+    def _take_unmarked(self) -> None:
+        """Take what is from a time when the directory had one host only."""
+        with self.alone():
+            for head in self.heads():
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(self.directory / "volumes" / f"{head.id}.json", self._head_path(head.id))
 
     def keep(self, head: Head, *, vital: bool = False) -> Head:
         """Write a head down, whole or not at all.  What gives room back is `vital`: there is some room kept for it.
 
         :raises OSError: when there is no room.
         """
-        folder = self.directory / "volumes"
-        new = folder / f".{head.id}.new"
+        path = self._head_path(head.id)
+        folder, new = path.parent, path.with_name(f".{path.stem}.new")
         content = msgspec.json.encode(head)
         try:
             with new.open("wb") as file:
@@ -167,7 +185,7 @@ class Tree:
             self._take_spare(new)
             with new.open("r+b") as file:  # over blocks that it has already
                 _put(file, content)
-        os.rename(new, folder / f"{head.id}.json")
+        os.rename(new, path)
         copying.sync_directory(folder)
         if vital:
             self._keep_spares()
@@ -241,7 +259,7 @@ class Tree:
                 self.publish(*built)
             reached = {layer for start in before.layers() for layer in self.chain(start)}
             if after is None:
-                (self.directory / "volumes" / f"{before.id}.json").unlink(missing_ok=True)
+                self._head_path(before.id).unlink(missing_ok=True)
                 copying.sync_directory(self.directory / "volumes")
             else:
                 try:
@@ -315,6 +333,15 @@ class Tree:
     def layers(self) -> set[str]:
         """Return the names of all layers that were published."""
         return {path.name for path in (self.directory / "layers").iterdir() if not path.name.startswith(".")}
+
+
+def _read(path: Path) -> Head | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Head)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise VolumeDriverError(f"{path} is damaged: {error}") from error
 
 
 def _put(file: IO[bytes] | FileIO, content: bytes) -> None:
