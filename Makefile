@@ -32,7 +32,7 @@ down: ## stop the cloud; guests run on and are found again (ARGS=--purge leaves 
 test: ready ## all tests (ARGS: for pytest); as root the real drivers, networks and guests, too
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-dbs: ready ## all tests on PostgreSQL, then on MariaDB, each started and stopped for it (ARGS: for pytest)
+dbs: ready ## all tests that open a database on PostgreSQL, then on MariaDB, each started and stopped for it (ARGS: for pytest)
 	@tools/dbs postgresql $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 	@tools/dbs mariadb $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 

@@ -45,6 +45,30 @@ PERSONAS = {
     "nobody": {"user_id": "0" * 32, "user_name": "nil", "project_id": BLUE, "roles": ()},
 }
 
+FIXTURES = {"template_state", "real", "fake", "pair"}  # what opens a database
+MAKERS = {"make_lab", "make_settings", "RealCloud", "engines"}  # and names of a module that makes itself what does
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run on a database server what opens a database."""
+    if engines.SERVER:
+        left_out = [item for item in items if not opens_database(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Hold, wherever the tests run, that those which are left out on database servers open no database there."""
+    engines.expected = opens_database(item)
+
+
+def opens_database(item: pytest.Item) -> bool:
+    """Tell whether a test opens a database which may be on a server: by a fixture, or by what its module makes itself."""
+    if item.get_closest_marker("servers"):
+        return False
+    module = vars(getattr(item, "module", None) or engines)
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or not MAKERS.isdisjoint(module)
+
 
 @dataclass
 class Lab:
@@ -99,8 +123,9 @@ class Lab:
 
 def make_settings(state_dir: Path, **changes) -> Settings:
     """Settings under which a cloud costs little."""
+    url = changes["database_url"] if "database_url" in changes else engines.url_for(state_dir)
     chosen = {
-        "database_url": engines.url_for(state_dir),
+        "database_url": url,
         "bcrypt_rounds": 4,
         "hypervisor": "fake",
         "network_driver": "fake",

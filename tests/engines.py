@@ -12,16 +12,20 @@ import hashlib
 import json
 import os
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from pileus.kernel.db import metadata
 
 SERVER = os.environ.get("PILEUS_TEST_DATABASE", "")
 LOCK_SECONDS = 10
+
+expected = True
+"""Whether the test that runs now may open a database; False: it is left out on servers."""
 
 frozen: dict[str, dict[str, list[dict[str, Any]]]] = {}
 """The rows, by table, of the databases that change no more."""
@@ -32,6 +36,7 @@ spare: dict[str, list[str]] = defaultdict(list)
 
 def url_for(state_dir: Path) -> str:
     """Return the URL of a state directory's database, made if need be; empty: SQLite in the directory."""
+    assert expected, "opens a database, but would be left out on database servers: see FIXTURES and MAKERS of tests/conftest.py"
     if not SERVER:
         return ""
     found = _read(state_dir)
@@ -113,9 +118,15 @@ def drop(state_dir: Path) -> None:
     engine.dispose()
 
 
+@cache
+def _connector(name: str) -> Engine:
+    """Return what connects to a database, and knows from the second time on what the server is like."""
+    return create_engine(_url(name), poolclass=NullPool)
+
+
 def _put_back(name: str, rows: dict[str, list[dict[str, Any]]]) -> bool:
     """Have a database hold these rows and no others, and count as from the beginning; tell whether it could be done."""
-    engine = create_engine(_url(name))
+    engine = _connector(name)
     postgresql = engine.dialect.name == "postgresql"
     try:
         with engine.begin() as connection:
@@ -132,8 +143,6 @@ def _put_back(name: str, rows: dict[str, list[dict[str, Any]]]) -> bool:
                 connection.execute(text(statement))
     except DBAPIError:
         return False
-    finally:
-        engine.dispose()
     return True
 
 

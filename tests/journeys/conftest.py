@@ -20,6 +20,8 @@ import openstack
 import pytest
 import yaml
 
+from tests import engines
+
 IMAGE = "cirros-pileus"
 WAIT_SECONDS = 120.0
 
@@ -45,6 +47,8 @@ class RealCloud:
     @property
     def environment(self) -> dict[str, str]:
         own = {"NAME": self.name, "LISTEN": self.listen, "PUBLIC_CIDR": self.public_cidr}
+        if url := engines.url_for(self.state_dir.with_name("server")):
+            own["DATABASE_URL"] = url
         return {**os.environ, **{f"PILEUS_{name}": value for name, value in own.items()}}
 
     def pileus(self, *arguments: str, check: bool = True) -> str:

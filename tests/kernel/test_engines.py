@@ -17,6 +17,7 @@ from pileus.kernel.server import Api
 from pileus.kernel.tasks import Done, Hop, Program, Run, Worker
 from pileus.kernel.worker_pool import WorkerPool
 
+pytestmark = pytest.mark.servers
 KINDS = ("postgresql", "mariadb")
 SECONDS = 60.0
 

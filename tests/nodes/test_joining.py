@@ -12,6 +12,7 @@ from pileus.kernel.errors import BadRequest, NotFound
 from pileus.kernel.peers import PeerError, PeerServer, fetch
 from pileus.nodes import joining, service
 from pileus.nodes.tables import metadata, node_tokens, nodes
+from tests import engines
 
 
 class Cloud:
@@ -19,7 +20,8 @@ class Cloud:
 
     def __init__(self, folder, name="cloud"):
         self.clock, self.authority = FakeClock(), Authority(folder / f"{name}-ca")
-        self.db = Database(f"sqlite:///{folder}/{name}.db")
+        self.state_dir = folder / name
+        self.db = Database(engines.url_for(self.state_dir) or f"sqlite:///{folder}/{name}.db")
         with self.db.begin() as tx:
             metadata.create_all(tx, tables=[nodes, node_tokens])
         self.authority.ensure()
@@ -28,6 +30,11 @@ class Cloud:
         door = joining.Door(self.db, self.clock, self.authority, {"bus_url": "amqp://mq//"})
         self.server = joining.open_door(door, self.identity, ("127.0.0.1", 0))
         self.server.start()
+
+    def close(self):
+        self.server.close()
+        self.db.dispose()
+        engines.drop(self.state_dir)
 
     @property
     def url(self):
@@ -41,8 +48,7 @@ class Cloud:
 def cloud(tmp_path):
     found = Cloud(tmp_path)
     yield found
-    found.server.close()
-    found.db.dispose()
+    found.close()
 
 
 def test_a_host_joins(cloud, tmp_path):
@@ -87,7 +93,7 @@ def test_a_token_of_another_cloud_is_not_told(cloud, tmp_path):
     token = cloud.token()
     with pytest.raises(joining.JoinError, match="is not the cloud"):
         joining.knock(other.url, token, "host2", tmp_path / "host2")
-    other.server.close()
+    other.close()
     joining.knock(cloud.url, token, "host2", tmp_path / "host2")
 
 

@@ -71,13 +71,14 @@ class Shop:
 
 
 def make_shop(tmp_path, nodes=1, replicas=1, policies=1, **settings) -> Shop:
-    chosen = make_settings(tmp_path, **settings)
+    database_url = f"sqlite:///{tmp_path}/shop.db"  # never asked
+    chosen = make_settings(tmp_path, database_url=database_url, **settings)
     clock = FakeClock()
     store = make_store(chosen, lambda now: Placement(memory_cluster(now, nodes, replicas, policies)))
     store.next_timestamp(clock)
     cloud = Cloud(
         chosen,
-        Database(f"sqlite:///{tmp_path}/shop.db"),
+        Database(database_url),
         clock,
         LocalBus({}),
         Enforcer(RULES, {}),
