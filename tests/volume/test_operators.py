@@ -2,6 +2,9 @@
 
 import pytest
 
+from pileus.volume.bundle import BUNDLE
+from pileus.volume.drivers.fake import FakeBackend
+
 GONE = "00000000-0000-4000-8000-000000000000"
 
 
@@ -22,6 +25,14 @@ def test_the_parts_of_the_service(cloud):
     assert len(services(cloud, "?binary=cinder-volume&host=host1")) == 2
     assert services(cloud, "?binary=x") == []
     assert cloud.demo.get("/os-services").status_code == 403
+
+
+def test_the_back_ends_of_a_host_that_joins_a_cloud_that_runs(cloud):
+    cloud.lab.cloud.bus._hosts["host2@late"] = {"volume": FakeBackend()}
+    for _ in range(2):
+        next(loop for loop in BUNDLE.loops if loop.name == "volume.backends").run(cloud.lab.cloud)
+    assert [(late["status"], late["state"]) for late in services(cloud, "?host=host2@late")] == [("enabled", "up")]
+    assert cloud.admin.put("/os-services/freeze", json={"host": "host2@late"}).status_code == 200
 
 
 def test_a_back_end_that_does_not_answer_is_down_and_gets_nothing(cloud):

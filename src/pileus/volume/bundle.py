@@ -14,7 +14,7 @@ from pileus.volume.keys import VolumeKeys
 from pileus.volume.policies import RULES
 from pileus.volume.service import group_types, projects, types, volume_images
 from pileus.volume.store import services
-from pileus.volume.tasks import adoption, copies, moves
+from pileus.volume.tasks import adoption, backends, copies, moves
 from pileus.volume.tasks import attachments as attachment_work
 from pileus.volume.tasks import backups as backup_work
 from pileus.volume.tasks import groups as group_work
@@ -45,10 +45,9 @@ def bootstrap(cloud: Cloud) -> None:
     with cloud.db.begin() as tx:
         for listed in LISTED:
             catalog.ensure_service(tx, cloud, listed)
-        for host in cloud.bus.hosts("volume"):
-            services.ensure(tx, "cinder-volume", host, cloud.clock.now())
         for binary in ("cinder-scheduler", "cinder-backup"):
             services.ensure(tx, binary, cloud.settings.host, cloud.clock.now())
+    backends.register(cloud)
     types.bootstrap(cloud)
     group_types.bootstrap(cloud)
 
@@ -73,6 +72,7 @@ BUNDLE = Bundle(
         group_work.snapshot_program,
     ),
     loops=(
+        Loop("volume.backends", backends.REGISTER_SECONDS, backends.register),
         Loop("volume.messages", 3600.0, messages.expire),
         Loop("volume.attachments", attachment_work.SWEEP_SECONDS, attachment_work.sweep),
     ),

@@ -6,11 +6,24 @@ import threading
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.volume.driver import Capacity, VolumeBackend, VolumeDriverError
+from pileus.volume.store import services
 from pileus.volume.store.volumes import Volume
 
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
+REGISTER_SECONDS = 5.0
+
+
+def register(cloud: Cloud) -> None:
+    """Write down the back ends that are new: of hosts that have joined a cloud that runs, too."""
+    there = cloud.bus.hosts("volume")
+    with cloud.db.read() as tx:
+        new = sorted(set(there) - set(services.backends(tx)))
+    if new:
+        with cloud.db.begin() as tx:
+            for host in new:
+                services.ensure(tx, "cinder-volume", host, cloud.clock.now())
 
 
 class Gauges:
