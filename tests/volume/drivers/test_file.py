@@ -1,5 +1,6 @@
 """What back end `file` promises beyond the contract: who serves, what survives, and what is left on the disk."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from tests.volume.drivers.conftest import HOST, make_file, tear_down
 from tests.volume.drivers.test_contract import MANY, MIB, WORD, get, put, qcow2_image, raw_image
 
 LOCAL = Connector("c", HOST)
+PIDFD_GETFD = 438
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -170,6 +172,40 @@ def test_another_host_needs_its_certificate(file_backend: FileBackend, tmp_path:
     assert "wrote" not in write(data, data["tls_dir"])
     file_backend.disconnect("v", "ro")
     assert os.listdir(file_backend.serving.directory) == []
+
+
+def test_answers_to_another_host_are_sent_at_once(file_backend: FileBackend) -> None:
+    """Else the end of each waits 40 ms for a word that the beginning is there."""
+    file_backend.ensure(VolumeSpec("v", 1))
+    data = file_backend.connect("v", Connector("far", "there", address="127.0.0.1"))["data"]
+    gate = daemon_of(file_backend, "v.rw")
+    assert gate is not None
+    with socket.create_connection((data["host"], data["port"]), 10) as client:
+        assert client.recv(8) == b"NBDMAGIC"
+        served = []
+        for entry in Path(f"/proc/{gate.pid}/fd").iterdir():
+            if os.readlink(entry).startswith("socket:"):
+                copy = ctypes.CDLL(None).syscall(PIDFD_GETFD, gate.pidfd, int(entry.name), 0)
+                with socket.socket(fileno=copy) as found:
+                    if found.family == socket.AF_INET and found.getsockname() == client.getpeername():
+                        served.append(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert len(served) == 2, "one listens, one is connected"
+    assert all(served)
+
+
+def test_a_port_that_somebody_else_has_is_named(file_backend: FileBackend) -> None:
+    file_backend.ensure(VolumeSpec("v", 1))
+    far = Connector("far", "there", address="127.0.0.1")
+    data = file_backend.connect("v", far)["data"]
+    file_backend.close()
+    daemon.stop(file_backend.serving.directory / "v.rw")
+    with socket.create_server(("127.0.0.1", data["port"])):
+        again = make_file(file_backend.tree.directory.parent)
+        try:
+            with pytest.raises(VolumeDriverError, match=f"127.0.0.1 port {data['port']}: Address already in use"):
+                again.connect("v", far)
+        finally:
+            again.close()
 
 
 def test_a_guest_of_qemu_goes_on_over_growth_and_snapshots(file_backend: FileBackend) -> None:
