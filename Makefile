@@ -9,7 +9,7 @@ BIN := .venv/bin
 UV := .venv-tools/bin/uv
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check check-release bench probe probe-volumes probe-cluster bench-cluster tempest image lock clean
+.PHONY: help ready demo demo-cluster up down test dbs check fmt format-check lint types imports docs docs-check check-release bench probe probe-objects probe-volumes probe-cluster bench-cluster tempest image lock clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +38,9 @@ dbs: ready ## all tests that open a database on PostgreSQL, then on MariaDB, eac
 
 check: ready format-check lint types imports docs-check test ## all that must hold: format, lint, types, imports, reference, tests
 
-check-release: check ## what CI runs before a release: check, interop and smoke tests of OpenStack, both probes (SECONDS each)
+check-release: check ## what CI runs before a release: check, interop and smoke tests of OpenStack, the probes (SECONDS each)
 	@$(BIN)/python -m tests.conformance.tempest --list interop-2022.11,interop-2020.06,smoke
-	@$(BIN)/python -m tests.object_store.storage.probe --seconds $(SECONDS) --seed $(SEED)
-	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
+	@$(MAKE) --no-print-directory probe
 
 fmt: ready ## format the code, sort the imports
 	@$(BIN)/ruff format && $(BIN)/ruff check --select I --fix -q
@@ -68,14 +67,16 @@ docs-check: docs
 bench: ready ## measure the cloud (ARGS: for benchmarks/run.py)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-probe: ready ## kill nodes of a real storage cluster at random and check that nothing acknowledged is lost (SECONDS=600 SEED=1)
+probe: probe-objects probe-volumes probe-cluster ## all three probes, one after the other (SECONDS=600 each, SEED=1)
+
+probe-objects: ready ## kill nodes of a real storage cluster at random and check that nothing acknowledged is lost (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.object_store.storage.probe --seconds $(SECONDS) --seed $(SEED)
 
 probe-volumes: ready ## kill what serves volumes at random and check that nothing that was acknowledged is lost (SECONDS=600 SEED=1)
 	@$(BIN)/python -m tests.volume.probe --seconds $(SECONDS) --seed $(SEED)
 
-probe-cluster: ready ## kill the parts of a cloud of three hosts at random and check that it keeps what it promised (SECONDS=600 SEED=1)
-	@$(BIN)/python -m tests.cluster.probe --seconds $(SECONDS) --seed $(SEED)
+probe-cluster: ready ## kill the parts of a cloud of three hosts at random and check that it keeps what it promised (SECONDS=600 SEED=1; ARGS=--real)
+	@$(BIN)/python -m tests.cluster.probe --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 bench-cluster: ready ## measure a cloud of 500 fake hosts with 10,000 servers on PostgreSQL (ARGS: for benchmarks/cluster.py)
 	@$(BIN)/python benchmarks/cluster.py $(ARGS)

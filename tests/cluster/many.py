@@ -84,15 +84,20 @@ class Many:
         command = [sys.executable, "-m", "pileus.cli", "--state-dir", str(self.folder / name), *arguments]
         self.commands[name] = command, {**self.settings, "PILEUS_HOST_NAME": name}
 
-    def join(self, host: str) -> None:
-        """Have a host join, and note how its agent is started."""
+    def knock(self, host: str) -> dict[str, Any]:
+        """Have a host let in, as `pileus join` does; returns the settings that it is handed."""
         state_dir = self.folder / host
         state_dir.mkdir(mode=0o700)
         own = Settings(state_dir=str(self.folder / "api1"), secret=SECRET)
         db = Database(self.database.url)
         token = nodes.issue_token(db, SystemClock(), nodes.authority_of(db, own))
         db.dispose()
-        given = joining.knock(f"https://127.0.0.1:{self.settings['PILEUS_JOIN_PORT']}", token, host, state_dir)
+        door = f"https://{self.settings['PILEUS_HOST_ADDRESS']}:{self.settings['PILEUS_JOIN_PORT']}"
+        return joining.knock(door, token, host, state_dir)
+
+    def join(self, host: str) -> None:
+        """Have a host join, and note how its agent is started."""
+        given, state_dir = self.knock(host), self.folder / host
         fakes = {"hypervisor": "fake", "network_driver": "fake", "volume_backends": "", "host_name": host}
         lines = {**given, **fakes, **self.host_settings, "host_address": "127.0.0.1"}
         (state_dir / "pileus.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
@@ -119,24 +124,30 @@ class Many:
 @contextlib.contextmanager
 def cloud_of_many(
     folder: Path,
-    hosts: int = 3,
+    hosts: int | tuple[str, ...] = 3,
     workers: int = 2,
     agent: list[str] | None = None,
     host_settings: dict[str, Any] | None = None,
+    address: str = "127.0.0.1",
+    join: Callable[[Many, str], None] = Many.join,
     **settings: str,
 ) -> Iterator[Many]:
     """Run a cloud: an API, workers, hosts with fakes, on engines of its own.
 
+    :param hosts: how many, or their names.
     :param agent: the command that runs an agent; by default one whose fakes are kept.
+    :param address: where hosts reach the control plane.
+    :param join: has a host join, and notes how its agent is started.
     """
     with contextlib.ExitStack() as stack:
-        database, broker = stack.enter_context(engine("postgresql")), stack.enter_context(engine("rabbitmq"))
+        database, broker = stack.enter_context(engine("postgresql")), stack.enter_context(engine("rabbitmq", address))
         port, door = free_port(), free_port()
         chosen = {
             "DATABASE_URL": database.url, "BUS_URL": broker.url, "SECRET": SECRET, "LISTEN": f"127.0.0.1:{port}",
+            "HOST_ADDRESS": address,
             "JOIN_PORT": str(door), "BCRYPT_ROUNDS": "4", "DEMO": "false", "BOOT_TIMEOUT_SECONDS": "60", **settings,
         }  # fmt: skip
-        names = tuple(f"host{number}" for number in range(1, hosts + 1))
+        names = hosts if isinstance(hosts, tuple) else tuple(f"host{number}" for number in range(1, hosts + 1))
         many = Many(folder, database, broker, names, {f"PILEUS_{name}": value for name, value in chosen.items()})
         many.agent, many.host_settings = agent, host_settings or {}
         many.url = f"http://127.0.0.1:{port}"
@@ -148,7 +159,7 @@ def cloud_of_many(
             many.start(name)
         until(lambda: _lives(many) and many.answers(port), "the API")
         for host in names:
-            many.join(host)
+            join(many, host)
             many.start(host)
         yield many
 
