@@ -10,6 +10,7 @@ from glob import glob
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 PROGRAMS = {
     "rabbitmq": "/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -39,12 +40,28 @@ class Engine:
         """Start it again where it was, and wait until it answers."""
         self._say("start")
 
-    def _say(self, word: str) -> None:
+    def standby(self) -> str:
+        """Have a second server follow this one (PostgreSQL); returns the URL of whichever of the two is to be written to."""
+        second = self._say("standby")
+        url = make_url(self.url)
+        hosts = {"host": (f"127.0.0.1:{url.port}", f"127.0.0.1:{second}"), "target_session_attrs": "read-write"}
+        return url.set(host=None, port=None, query=hosts).render_as_string(hide_password=False)
+
+    def promote(self) -> None:
+        """Have the second server take the place of the first."""
+        self._say("promote")
+
+    def _say(self, word: str) -> str:
+        """Say a word; returns what is said before it is repeated."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
-        assert self.process.stdout.readline().strip() == word
+        answer = ""
+        while (line := self.process.stdout.readline().strip()) != word:
+            assert line, "the server is gone"
+            answer = line
+        return answer
 
 
 def is_there(kind: str = "rabbitmq") -> bool:
