@@ -52,20 +52,18 @@ MAKERS = {"make_lab", "make_settings", "RealCloud", "engines"}  # and names of a
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run on a database server what opens a database."""
     if engines.SERVER:
-        left_out = [item for item in items if not opens_database(item)]
+        left_out = [item for item in items if item.get_closest_marker("servers") or not opens_database(item)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold, wherever the tests run, that those which are left out on database servers open no database there."""
-    engines.expected = opens_database(item)
+    engines.expected = opens_database(item) or item.get_closest_marker("servers") is not None
 
 
 def opens_database(item: pytest.Item) -> bool:
     """Tell whether a test opens a database which may be on a server: by a fixture, or by what its module makes itself."""
-    if item.get_closest_marker("servers"):
-        return False
     module = vars(getattr(item, "module", None) or engines)
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) or not MAKERS.isdisjoint(module)
 

@@ -1,11 +1,14 @@
 """Database servers that refuse, collide and die, each of the tests' own: nothing is lost, nothing is done twice."""
 
+import os
+import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, func, insert, select, text, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, func, insert, make_url, select, text, update
 from starlette.testclient import TestClient
 
 from pileus.kernel import tasks
@@ -160,6 +163,75 @@ def test_a_pool_is_bounded(server, db, monkeypatch):
         assert caught.value.headers["Retry-After"]
         with small.read():
             pass
+    finally:
+        small.dispose()
+
+
+@contextmanager
+def cut_off(port):
+    """Lose every packet that goes to a port or comes from it on this machine."""
+    table, hook = f"pileus_test_{port}", "type filter hook input priority -300"
+    nft(f"table inet {table} {{\nchain input {{\n{hook}\ntcp sport {port} drop\ntcp dport {port} drop\n}}\n}}\n")
+    try:
+        yield
+    finally:
+        nft(f"delete table inet {table}")
+
+
+def nft(text):
+    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True, timeout=20)
+
+
+@pytest.mark.host
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_server_that_is_not_heard_any_more_is_away(server, db, monkeypatch):
+    monkeypatch.setattr("pileus.kernel.db.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("pileus.kernel.db.SILENCE_SECONDS", 3)
+    lone = Database(server.url, connections=2)
+    working = threading.Event()
+
+    def work():
+        with lone.begin() as tx:
+            working.set()
+            tx.execute(text("SELECT pg_sleep(200)" if server.kind == "postgresql" else "SELECT sleep(200)"))
+
+    def ask():
+        assert working.wait(SECONDS)
+        with cut_off(make_url(server.url).port):
+            wait_for(lambda: not lone.engine.pool.checkedout())
+            began = time.monotonic()
+            with pytest.raises(DatabaseAway), lone.read() as tx:
+                tx.execute(select(counters.c.n)).all()
+            assert time.monotonic() - began < SECONDS / 2
+
+    try:
+        worked, asked = at_once(work, ask)
+        assert isinstance(worked, DatabaseAway)
+        assert asked is None
+        assert sum(counts(lone).values()) == 0
+    finally:
+        lone.dispose()
+
+
+def test_a_thousand_requests_wait_for_five_connections(lab, server, db):
+    small = Database(server.url, connections=5)
+    cloud = replace(lab.cloud, db=small, settings=replace(lab.cloud.settings, api_threads=100))
+
+    def handler(call: Call):
+        with small.begin() as tx:
+            Crossing.count(tx, "a")
+        with small.read() as tx:
+            tx.execute(select(counters.c.n)).all()
+        return {"done": True}
+
+    def ask(client):
+        return {client.post("/trial/do", json={}).status_code for _ in range(10)}
+
+    try:
+        with client_of(cloud, handler) as client:
+            assert at_once(*[lambda: ask(client)] * 100) == [{200}] * 100
+        assert small.engine.pool.checkedout() == 0
+        assert counts(db)["a"] == 1000
     finally:
         small.dispose()
 

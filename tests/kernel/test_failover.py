@@ -1,4 +1,4 @@
-"""A PostgreSQL that dies while it is used, and whose standby takes its place: the cloud goes on, with all that it has acknowledged."""
+"""A PostgreSQL that dies in the midst of work and whose standby takes its place: the cloud goes on, and nothing is lost."""
 
 import threading
 from pathlib import Path

@@ -56,7 +56,8 @@ def recognize(error: DBAPIError | PoolTimeout, committing: bool) -> DatabaseAway
     state, number = getattr(error.orig, "sqlstate", ""), (error.orig.args or ("",))[0] if error.orig else ""
     if state in COLLISION_STATES or number in COLLISION_NUMBERS:
         return Collided()
-    unreached = state is None and type(error.orig).__name__ == "OperationalError"  # what psycopg says before it is connected
+    kinds = {kind.__name__ for kind in type(error.orig).__mro__}
+    unreached = state is None and "OperationalError" in kinds  # what psycopg says before it is connected
     if error.connection_invalidated or unreached or state in GONE_STATES or number in GONE_NUMBERS or (state or "")[:2] == "08":
         return DatabaseAway(not committing)
     return None

@@ -6,13 +6,14 @@ generations guard what may not be done twice: writers see what others have commi
 (REPEATABLE READ).  When a server is away or transactions collide, `kernel.away` says what is raised and who tries again.
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Dialect, Engine, MetaData, Text, create_engine, event
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, MetaData, Text, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
@@ -33,6 +34,8 @@ metadata = MetaData(naming_convention=NAMING)
 CONNECTIONS = 40
 KEPT_CONNECTIONS = 10  # of a server's; the others are closed after use
 CONNECTION_SECONDS = 10.0  # until who waits for a connection gives up
+CONNECT_SECONDS = 5  # for each host that the URL names
+SILENCE_SECONDS = 15  # after which a server whose machine acknowledges nothing is away, also while it works on something
 BUSY_TIMEOUT_MS = 15_000
 ALONE_SECONDS = 60
 LOCKS = {  # how to take a named lock of the session, and how to leave it
@@ -196,12 +199,18 @@ def _raise_trouble(error: DBAPIError | PoolTimeout, committing: bool) -> NoRetur
 
 
 def _open_server(url: str, connections: int) -> Engine:
-    kept = min(connections, KEPT_CONNECTIONS)
+    kept, asked = min(connections, KEPT_CONNECTIONS), make_url(url)
+    terms: dict[str, int] = {"connect_timeout": CONNECT_SECONDS}
+    if asked.get_backend_name() == "postgresql":
+        terms |= {"keepalives_idle": _probe_seconds(), "keepalives_interval": _probe_seconds()}
+        terms |= {"tcp_user_timeout": SILENCE_SECONDS * 1000}
     engine = create_engine(
-        url, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=kept, max_overflow=connections - kept,
+        asked, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=kept, max_overflow=connections - kept,
         pool_timeout=CONNECTION_SECONDS, pool_use_lifo=True,
+        connect_args={name: value for name, value in terms.items() if name not in asked.query},
     )  # fmt: skip
     if engine.dialect.name == "mysql":
+        event.listen(engine, "connect", _watch_silence)
 
         def began(connection: Connection) -> None:
             if connection.get_execution_options().get("pileus_begin") == "BEGIN":  # a reader: of this transaction alone
@@ -209,6 +218,20 @@ def _open_server(url: str, connections: int) -> Engine:
 
         event.listen(engine, "begin", began)
     return engine
+
+
+def _probe_seconds() -> int:
+    return max(1, SILENCE_SECONDS // 3)
+
+
+def _watch_silence(connection: Any, _record: Any) -> None:
+    """Set on a connection of PyMySQL what libpq is told by words."""
+    sock = connection._sock
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _probe_seconds())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _probe_seconds())
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
 
 
 def _open_sqlite(url: str) -> Engine:
