@@ -112,3 +112,18 @@ def rabbitmq() -> Iterator[str]:
     """Run a broker; yields its URL."""
     with engine("rabbitmq") as found:
         yield found.url
+
+
+@contextmanager
+def cut_off(port: int) -> Iterator[None]:
+    """Lose every packet that goes to a port or comes from it on this machine; as root."""
+    table, hook = f"pileus_test_{port}", "type filter hook input priority -300"
+    _nft(f"table inet {table} {{\nchain input {{\n{hook}\ntcp sport {port} drop\ntcp dport {port} drop\n}}\n}}\n")
+    try:
+        yield
+    finally:
+        _nft(f"delete table inet {table}\n")
+
+
+def _nft(text: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True, timeout=20)

@@ -1,7 +1,6 @@
 """Database servers that refuse, collide and die, each of the tests' own: nothing is lost, nothing is done twice."""
 
 import os
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pileus.kernel.http import Call, Route, Service
 from pileus.kernel.server import Api
 from pileus.kernel.tasks import Done, Hop, Program, Run, Worker
 from pileus.kernel.worker_pool import WorkerPool
+from tests.brokers import cut_off
 
 pytestmark = pytest.mark.servers
 KINDS = ("postgresql", "mariadb")
@@ -165,21 +165,6 @@ def test_a_pool_is_bounded(server, db, monkeypatch):
             pass
     finally:
         small.dispose()
-
-
-@contextmanager
-def cut_off(port):
-    """Lose every packet that goes to a port or comes from it on this machine."""
-    table, hook = f"pileus_test_{port}", "type filter hook input priority -300"
-    nft(f"table inet {table} {{\nchain input {{\n{hook}\ntcp sport {port} drop\ntcp dport {port} drop\n}}\n}}\n")
-    try:
-        yield
-    finally:
-        nft(f"delete table inet {table}")
-
-
-def nft(text):
-    subprocess.run(["nft", "-f", "-"], input=text, text=True, check=True, timeout=20)
 
 
 @pytest.mark.host
