@@ -34,6 +34,9 @@ class Bus(Protocol):
     def facts(self, host: str) -> Mapping[str, str]:
         """Return what the agent of a host says of itself (version, address, tunnel); nothing where there is none."""
 
+    def session(self, host: str) -> str:
+        """Return what becomes another whenever the agent of a host was away or was started anew; "" where there is none."""
+
 
 class LocalBus:
     """Everything in one process.
@@ -62,6 +65,9 @@ class LocalBus:
 
     def facts(self, host: str) -> Mapping[str, str]:
         return self._facts.get(host, {})
+
+    def session(self, host: str) -> str:
+        return ""
 
     def hosts(self, role: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, roles in self._hosts.items() if role in roles))

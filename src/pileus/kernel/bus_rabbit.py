@@ -17,6 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +35,8 @@ SILENCE_SECONDS = 15.0  # an agent that works on a call says so more often
 PRESENT_SECONDS = 6.0  # an agent says that it is there more often
 LOOK_SECONDS = 0.5  # how often who waits for an answer looks whether the agent is still there
 WHO_SECONDS = 2.0  # how long a process that starts waits for the agents to say that they are there
+FORGET_SECONDS = 1.0  # how often agents that are gone are looked for
+LISTENERS = 4  # threads that take news of guests
 
 
 class HostUnreachable(Unavailable):
@@ -55,14 +58,62 @@ class News:
     guest_id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent as it was last heard: its host, what it serves, and what else it says (version, address)."""
+    """An agent as it was last heard: its host, what it serves, and what else it says (version, address).
 
+    `heard` is on the monotonic clock; so is `since`, from when on it was there without a break.
+    """
+
+    id: str
     host: str
     served: Mapping[str, Mapping[str, tuple[str, ...]]]
     facts: Mapping[str, str]
-    heard: float  # on the monotonic clock
+    heard: float
+    since: float
+
+
+class Agents:
+    """The agents that are there: many tell of themselves all the time, and many ask where a host is.
+
+    One thread hears, any thread asks.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Agent] = {}
+        self._homes: dict[str, str] = {}  # the agent that serves a host (or HOST@BACKEND), by name
+        self._forgot = 0.0
+
+    def heard(self, news: News) -> None:
+        """Take in what an agent says of itself."""
+        now = time.monotonic()
+        known = self._known.get(news.sender)
+        since = known.since if known and now - known.heard <= PRESENT_SECONDS else now
+        self._known[news.sender] = Agent(news.sender, news.host, news.served, news.facts, now, since)
+        for name in news.served if known is None or known.served.keys() != news.served.keys() else ():
+            self._homes[name] = news.sender
+        if now - self._forgot > FORGET_SECONDS:
+            self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        self._forgot = now
+        for agent in [each for each in self._known.values() if now - each.heard > PRESENT_SECONDS]:
+            self._known.pop(agent.id)
+            for name in agent.served:
+                if self._homes.get(name) == agent.id:
+                    del self._homes[name]
+
+    def of(self, name: str) -> Agent | None:
+        """Return the agent of a host, if it is there."""
+        agent = self._known.get(self._homes.get(name, ""))
+        if agent and time.monotonic() - agent.heard <= PRESENT_SECONDS and name in agent.served:
+            return agent
+        return next((each for each in self.present() if name in each.served or name == each.host), None)
+
+    def present(self) -> list[Agent]:
+        """Return those that were heard lately."""
+        oldest = time.monotonic() - PRESENT_SECONDS
+        return [agent for agent in tuple(self._known.values()) if agent.heard >= oldest]
 
 
 class Caller:
@@ -142,10 +193,11 @@ class RabbitBus:
         origin: str = "",
     ) -> None:
         self._contracts, self._own, self._caller, self._origin = contracts, own or {}, Caller(url), origin
-        self._agents: dict[str, Agent] = {}
+        self._agents = Agents()
         self._changed = threading.Condition()
         self._woken, self._waking, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._listeners: dict[str, Callable[[str], None]] = {}
+        self._told = ThreadPoolExecutor(LISTENERS, thread_name_prefix="news")
         self._news = rabbit.Consumer(url, [rabbit.fanout_queue(CONDUCTOR, self._caller.id)], self._heard, self._ask_who)
         self._waker = threading.Thread(target=self._wake_others, name="bus-waker", daemon=True)
 
@@ -154,13 +206,14 @@ class RabbitBus:
         for part in (self._caller, self._news, self._waker):
             part.start()
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._agents), WHO_SECONDS)
+            self._changed.wait_for(lambda: bool(self._agents.present()), WHO_SECONDS)
 
     def close(self) -> None:
         """Let go of the broker."""
         self._stop.set()
         self._waking.set()
         self._news.stop()
+        self._told.shutdown(wait=False, cancel_futures=True)
         self._caller.close()
 
     def wake(self) -> None:
@@ -174,23 +227,30 @@ class RabbitBus:
     def host(self, name: str, role: str) -> Any:
         if role in self._own.get(name, {}):
             return self._own[name][role]
-        agent = self._find(name, role)
+        agent = self._agents.of(name)
+        if agent is None or role not in agent.served.get(name, {}):
+            raise HostUnknown(f"Host {name} is not there as {role}.")
         return RemoteDriver(self, self._contracts[role], name, agent.host, frozenset(agent.served[name][role]))
 
     def hosts(self, role: str) -> tuple[str, ...]:
         found = {name for name, roles in self._own.items() if role in roles}
-        for agent in self._present():
+        for agent in self._agents.present():
             found |= {name for name, roles in agent.served.items() if role in roles}
         return tuple(sorted(found))
 
     def facts(self, host: str) -> Mapping[str, str]:
-        return next((agent.facts for agent in self._present() if agent.host == host), {})
+        agent = self._agents.of(host)
+        return agent.facts if agent else {}
+
+    def session(self, host: str) -> str:
+        agent = self._agents.of(host)
+        return f"{agent.id} since {agent.since}" if agent else ""
 
     def call(self, host: str, call: wire.Call) -> bytes:
         """Send a call to the agent of a host and wait for its answer.  :raises HostUnreachable: when it is silent."""
 
         def is_there() -> bool:
-            return any(agent.host == host for agent in self._present())
+            return self._agents.of(host) is not None
 
         return self._caller.call(f"{TOPICS[call.role]}.{host}", replace(call, origin=self._origin), is_there)
 
@@ -198,27 +258,16 @@ class RabbitBus:
         """From now on call back with the id of each guest of a host that changes."""
         self._listeners[host] = callback
 
-    def _find(self, name: str, role: str) -> Agent:
-        for agent in self._present():
-            if role in agent.served.get(name, {}):
-                return agent
-        raise HostUnknown(f"Host {name} is not there as {role}.")
-
-    def _present(self) -> list[Agent]:
-        oldest = time.monotonic() - PRESENT_SECONDS
-        return [agent for agent in tuple(self._agents.values()) if agent.heard >= oldest]
-
     def _heard(self, message: rabbit.Message) -> None:
         news = msgspec.msgpack.decode(message.body, type=News)
         if news.kind == "wake" and news.sender != self._caller.id:
             self._woken.set()
         elif news.kind == "present":
             with self._changed:
-                self._agents[news.sender] = Agent(news.host, news.served, news.facts, time.monotonic())
-                self._agents = {id: agent for id, agent in self._agents.items() if agent in self._present()}
+                self._agents.heard(news)
                 self._changed.notify_all()
         elif news.kind == "changed" and (callback := self._listeners.get(news.host)):
-            callback(news.guest_id)
+            self._told.submit(_tell, callback, news.guest_id)  # it may ask the host, and nothing is heard meanwhile
 
     def _ask_who(self) -> None:
         for topic in TOPICS.values():
@@ -233,6 +282,13 @@ class RabbitBus:
                 self._caller.publisher.publish(rabbit.fanout(CONDUCTOR), "", message)
             except rabbit.BusDown:
                 log.debug("nobody could be woken: the bus is away")
+
+
+def _tell(callback: Callable[[str], None], guest_id: str) -> None:
+    try:
+        callback(guest_id)
+    except Exception:
+        log.exception("news of guest %s could not be taken in", guest_id)
 
 
 class RemoteDriver:

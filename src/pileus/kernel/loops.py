@@ -41,6 +41,7 @@ class LoopRunner:
     def __init__(self, cloud: Cloud, loops: Iterable[Loop]) -> None:
         self._cloud, self._loops, self._me = cloud, tuple(loops), ids.uuid()
         self._stop = threading.Event()
+        self._until: dict[str, float] = {}  # how long the leases are ours for sure
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -70,8 +71,10 @@ class LoopRunner:
     def _lead(self, loop: Loop) -> bool:
         if self._cloud.db.is_sqlite:
             return True  # one process only
-        now = self._cloud.clock.now()
-        until = now + 3 * loop.interval_seconds + 10
+        now, lasts = self._cloud.clock.now(), 3 * loop.interval_seconds + 10
+        until = now + lasts
+        if self._until.get(loop.name, 0.0) - now > lasts / 2:
+            return True
 
         def take(tx: Connection) -> bool:
             row = tx.execute(select(leases).where(leases.c.name == loop.name).with_for_update()).first()
@@ -83,4 +86,6 @@ class LoopRunner:
             tx.execute(update(leases).where(leases.c.name == loop.name).values(owner=self._me, until=until))
             return True
 
-        return self._cloud.db.repeat(take)
+        leads = self._cloud.db.repeat(take)
+        self._until[loop.name] = until if leads else 0.0
+        return leads

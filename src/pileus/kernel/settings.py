@@ -176,7 +176,8 @@ class Settings:
     console_token_seconds: int = _setting(600, "how long the URL of a console opens it", "seconds")
     fake_hosts: int = _setting(1, "hosts that the fake hypervisor pretends to have")
     roles: str = _setting(
-        "compute,network,volume", "what this machine does as a host: compute (guests), network (routers), volume (its volume_backends)"
+        "compute,network,volume",
+        "what this machine does as a host: compute (guests), network (routers), volume (its volume_backends)",
     )
     demo: bool = _setting(True, "make the demo project, its networks and the guest image at the first start")
 

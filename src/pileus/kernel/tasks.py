@@ -19,10 +19,12 @@ An API asks a running task for something (stop, delete, ...) by raising a named 
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Union
 
 from sqlalchemy import Column, Connection, Double, Integer, String, Table, Text, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from pileus.kernel import ids
 from pileus.kernel.away import Collided, DatabaseAway, insist
@@ -167,9 +169,16 @@ def wake(tx: Connection, cloud: Cloud, id: str) -> bool:
 
 def signal(tx: Connection, cloud: Cloud, id: str, name: str) -> bool:
     """Raise a signal for a task and make it due; tells whether there is such a task.  Twice is the same as once."""
+    found = wake(tx, cloud, id)
+    raise_signal(tx, id, name)
+    return found
+
+
+def raise_signal(tx: Connection, id: str, name: str) -> None:
+    """Note a signal for a task that this transaction has started or woken: it cannot end before that is committed."""
     if not tx.execute(select(signals.c.name).where(signals.c.task_id == id, signals.c.name == name)).first():
-        tx.execute(insert(signals).values(task_id=id, name=name))
-    return wake(tx, cloud, id)
+        with suppress(IntegrityError), tx.begin_nested():  # another may raise the same one
+            tx.execute(insert(signals).values(task_id=id, name=name))
 
 
 def lower(tx: Connection, id: str, name: str) -> None:

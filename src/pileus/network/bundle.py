@@ -13,7 +13,8 @@ from pileus.network.policies import RULES
 from pileus.network.service import groups
 from pileus.network.service.first import bootstrap
 from pileus.network.store.census import census
-from pileus.network.tasks.sync import RECONCILE, SYNC
+from pileus.network.tasks.converge import NetworkRounds
+from pileus.network.tasks.sync import LOOPS, SYNC
 
 
 def _project_deleted(tx: Connection, cloud: Cloud, facts: Mapping[str, Any]) -> None:
@@ -29,7 +30,8 @@ BUNDLE = Bundle(
     rules=RULES,
     services=(SERVICE,),
     programs=(SYNC,),
-    loops=(RECONCILE,),
+    loops=LOOPS,
+    parts=lambda settings: {NetworkRounds: NetworkRounds()},
     subscribe=_subscribe,
     bootstrap=bootstrap,
     census=census,

@@ -9,6 +9,7 @@ from pileus.compute.policies.hosts import HYPERVISORS, SERVICES
 from pileus.compute.store import hosts as store
 from pileus.compute.store import migrations
 from pileus.compute.store.hosts import Host
+from pileus.kernel import rounds
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound, Unavailable
@@ -18,16 +19,36 @@ from pileus.kernel.paging import Page
 log = logging.getLogger(__name__)
 
 COMPUTE_BINARY = "nova-compute"
+HOSTS_A_PASS = 50
+
+
+class Asked:
+    """Whose turn it is to be asked what it has, and who could not say it."""
+
+    def __init__(self) -> None:
+        self.rounds = rounds.Rounds(HOSTS_A_PASS)
+        self.silent: set[str] = set()
 
 
 def refresh(cloud: Cloud) -> None:
-    """Ask every host what it has, and note that it answered.  One that does not answer is down after a minute."""
+    """Note which hosts are there, and ask those whose turn it is what they have.
+
+    One that is not there, or could not say it when it was asked last, is down after a minute.
+    """
     seen: dict[str, dict[str, Any]] = {}
-    for name in cloud.bus.hosts("hypervisor"):
+    asked = cloud.part(Asked)
+
+    def ask(name: str) -> None:
         try:
             seen[name] = _facts(cloud.bus.host(name, "hypervisor").resources())
+            asked.silent.discard(name)
         except (DriverError, HostUnknown, Unavailable, OSError) as error:
+            asked.silent.add(name)
+            asked.rounds.again(name)
             log.warning("host %s does not answer: %s", name, error)
+
+    rounds.each(asked.rounds.turn(cloud.bus, "hypervisor"), ask)
+    there = set(cloud.bus.hosts("hypervisor")) - asked.silent
     settings = cloud.settings
     defaults = {
         "memory_reserved_mib": settings.reserved_host_memory_mib,
@@ -37,7 +58,7 @@ def refresh(cloud: Cloud) -> None:
         "traits": [],
     }
     with cloud.db.begin() as tx:
-        store.note_seen(tx, seen, cloud.clock.now(), defaults)
+        store.note_seen(tx, there, seen, cloud.clock.now(), defaults)
 
 
 REFRESH = Loop("compute-hosts", 10.0, refresh)

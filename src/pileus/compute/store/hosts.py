@@ -68,7 +68,7 @@ USAGE = ("vcpus_used", "memory_used_mib", "disk_used_gib", "servers", "busy")
 OWN = [hosts.c[each.name] for each in fields(Host) if each.name not in (*USAGE, "zone")]
 
 
-def usage() -> Subquery:
+def usage(names: Collection[str] | None = None) -> Subquery:
     """What the servers of each host take, and what is held there for servers that come or may go back: the only book there is."""
     own = select(
         servers.c.host.label("host"),
@@ -81,6 +81,8 @@ def usage() -> Subquery:
     m = migrations.c
     held = select(m.held_host, m.held_vcpus, m.held_memory_mib, m.held_disk_gib, literal(0), literal(0))
     held = held.join_from(migrations, servers).where(m.held_host.is_not(None), servers.c.deleted_at.is_(None))
+    if names is not None:
+        own, held = own.where(servers.c.host.in_(names)), held.where(m.held_host.in_(names))
     taken = own.union_all(held).subquery("taken")
     return (
         select(
@@ -98,12 +100,16 @@ def usage() -> Subquery:
 
 def list_hosts(tx: Connection, names: Collection[str] | None = None) -> list[Host]:
     """Return hosts by their number, with their usage, in one query; and the zones in a second."""
-    used = usage()
+    return _list(tx, names, metadata_of(tx))
+
+
+def _list(tx: Connection, names: Collection[str] | None, data: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Host]:
+    used = usage(names)
     counts = [func.coalesce(used.c[name], 0).label(name) for name in USAGE]
     query = select(*OWN, *counts).join_from(hosts, used, used.c.host == hosts.c.name, isouter=True)
     if names is not None:
         query = query.where(hosts.c.name.in_(names))
-    zones = {name: data[ZONE_KEY] for name, many in metadata_of(tx).items() for data in many if ZONE_KEY in data}
+    zones = {name: each[ZONE_KEY] for name, many in data.items() for each in many if ZONE_KEY in each}
     rows = tx.execute(query.order_by(hosts.c.id)).all()
     return [_host(row._mapping, zones.get(row.name, DEFAULT_ZONE)) for row in rows]
 
@@ -121,14 +127,15 @@ def metadata_of(tx: Connection) -> dict[str, list[Mapping[str, str]]]:
     return found
 
 
-def states(tx: Connection, now: float, with_others: bool = False) -> list[HostState]:
-    """Return what the scheduler looks at: every host, its usage, its aggregates.
+def states(tx: Connection, now: float, with_others: bool = False, names: Collection[str] | None = None) -> list[HostState]:
+    """Return what the scheduler looks at: every host (or some), its usage, its aggregates.
 
     :param with_others: also the inventories of further resource classes, for flavors with extra specs resources:CLASS.
     """
     data = metadata_of(tx)
     others = _others(tx) if with_others else {}
-    return [state_of(host, now, data.get(host.name, ()), others.get(host.hypervisor_uuid)) for host in list_hosts(tx)]
+    found = _list(tx, names, data)
+    return [state_of(host, now, data.get(host.name, ()), others.get(host.hypervisor_uuid)) for host in found]
 
 
 def state_of(
@@ -179,12 +186,17 @@ def find(tx: Connection, **where: Any) -> Host | None:
     return found[0] if found else None
 
 
-def note_seen(tx: Connection, seen: Mapping[str, Mapping[str, Any]], now: float, defaults: Mapping[str, Any]) -> None:
-    """Write down that hosts answered, and what each says of itself; one never seen before gets ids and the defaults."""
+def note_seen(
+    tx: Connection, there: Collection[str], told: Mapping[str, Mapping[str, Any]], now: float, defaults: Mapping[str, Any]
+) -> None:
+    """Write down which hosts are there, and what some say of themselves; one never seen before gets ids and the defaults.
+
+    :param there: a host among them of which nothing is known yet is left out until it has told.
+    """
     names = ("vcpus", "memory_mib", "disk_gib")
-    known = {row.name: row._mapping for row in tx.execute(select(*OWN).where(hosts.c.name.in_(seen)))}
-    tx.execute(update(hosts).where(hosts.c.name.in_(known)).values(seen_at=now))
-    for name, facts in seen.items():
+    tx.execute(update(hosts).where(hosts.c.name.in_(there)).values(seen_at=now))
+    known = {row.name: row._mapping for row in tx.execute(select(*OWN).where(hosts.c.name.in_(told)))}
+    for name, facts in told.items():
         if name not in known:
             new = {"name": name, "service_uuid": ids.uuid(), "hypervisor_uuid": ids.uuid(), "seen_at": now, "created_at": now}
             _insert(tx, {**new, **facts, **defaults})

@@ -245,10 +245,21 @@ def images_used(tx: Connection) -> set[str]:
     return used | {aside["rescue_image_id"] for aside in apart if aside and "rescue_image_id" in aside}
 
 
-def lock_hosts(tx: Connection) -> None:
-    """Let only one transaction at a time claim room on hosts.  SQLite's one writer does that by itself."""
+def lock_host(tx: Connection, name: str, wait: bool = True) -> bool:
+    """Let only one transaction at a time claim room on a host; tells whether that is this one.  SQLite's one writer does so
+    by itself.
+
+    :param wait: for another that does so at this moment.
+    """
+    if tx.dialect.name == "sqlite":
+        return True
+    return tx.execute(select(hosts.c.id).where(hosts.c.name == name).with_for_update(skip_locked=not wait)).first() is not None
+
+
+def lock_group(tx: Connection, group_id: str) -> None:
+    """Let only one transaction at a time find a place for a member of a server group."""
     if tx.dialect.name != "sqlite":
-        tx.execute(select(hosts.c.id).order_by(hosts.c.id).with_for_update()).all()
+        tx.execute(select(server_groups.c.id).where(server_groups.c.id == group_id).with_for_update()).all()
 
 
 def hosts_of(tx: Connection, ids: Sequence[str]) -> frozenset[str]:

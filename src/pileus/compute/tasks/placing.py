@@ -1,10 +1,11 @@
 """Where a server goes: the scheduler's question put together out of its row, and the claim.
 
-The claim is the row's own host, written in the same transaction in which the rows of all servers were summed up; one
-transaction at a time does that (SQLite has one writer, elsewhere the hosts' rows are locked).
+The claim is the row's own host, written in the same transaction in which the rows of that host's servers were summed up; one
+transaction at a time does that for a host (SQLite has one writer, elsewhere the host's row is locked).  The order of the hosts is
+found before, without a lock: many claims are made at the same time, each on the best host that no other has at this moment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from pileus.compute.store import hosts
 from pileus.compute.store import servers as store
 from pileus.compute.store.servers import Server
 from pileus.kernel.context import Cloud
+
+CHOICES = 8  # how many hosts are good enough, rather than to wait for the best
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, st
     :param refused: the hosts that could not build it, or that it is to leave, each with the reason.
     :param wish: what it is to have there; None: what its row says, which is on no host.
     """
-    store.lock_hosts(tx)
+    if server.server_group_id:
+        store.lock_group(tx, server.server_group_id)
     request = request_of(tx, server, refused, wish)
     with_others = any(key.startswith("resources:") for key in request.extra_specs)
     states = hosts.states(tx, cloud.clock.now(), with_others)
@@ -57,10 +61,29 @@ def claim(tx: Connection, cloud: Cloud, server: Server, refused: Mapping[str, st
     if wish is not None and wish.forced and (state := next((each for each in states if each.name == wish.host), None)):
         return Place(state.name, state.zone)
     choice = scheduler.select(states, request)
-    if choice.hosts:
-        return Place(choice.hosts[0].name, choice.hosts[0].zone)
-    told = {name: refused.get(name, reason) for name, reason in choice.rejected.items()}
+    rejected = dict(choice.rejected)
+    left = list(choice.hosts)
+    while left:
+        state = _lock_best(tx, left)
+        if tx.dialect.name == "sqlite":
+            return Place(state.name, state.zone)
+        now = hosts.states(tx, cloud.clock.now(), with_others, [state.name])
+        again = scheduler.select(now, request)
+        if again.hosts:
+            return Place(state.name, state.zone)
+        rejected |= again.rejected
+        left.remove(state)
+    told = {name: refused.get(name, reason) for name, reason in rejected.items()}
     return Place(why=scheduler.Choice((), told).explain())
+
+
+def _lock_best(tx: Connection, ordered: Sequence[scheduler.HostState]) -> scheduler.HostState:
+    """Lock the best host that no other transaction has locked; where all of the good ones are, wait for the best."""
+    for state in ordered[:CHOICES]:
+        if store.lock_host(tx, state.name, wait=False):
+            return state
+    store.lock_host(tx, ordered[0].name)
+    return ordered[0]
 
 
 def request_of(tx: Connection, server: Server, refused: Mapping[str, str], wish: Wish | None = None) -> scheduler.Request:
@@ -92,12 +115,12 @@ def refusal_of_growth(tx: Connection, cloud: Cloud, server: Server, flavor: Mapp
 
     :param more: vcpus, memory_mib and disk_gib that it takes in addition.
     """
-    store.lock_hosts(tx)
+    store.lock_host(tx, server.host or "")
     properties = server.image.get("properties") or {}
     request = scheduler.Request(
         **more, only=frozenset({server.host or ""}), extra_specs=flavor.get("extra_specs") or {}, image_properties=properties
     )
-    choice = scheduler.select(hosts.states(tx, cloud.clock.now()), request)
+    choice = scheduler.select(hosts.states(tx, cloud.clock.now(), names=[server.host or ""]), request)
     return "" if choice.hosts else choice.explain()
 
 

@@ -1,8 +1,8 @@
 """The servers' states follow what their hosts say.
 
-Each host is listened to, so that a guest that dies shows within moments, and looked at every WATCH_SECONDS in case that was
-missed.  A server with something under way is left to its task.  A server that should run and whose guest is off for no
-known reason was on a host that was started again, and is brought up.
+Each host is listened to, so that a guest that dies shows within moments.  In case that was missed, hosts are looked at:
+HOSTS_A_PASS of them every WATCH_SECONDS, at once those that were away.  A server with something under way is left to its task.
+A server that should run and whose guest is off for no known reason was on a host that was started again, and is brought up.
 
 A guest that is another host's by now, or deleted, was lost while its host was away: it is destroyed, and nothing starts it.
 """
@@ -10,6 +10,7 @@ A guest that is another host's by now, or deleted, was lost while its host was a
 import logging
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from pileus.compute import neighbours, states
@@ -17,6 +18,7 @@ from pileus.compute.driver import DriverError, GuestState
 from pileus.compute.store import servers as store
 from pileus.compute.tasks import guests
 from pileus.compute.tasks import servers as work
+from pileus.kernel import rounds
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Unavailable
@@ -25,6 +27,7 @@ from pileus.kernel.loops import Loop
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0
+HOSTS_A_PASS = 16
 SWEEP_SECONDS = 600.0
 DAY_SECONDS = 86_400.0
 FORGOTTEN_AT_ONCE = 500
@@ -34,9 +37,10 @@ FOLLOWED = {"active", "stopped", "paused", "suspended", *STAYING}
 
 
 class Watch:
-    """Which hosts this process listens to already."""
+    """Which hosts this process listens to already, and whose turn it is to be looked at."""
 
     def __init__(self) -> None:
+        self.rounds = rounds.Rounds(HOSTS_A_PASS)
         self._heard: set[str] = set()
         self._lock = threading.Lock()
 
@@ -50,14 +54,21 @@ class Watch:
 
 
 def watch(cloud: Cloud) -> None:
-    """Look at every host once."""
-    for host in cloud.bus.hosts("hypervisor"):
+    """Listen to every host, and look at those whose turn it is."""
+    part = cloud.part(Watch)
+
+    def look(host: str) -> None:
         try:
             _look(cloud, host, None)
-            if cloud.part(Watch).is_new(host):
-                guests.hypervisor(cloud, host).listen(lambda guest_id, host=host: _heard(cloud, host, guest_id))  # type: ignore[misc]
         except (DriverError, HostUnknown, Unavailable) as error:
+            part.rounds.again(host)
             log.warning("host %s could not be looked at: %s", host, error)
+
+    for host in cloud.bus.hosts("hypervisor"):
+        if part.is_new(host):
+            with suppress(HostUnknown):
+                guests.hypervisor(cloud, host).listen(lambda guest_id, host=host: _heard(cloud, host, guest_id))  # type: ignore[misc]
+    rounds.each(part.rounds.turn(cloud.bus, "hypervisor"), look)
 
 
 def _heard(cloud: Cloud, host: str, guest_id: str) -> None:

@@ -32,11 +32,8 @@ def place(tx: Connection, cloud: Cloud, port_ids: list[str], host: str) -> None:
 
 
 def touch(tx: Connection, cloud: Cloud, port: Port) -> None:
-    """Have a port that came or went made so, with its network and its groups."""
-    sync.touch(tx, cloud, "port", port.id)
-    sync.touch(tx, cloud, "network", port.network_id)
-    for group_id in port.security_groups:
-        sync.touch(tx, cloud, "group", group_id)
+    """Have a port that came or went made so, with its network and its groups.  :param port: as it was before."""
+    sync.touch_with(tx, cloud, port, port.host_id)
 
 
 def is_carrier(tx: Connection, port_id: str) -> bool:

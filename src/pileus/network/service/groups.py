@@ -213,6 +213,7 @@ def create_rules(ctx: Context, many: list[tuple[Attributes, frozenset[str]]]) ->
         now = ctx.cloud.clock.now()
         for group_id in seen:
             rows.update_row(tx, tables.groups, now, group_id, {})
+        for group_id in {*seen, *(rule.remote_group_id for rule in made if rule.remote_group_id)}:
             sync.touch_group(tx, ctx.cloud, group_id)
         return made
 

@@ -230,4 +230,4 @@ def change_groups(tx: Connection, cloud: Cloud, port: Port, group_ids: Collectio
     store.set_groups(tx, port.id, sorted(group_ids))
     ports.write_change(tx, cloud, port, {})
     for id in set(port.security_groups) - set(group_ids):
-        sync.touch_group(tx, cloud, id)
+        sync.touch_group(tx, cloud, id, port.host_id)

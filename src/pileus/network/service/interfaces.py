@@ -149,8 +149,8 @@ def _detach(tx: Connection, ctx: Context, router: Router, subnet_id: str | None,
     else:
         ports_store.delete_port(tx, port.id)
     rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {})
-    sync.touch(tx, ctx.cloud, "router", router.id)
-    sync.touch(tx, ctx.cloud, "network", port.network_id)
+    sync.touch(tx, ctx.cloud, "router", router.id, router.host_id)
+    sync.touch(tx, ctx.cloud, "network", port.network_id, router.host_id)
     return Interface(router, port, gone)
 
 

@@ -118,7 +118,7 @@ def make(tx: Connection, ctx: Context, project_id: str, network: Network, attrib
         rows.set_tags(tx, port.id, named)
         port = msgspec.structs.replace(port, tags=tuple(sorted(set(named))))
     if host:
-        sync.touch(tx, ctx.cloud, "port", port.id)
+        sync.touch_with(tx, ctx.cloud, port)
     return port
 
 
@@ -188,7 +188,7 @@ def change(ctx: Context, id: str, attributes: Attributes, revision: int | None =
             rows.update_row(tx, tables.ports, ctx.cloud.clock.now(), id, {})
         found = write_change(tx, ctx.cloud, port, values)
         for group_id in set(port.security_groups) - set(found.security_groups):
-            sync.touch_group(tx, ctx.cloud, group_id)
+            sync.touch_group(tx, ctx.cloud, group_id, port.host_id)
         return found
 
     return access.transact(ctx.cloud, work)
@@ -203,8 +203,15 @@ def write_change(tx: Connection, cloud: Cloud, port: Port, values: dict[str, Any
     found = store.find_port(tx, port.id)
     assert found is not None
     if port.host_id or found.host_id:
-        sync.touch(tx, cloud, "port", port.id)
-        sync.touch_network(tx, cloud, port.network_id)
+        left = port.host_id if port.host_id != found.host_id else ""
+        sync.touch(tx, cloud, "port", port.id, left)
+        sync.touch_network(tx, cloud, port.network_id, left)
+        for group_id in port.security_groups if left else ():
+            sync.touch_group(tx, cloud, group_id, left)
+        stays = (port.host_id, port.fixed_ips, port.allowed_address_pairs)
+        stays_so = stays == (found.host_id, found.fixed_ips, found.allowed_address_pairs)
+        for group_id in set(found.security_groups) - set(port.security_groups if stays_so else ()):
+            sync.touch_group(tx, cloud, group_id)  # other hosts know its members
     if port.device_owner in (routers_store.INTERFACE, routers_store.GATEWAY):
         sync.touch(tx, cloud, "router", port.device_id)
     return found
@@ -281,10 +288,7 @@ def discard(tx: Connection, cloud: Cloud, port: Port) -> None:
     forwarded.release(tx, cloud, port.id)
     store.delete_port(tx, port.id)
     if port.host_id:
-        sync.touch(tx, cloud, "port", port.id)
-        sync.touch(tx, cloud, "network", port.network_id)
-        for group_id in port.security_groups:
-            sync.touch(tx, cloud, "group", group_id)
+        sync.touch_with(tx, cloud, port, port.host_id)
     facts = {"id": port.id, "device_id": port.device_id, "project_id": port.project_id}
     cloud.events.publish(tx, cloud, "network.port.deleted", facts)
 

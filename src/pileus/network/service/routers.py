@@ -119,7 +119,8 @@ def _set_gateway(tx: Connection, ctx: Context, router: Router, info: dict[str, A
             )
             raise conflict("RouterExternalGatewayInUseByFloatingIp", text)
         ports_store.delete_port(tx, before.id)
-        sync.touch(tx, ctx.cloud, "network", before.network_id)
+        sync.touch(tx, ctx.cloud, "router", router.id, router.host_id)  # which has no leg any more, it may be
+        sync.touch(tx, ctx.cloud, "network", before.network_id, router.host_id)
         before = None
     if not network_id:
         return
@@ -257,7 +258,7 @@ def discard(tx: Connection, ctx: Context, id: str) -> None:
         raise conflict("RouterInUse", f"Router {id} still has ports")
     if router.gateway is not None:
         ports_store.delete_port(tx, router.gateway.id)
-        sync.touch(tx, ctx.cloud, "router", id)
-        sync.touch(tx, ctx.cloud, "network", router.gateway.network_id)
+        sync.touch(tx, ctx.cloud, "router", id, router.host_id)
+        sync.touch(tx, ctx.cloud, "network", router.gateway.network_id, router.host_id)
     topologies.forget_part(tx, router_id=id)
     rows.delete_row(tx, tables.routers, id)

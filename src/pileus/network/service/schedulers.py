@@ -130,6 +130,6 @@ def _move(tx: Connection, ctx: Context, router: Router, host: str) -> None:
     if router.host_id == host:
         return
     rows.update_row(tx, tables.routers, ctx.cloud.clock.now(), router.id, {"host_id": host, "unscheduled": not host})
-    sync.touch(tx, ctx.cloud, "router", router.id)
+    sync.touch(tx, ctx.cloud, "router", router.id, router.host_id)
     for leg in routers_store.legs_of(tx, [router.id]):
-        sync.touch(tx, ctx.cloud, "network", leg.network_id)
+        sync.touch(tx, ctx.cloud, "network", leg.network_id, router.host_id)

@@ -205,7 +205,7 @@ def _add_automatic(tx: Connection, cloud: Cloud, network: Network, subnet: Subne
         own = Fixed(subnet.id, addressing.eui64(net, port.mac_address))
         ports_store.set_addresses(tx, port.id, [*port.fixed_ips, own])
         if port.host_id:
-            sync.touch(tx, cloud, "port", port.id)
+            sync.touch_with(tx, cloud, port)
 
 
 def serve_dhcp(tx: Connection, cloud: Cloud, network: Network, subnets: Sequence[Subnet]) -> None:
@@ -299,7 +299,7 @@ def remove(ctx: Context, id: str, revision: int | None = None) -> None:
         for port in holders:
             ports_store.set_addresses(tx, port.id, [f for f in port.fixed_ips if f.subnet_id != id])
             if port.host_id:
-                sync.touch(tx, ctx.cloud, "port", port.id)
+                sync.touch_with(tx, ctx.cloud, port)
         rows.delete_row(tx, tables.subnets, id)
         rows.update_row(tx, tables.networks, ctx.cloud.clock.now(), network.id, {})
         serve_dhcp(tx, ctx.cloud, network, store.subnets_of(tx, [network.id]))

@@ -17,7 +17,7 @@ from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
 from pileus.network.store import rows
 from pileus.network.store.records import Network, Port, Subnet
-from pileus.network.tasks import converge, sync
+from pileus.network.tasks import converge, rerouting, sync
 from pileus.network.tasks.specs import tap_name
 
 log = logging.getLogger(__name__)
@@ -53,23 +53,20 @@ def bind_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
         raise missing("port", port_id)
     if port.host_id != host:
         rows.update_row(tx, tables.ports, cloud.clock.now(), port_id, {"host_id": host, "status": "BUILD"})
-        sync.touch(tx, cloud, "network", port.network_id)
+        sync.touch(tx, cloud, "network", port.network_id, port.host_id)
         if port.host_id:
-            sync.touch(tx, cloud, "port", port_id)  # the host where it was is cleared of it
+            sync.touch(tx, cloud, "port", port_id, port.host_id)  # the host where it was is cleared of it
         carried.follow(tx, cloud, port_id, host)
         for group_id in port.security_groups:
-            sync.touch(tx, cloud, "group", group_id)
+            sync.touch(tx, cloud, "group", group_id, port.host_id)
 
 
 def await_in(tx: Connection, cloud: Cloud, port_id: str, host: str) -> None:
     """Note that a port is about to come to another host, too, or ("") is not any more.  Nothing happens when there is none."""
     port = store.find_port(tx, port_id)
-    if port is not None and hosts_store.awaited_at(tx, port_id) != host:
+    if port is not None and (before := hosts_store.awaited_at(tx, port_id)) != host:
         hosts_store.put_awaited(tx, port_id, host)
-        sync.touch(tx, cloud, "network", port.network_id)
-        sync.touch(tx, cloud, "port", port_id)
-        for group_id in port.security_groups:
-            sync.touch(tx, cloud, "group", group_id)
+        sync.touch_with(tx, cloud, port, before)
 
 
 def unbind_in(tx: Connection, cloud: Cloud, port_id: str) -> None:
@@ -107,7 +104,7 @@ def wiring(tx: Connection, cloud: Cloud, port_ids: list[str]) -> list[Wiring]:
 
 
 def plug_everywhere(cloud: Cloud, port_id: str) -> None:
-    """Make a port now on each host that has it or awaits it, and take it off the others.
+    """Make a port now on each host that has it or awaits it.
 
     :raises NetworkDriverError: with what a host answered.
     """
@@ -118,9 +115,14 @@ def tell_where(cloud: Cloud, network_ids: Iterable[str]) -> None:
     """Have every host know now where the ports of networks are, as far as it can be reached; the others hear of it later."""
     for network_id in network_ids:
         try:
-            converge.network_at_once(cloud, network_id)
+            converge.network(cloud, network_id)
         except (NetworkDriverError, Unavailable) as error:
             log.warning("not every host knows where the ports of network %s are: %s", network_id, error)
+
+
+def reroute(cloud: Cloud, port_ids: Iterable[str], host: str) -> None:
+    """Have frames for ports go to another host from now on, before the ports are bound there."""
+    rerouting.reroute(cloud, list(port_ids), host)
 
 
 def plug(cloud: Cloud, port_id: str) -> None:
@@ -134,5 +136,6 @@ def plug(cloud: Cloud, port_id: str) -> None:
 def unplug(cloud: Cloud, port_id: str) -> None:
     """Take a port off its host now; the port itself stays.  Nothing happens when it is not there."""
     with cloud.db.begin() as tx:
+        port = store.find_port(tx, port_id)
         unbind_in(tx, cloud, port_id)
-    converge.port(cloud, port_id)
+    converge.port(cloud, port_id, [port.host_id] if port else ())

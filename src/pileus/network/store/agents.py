@@ -1,6 +1,6 @@
 """The agents of the hosts, as rows that their heartbeats keep alive."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
@@ -75,18 +75,28 @@ def beat(cloud: Cloud, hosts: Iterable[str]) -> None:
     now = cloud.clock.now()
     with cloud.db.read() as tx:
         known = {(row.host, row.agent_type): row.heartbeat_at for row in tx.execute(select(*agents.c))}
-    for host in hosts:
-        kinds = {SWITCH if is_switched(cloud, host) else BRIDGES, *SHARED} - (set() if routes(cloud, host) else {ROUTERS})
-        if all(now - known.get((host, kind), 0.0) < BEAT_SECONDS for kind in kinds):
-            continue
-        with cloud.db.begin() as tx:
-            for kind in sorted(kinds):
-                here = (agents.c.host == host, agents.c.agent_type == kind)
-                if not tx.execute(update(agents).where(*here).values(heartbeat_at=now)).rowcount:
-                    tx.execute(insert(agents).values(
-                        id=ids.uuid(), host=host, agent_type=kind, admin_state_up=True, description="", created_at=now,
-                        started_at=now, heartbeat_at=now,
-                    ))  # fmt: skip
+    due = {
+        (host, kind)
+        for host in hosts
+        for kind in ({SWITCH if is_switched(cloud, host) else BRIDGES, *SHARED} - (set() if routes(cloud, host) else {ROUTERS}))
+        if now - known.get((host, kind), 0.0) >= BEAT_SECONDS
+    }
+    if not due:
+        return
+    with cloud.db.begin() as tx:
+        for kind in sorted({kind for _, kind in due}):
+            beating = sorted(host for host, other in due if other == kind and (host, kind) in known)
+            if beating:
+                tx.execute(update(agents).where(agents.c.agent_type == kind, agents.c.host.in_(beating)).values(heartbeat_at=now))
+        new = [
+            {
+                "id": ids.uuid(), "host": host, "agent_type": kind, "admin_state_up": True, "description": "", "created_at": now,
+                "started_at": now, "heartbeat_at": now,
+            }
+            for host, kind in sorted(due - known.keys())
+        ]  # fmt: skip
+        if new:
+            tx.execute(insert(agents), new)
 
 
 def served_by(host: str) -> Clause:
@@ -111,9 +121,16 @@ def serve(tx: Connection, network_id: str, host: str) -> None:
     tx.execute(delete(dhcp_exclusions).where(X.network_id == network_id, X.host == host))
 
 
-def unserved_on(tx: Connection, host: str) -> set[str]:
-    """Return the networks whose DHCP is not to be served on a host."""
-    return set(tx.execute(select(X.network_id).where(X.host == host)).scalars())
+def unserved(tx: Connection, network_ids: Collection[str]) -> set[tuple[str, str]]:
+    """Return which of some networks are not to have their DHCP served on which hosts."""
+    query = select(X.network_id, X.host).where(X.network_id.in_(network_ids))
+    return {(row.network_id, row.host) for row in tx.execute(query)}
+
+
+def hosts_off(tx: Connection, kind: str) -> set[str]:
+    """Return the hosts whose agent of a kind has been switched off."""
+    query = select(agents.c.host).where(agents.c.agent_type == kind, agents.c.admin_state_up.is_(False))
+    return set(tx.execute(query).scalars())
 
 
 def is_off(tx: Connection, host: str, kind: str) -> bool:

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, Text, cast, delete, insert, select
 
 from pileus.network.store import hosts, rows, sharing
 from pileus.network.store.records import Group, Rule, record
 from pileus.network.store.rows import Clause, Kind, Wanted
-from pileus.network.tables import default_groups, groups, port_groups, ports, rules
+from pileus.network.tables import addresses, default_groups, groups, port_groups, ports, rules
 
 GROUP = Kind("security_group", groups)
 RULE = Kind("security_group_rule", rules)
@@ -151,6 +151,27 @@ def used_on(tx: Connection, host: str) -> set[str]:
     r = rules.c
     named = select(r.remote_group_id).distinct().where(r.security_group_id.in_(used), r.remote_group_id.is_not(None))
     return used | set(tx.execute(named).scalars()) if used else used
+
+
+def hosts_with(tx: Connection, id: str) -> set[str]:
+    """Return the hosts that need a group: a port in it, or in one whose rule names it, is there or about to come."""
+    naming = select(rules.c.security_group_id).where(rules.c.remote_group_id == id)
+    own = select(port_groups.c.port_id).where((port_groups.c.group_id == id) | port_groups.c.group_id.in_(naming))
+    return hosts.with_ports(tx, ports.c.id.in_(own))
+
+
+def member_ips(tx: Connection, group_ids: Collection[str]) -> dict[str, set[str]]:
+    """Return the addresses of the ports on hosts that are in groups, with those that they may use beside, by group."""
+    g, a = port_groups.c, addresses.c
+    found: dict[str, set[str]] = defaultdict(set)
+    here = select(g.group_id, a.ip_address).join(ports, ports.c.id == g.port_id).join(addresses, a.port_id == g.port_id)
+    for group_id, ip in tx.execute(here.where(g.group_id.in_(group_ids), ports.c.host_id != "")):
+        found[group_id].add(ip)
+    more = select(g.group_id, ports.c.allowed_address_pairs).join(ports, ports.c.id == g.port_id)
+    paired = cast(ports.c.allowed_address_pairs, Text) != "[]"
+    for group_id, pairs in tx.execute(more.where(g.group_id.in_(group_ids), ports.c.host_id != "", paired)):
+        found[group_id].update(pair["ip_address"] for pair in pairs)
+    return found
 
 
 def with_members(group_ids: Collection[str]) -> Clause:

@@ -20,14 +20,14 @@ def put_tunnel(tx: Connection, name: str, tunnel_ip: str) -> None:
     tx.execute(insert(hosts).values(name=name, tunnel_ip=tunnel_ip))
 
 
-def legs_elsewhere(tx: Connection, host: str, network_ids: Collection[str]) -> list[tuple[str, str, str, str]]:
-    """Return network, MAC, address and host of each leg in some networks of routers that are on other hosts."""
+def placed_legs(tx: Connection, network_ids: Collection[str]) -> list[tuple[str, str, str, str]]:
+    """Return network, MAC, address and host of each leg in some networks of routers that are on hosts."""
     query = (
         select(ports.c.network_id, ports.c.mac_address, addresses.c.ip_address, routers.c.host_id)
         .join(routers, routers.c.id == ports.c.device_id)
         .join(addresses, addresses.c.port_id == ports.c.id)
         .where(ports.c.network_id.in_(list(network_ids)), ports.c.device_owner.in_([INTERFACE, GATEWAY]))
-        .where(routers.c.host_id.not_in(["", host]))
+        .where(routers.c.host_id != "")
     )
     return [(row[0], row[1], row[2], row[3]) for row in tx.execute(query)]
 
@@ -56,10 +56,36 @@ def networks_of(tx: Connection, router_id: str) -> list[str]:
     return list(tx.execute(query).scalars())
 
 
+def hosts_of(tx: Connection, network_ids: Collection[str]) -> set[str]:
+    """Return the hosts that have something of networks: ports, those that are about to come, and routers."""
+    inside = ports.c.network_id.in_(list(network_ids))
+    routing = ports.c.device_owner.in_([INTERFACE, GATEWAY])
+    every = (
+        select(ports.c.host_id).where(inside),
+        select(awaited_ports.c.host_id).join(ports, ports.c.id == awaited_ports.c.port_id).where(inside),
+        select(routers.c.host_id).join(ports, ports.c.device_id == routers.c.id).where(inside, routing),
+    )
+    return {name for query in every for name in tx.execute(query.distinct()).scalars()} - {""}
+
+
 def on_host(host: str) -> ColumnElement[bool]:
     """Return the condition that a host has a port: it is there, or about to come."""
     coming = select(awaited_ports.c.port_id).where(awaited_ports.c.host_id == host)
     return (ports.c.host_id == host) | ports.c.id.in_(coming)
+
+
+def with_ports(tx: Connection, condition: ColumnElement[bool]) -> set[str]:
+    """Return the hosts that have ports for which a condition holds, or where such are about to come."""
+    bound = select(ports.c.host_id).where(condition, ports.c.host_id != "").distinct()
+    coming = select(awaited_ports.c.host_id).join(ports, ports.c.id == awaited_ports.c.port_id).where(condition).distinct()
+    return {*tx.execute(bound).scalars(), *tx.execute(coming).scalars()}
+
+
+def networks_reaching(tx: Connection, host: str) -> set[str]:
+    """Return the networks whose other hosts need to know where a host is: it has ports of them, or a router into them."""
+    here = select(routers.c.id).where(routers.c.host_id == host)
+    leg = ports.c.device_owner.in_([INTERFACE, GATEWAY]) & ports.c.device_id.in_(here)
+    return set(tx.execute(select(ports.c.network_id).distinct().where(on_host(host) | leg)).scalars())
 
 
 def awaited_at(tx: Connection, port_id: str) -> str:

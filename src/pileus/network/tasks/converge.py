@@ -1,17 +1,18 @@
 """Makes hosts be as the rows say: one thing at once, or everything on a host by comparison with what is there."""
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection
 
+from pileus.kernel import rounds
 from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Unavailable
 from pileus.network.driver import (
+    GroupSpec,
     NetworkDriverError,
     NetworkHost,
     NetworkSpec,
@@ -21,6 +22,7 @@ from pileus.network.driver import (
     Spec,
     fingerprint,
 )
+from pileus.network.store import groups as groups_store
 from pileus.network.store import hosts as hosts_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
@@ -30,88 +32,121 @@ from pileus.network.tasks import meters, specs
 log = logging.getLogger(__name__)
 
 ROLE = "network"
-HOSTS_AT_ONCE = 16
-
-_GROUPS = threading.Lock()  # from reading groups to making them so: an older reading must not undo a newer one
-
-
-def hosts(cloud: Cloud) -> Iterable[tuple[str, NetworkHost]]:
-    """Return every host that does networking, with its driver; not one that leaves meanwhile."""
-    for name in cloud.bus.hosts(ROLE):
-        try:
-            driver = cloud.bus.host(name, ROLE)
-        except HostUnknown:
-            continue
-        yield name, driver
+HOSTS_A_PASS = 8
+AGAIN_MOST = 5  # how often what has changed meanwhile is read and made again
 
 
-def network(cloud: Cloud, id: str) -> None:
-    """Make a network so on every host that needs it, and nowhere else."""
-    for name, driver in hosts(cloud):
-        _network_on(cloud, id, name, driver)
+class NetworkRounds(rounds.Rounds):
+    """Whose turn it is to be compared as a whole with what is wanted there."""
+
+    def __init__(self, most: int = HOSTS_A_PASS) -> None:
+        super().__init__(most)
+        self.routing: tuple[str, ...] = ()  # the hosts that could have routers when that was last looked at
 
 
-def network_at_once(cloud: Cloud, id: str) -> None:
-    """Do the same on all hosts at the same time, each as far as it can: none waits for another.
+def network(cloud: Cloud, id: str, left: Collection[str] = ()) -> None:
+    """Make a network so on every host that needs it, all at the same time, each as far as it can: none waits for another.
+
+    :param left: hosts that may need it no longer.
+    :raises NetworkDriverError: with what the first one answered that could not.
+    """
+    with cloud.db.read() as tx:
+        needed = hosts_store.hosts_of(tx, [id])
+        there = [name for name in cloud.bus.hosts(ROLE) if name in needed or name in left]
+        found = specs.network_on(tx, cloud.settings, id, [name for name in there if name in needed])
+
+    def make(name: str, driver: NetworkHost) -> None:
+        if name in found:
+            driver.ensure_network(found[name])
+        else:
+            driver.destroy_network(id)
+
+    _on_each(cloud, there, make)
+    if any(spec.dhcp for spec in found.values()):
+        note_dhcp(cloud, [id])
+
+
+def _on_each(cloud: Cloud, names: Iterable[str], make: Callable[[str, NetworkHost], None]) -> None:
+    """Do something on several hosts at the same time; one that has left is passed over: it is compared when it is back.
 
     :raises NetworkDriverError: with what the first one answered that could not.
     """
-    every = list(hosts(cloud))
-    with ThreadPoolExecutor(min(len(every), HOSTS_AT_ONCE) or 1, thread_name_prefix="network") as pool:
-        asked = [pool.submit(_network_on, cloud, id, name, driver) for name, driver in every]
-    for each in asked:
-        each.result()
+
+    def on(name: str) -> None:
+        with suppress(HostUnknown):
+            make(name, cloud.bus.host(name, ROLE))
+
+    rounds.each(names, on)
 
 
-def _network_on(cloud: Cloud, id: str, name: str, driver: NetworkHost) -> None:
+def group(cloud: Cloud, id: str, left: Collection[str] = ()) -> None:
+    """Make a group so on every host that needs it.
+
+    :param left: hosts that may need it no longer.
+    """
     with cloud.db.read() as tx:
-        spec = specs.networks_on(tx, cloud.settings, name, [id]).get(id)
-    if spec is None:
-        driver.destroy_network(id)
-    else:
-        driver.ensure_network(spec)
-        if spec.dhcp:
-            note_dhcp(cloud, [id])
+        needed = groups_store.hosts_with(tx, id)
+        spec = specs.group_specs(tx, [id]).get(id)
+
+    def make(name: str, driver: NetworkHost) -> None:
+        if name in needed and spec is not None:
+            driver.ensure_groups([spec])
+        else:
+            driver.destroy_groups([id])
+
+    _on_each(cloud, [name for name in cloud.bus.hosts(ROLE) if name in needed or name in left], make)
 
 
-def group(cloud: Cloud, id: str) -> None:
-    """Make a group so on every host that needs it."""
-    for name, driver in hosts(cloud):
-        with _GROUPS:
-            with cloud.db.read() as tx:
-                spec = specs.groups_on(tx, name, [id]).get(id)
-            if spec is None:
-                driver.destroy_groups([id])
-            else:
-                driver.ensure_groups([spec])
+def port(cloud: Cloud, id: str, left: Collection[str] = ()) -> None:
+    """Make a port so where it is bound or about to come, with its network, its groups and what carries it.
 
-
-def port(cloud: Cloud, id: str) -> None:
-    """Make a port so where it is bound or about to come, with its network, its groups and what carries it; nowhere else."""
+    :param left: hosts that have it no longer.
+    """
     with cloud.db.read() as tx:
         found = next(iter(ports_store.ports_where(tx, ports.c.id == id)), None)
-        homes = [host for host in (found.host_id, hosts_store.awaited_at(tx, id)) if host] if found else []
-        here = {home: _with_network(tx, cloud, home, id) for home in homes}
-        carrier_id = specs.carrier_of(tx, id) if any(spec.carrier for spec, _ in here.values()) else None
+        homes = {host for host in (found.host_id, hosts_store.awaited_at(tx, id)) if host} if found else set()
+        carrier_id = specs.carrier_of(tx, id) if homes and found and found.device_owner == specs.CARRIED else None
     if carrier_id:
         port(cloud, carrier_id)
-    for name, driver in hosts(cloud):
-        if name not in here:
+
+    def make(name: str, driver: NetworkHost) -> None:
+        if name in homes:
+            _port_on(cloud, id, name, driver)
+        else:
             driver.destroy_port(id)
-            continue
-        spec, under = here[name]
+
+    _on_each(cloud, [name for name in cloud.bus.hosts(ROLE) if name in homes or name in left], make)
+
+
+def _port_on(cloud: Cloud, id: str, host: str, driver: NetworkHost) -> None:
+    """Make a port on a host, and what it needs there.
+
+    What others changed while that was made is made again: two processes may be at it, and who read first must not have
+    the last word.
+    """
+
+    def read() -> tuple[PortSpec, NetworkSpec, dict[str, GroupSpec]] | None:
+        with cloud.db.read() as tx:
+            if (spec := specs.ports_on(tx, host, [id]).get(id)) is None:
+                return None  # it has gone meanwhile: a change that has a task of its own
+            own = specs.groups_on(tx, host, spec.group_ids)
+            named = {rule.remote_group_id for group in own.values() for rule in group.rules if rule.remote_group_id} - set(own)
+            under = specs.networks_on(tx, cloud.settings, host, [spec.network_id])[spec.network_id]
+            return spec, under, own | specs.groups_on(tx, host, named)
+
+    wanted, made = read(), None
+    for _ in range(AGAIN_MOST):
+        if wanted is None or wanted == made:
+            break
+        spec, under, groups = wanted
         driver.ensure_network(under)
-        _groups_of(cloud, name, driver, spec)
+        driver.ensure_groups(groups.values())
         driver.ensure_port(spec)
-        note_ports(cloud, {id: spec.admin_up})
-        if under.dhcp:
-            note_dhcp(cloud, [spec.network_id])
-
-
-def _with_network(tx: Connection, cloud: Cloud, host: str, port_id: str) -> tuple[PortSpec, NetworkSpec]:
-    """Return how a port and its network are to be on a host that has it."""
-    spec = specs.ports_on(tx, host, [port_id])[port_id]
-    return spec, specs.networks_on(tx, cloud.settings, host, [spec.network_id])[spec.network_id]
+        wanted, made = read(), wanted
+    if made:
+        note_ports(cloud, {id: made[0].admin_up})
+        if made[1].dhcp:
+            note_dhcp(cloud, [made[0].network_id])
 
 
 def plug(cloud: Cloud, id: str) -> None:
@@ -135,33 +170,29 @@ def plug(cloud: Cloud, id: str) -> None:
         _write_if(cloud, [(id, "ACTIVE" if found.admin_state_up else "DOWN")])
 
 
-def _groups_of(cloud: Cloud, host: str, driver: NetworkHost, port: PortSpec) -> None:
-    """Have the groups of a port on its host, and those that their rules name."""
-    with _GROUPS:
-        with cloud.db.read() as tx:
-            own = specs.groups_on(tx, host, port.group_ids)
-            named = {rule.remote_group_id for group in own.values() for rule in group.rules if rule.remote_group_id}
-            own |= specs.groups_on(tx, host, named - set(own)) if named - set(own) else {}
-        driver.ensure_groups(own.values())
+def router(cloud: Cloud, id: str, left: Collection[str] = ()) -> None:
+    """Make a router so on its host, with the networks that it reaches into.
 
-
-def router(cloud: Cloud, id: str) -> None:
-    """Make a router so on its host, with the networks that it reaches into; remove it from the others."""
+    :param left: hosts that have it no longer.
+    """
     with cloud.db.read() as tx:
         row = next(iter(routers_store.routers_where(tx, routers.c.id == id)), None)
         home = row.host_id if row else ""
         spec = specs.routers_on(tx, home, [id]).get(id) if home else None
         under = specs.networks_on(tx, cloud.settings, home, _reached(spec)) if spec else {}
-    for name, driver in hosts(cloud):
+
+    def make(name: str, driver: NetworkHost) -> None:
         if name != home or spec is None:
             driver.destroy_router(id)
-            continue
+            return
         for each in under.values():
             driver.ensure_network(each)
         driver.ensure_router(spec)
-        for network_id in under if len(cloud.bus.hosts(ROLE)) > 1 else ():
-            network(cloud, network_id)  # the other hosts learn where the legs are
         note_routers(cloud, {id: spec})
+
+    _on_each(cloud, [name for name in cloud.bus.hosts(ROLE) if name == home or name in left], make)
+    for network_id in under if len(cloud.bus.hosts(ROLE)) > 1 else ():
+        network(cloud, network_id)  # the other hosts learn where the legs are
 
 
 def _reached(spec: Any) -> set[str]:
@@ -207,24 +238,37 @@ def _write_if(cloud: Cloud, statuses: list[tuple[str, str]]) -> None:
                 ports_store.set_status(tx, [id for id, other in changed if other == status], status)
 
 
-def everything(cloud: Cloud) -> None:
-    """Compare every host with what is wanted there, repair what is not so, and destroy what no row knows."""
-    for name, driver in hosts(cloud):
+def some(cloud: Cloud) -> None:
+    """Compare the hosts whose turn it is with what is wanted there, repair what is not so, and destroy what no row knows."""
+    turns = cloud.part(NetworkRounds)
+
+    def look(name: str) -> None:
         try:
-            _host(cloud, name, driver)
+            if not _host(cloud, name, cloud.bus.host(name, ROLE)):
+                turns.again(name)  # who read first must not have the last word
+        except HostUnknown:
+            log.info("host %s has left", name)
         except Unavailable as error:
+            turns.again(name)
             log.warning("host %s could not be looked at: %s", name, error)
         except NetworkDriverError:
+            turns.again(name)
             log.exception("host %s could not be looked at", name)
 
+    rounds.each(turns.turn(cloud.bus, ROLE), look)
 
-def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
+
+def _host(cloud: Cloud, name: str, driver: NetworkHost) -> bool:
+    """Compare a host; tells whether all was as wanted."""
     seen = driver.observe()
     with cloud.db.read() as tx:
         networks = specs.networks_on(tx, cloud.settings, name)
-        plugs, routes = specs.ports_on(tx, name), specs.routers_on(tx, name)
+        plugs, routes, groups = specs.ports_on(tx, name), specs.routers_on(tx, name), specs.groups_on(tx, name)
     _each("network", networks, seen.networks, driver.ensure_network)
-    _groups_on(cloud, name, driver, seen)
+    if stale := [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]:
+        _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
+    if unknown := seen.everything("group") - set(groups):
+        _try(f"groups on {name}", lambda: driver.destroy_groups(unknown))
     plugged = _each("port", plugs, seen.ports, driver.ensure_port)
     made = _each("router", routes, seen.routers, driver.ensure_router)
     _destroy(driver, seen, {"router": set(routes), "port": set(plugs), "network": set(networks)})
@@ -232,17 +276,10 @@ def _host(cloud: Cloud, name: str, driver: NetworkHost) -> None:
     note_routers(cloud, {id: routes[id] for id in made})
     note_dhcp(cloud, [id for id, spec in networks.items() if spec.dhcp])
     meters.note(seen.meters)
-
-
-def _groups_on(cloud: Cloud, name: str, driver: NetworkHost, seen: Observed) -> None:
-    """Make the groups of a host that are not as wanted, and drop those that are not wanted."""
-    with _GROUPS:
-        with cloud.db.read() as tx:
-            groups = specs.groups_on(tx, name)
-        if stale := [spec for id, spec in groups.items() if seen.groups.get(id) != fingerprint(spec)]:
-            _try(f"groups on {name}", lambda: driver.ensure_groups(stale))
-        if unknown := seen.everything("group") - set(groups):
-            _try(f"groups on {name}", lambda: driver.destroy_groups(unknown))
+    wanted: tuple[tuple[Mapping[str, str], Mapping[str, Spec]], ...] = (
+        (seen.networks, networks), (seen.ports, plugs), (seen.routers, routes), (seen.groups, groups)
+    )  # fmt: skip
+    return all(there == {id: fingerprint(spec) for id, spec in specs_.items()} for there, specs_ in wanted)
 
 
 def _each(kind: str, wanted: Mapping[str, Spec], seen: Mapping[str, str], ensure: Callable[[Any], None]) -> list[str]:

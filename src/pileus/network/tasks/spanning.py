@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -15,29 +16,43 @@ from pileus.network.store.routers import DHCP
 log = logging.getLogger(__name__)
 
 
-def remotes(tx: Connection, host: str, inside: Mapping[str, Sequence[Port]]) -> dict[str, tuple[RemotePort, ...]]:
-    """Return, for each network, its ports on other hosts as a host needs to know them.
+@dataclass(frozen=True)
+class Spread:
+    """The ports of some networks as other hosts need to know them, each with the host where it is, by network.
+
+    Empty where no host has an end of tunnels.
+    """
+
+    placed: Mapping[str, Sequence[tuple[str, RemotePort]]]
+
+    def remotes(self, network_id: str, host: str) -> tuple[RemotePort, ...]:
+        """Return the ports of a network that are elsewhere than on a host."""
+        return tuple(remote for place, remote in self.placed.get(network_id, ()) if place != host)
+
+
+def spread(tx: Connection, inside: Mapping[str, Sequence[Port]]) -> Spread:
+    """Return where the ports and the routers' legs of networks are.
 
     :param inside: the bound ports of each network.
     """
     ends = store.tunnels(tx)
-    if not set(ends) - {host}:
-        return {}
-    found: dict[str, list[RemotePort]] = defaultdict(list)
+    found: dict[str, list[tuple[str, RemotePort]]] = defaultdict(list)
+    if not ends:
+        return Spread(found)
     for network_id, ports in inside.items():
         for port in ports:
-            if port.host_id in ends and port.host_id != host and port.device_owner != DHCP:
-                found[network_id] += _ports(port, ends[port.host_id])
+            if port.host_id in ends and port.device_owner != DHCP:
+                found[network_id] += ((port.host_id, remote) for remote in places(port, ends[port.host_id]))
     legs: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for network_id, mac, ip, place in store.legs_elsewhere(tx, host, list(inside)):
+    for network_id, mac, ip, place in store.placed_legs(tx, list(inside)):
         if place in ends:
-            legs[network_id, mac, ends[place]].append(ip)
-    for (network_id, mac, end), ips in legs.items():
-        found[network_id].append(RemotePort(mac, tuple(sorted(ips)), end))
-    return {id: tuple(sorted(every, key=lambda remote: (remote.mac, remote.ips))) for id, every in found.items()}
+            legs[network_id, mac, place].append(ip)
+    for (network_id, mac, place), ips in legs.items():
+        found[network_id].append((place, RemotePort(mac, tuple(sorted(ips)), ends[place])))
+    return Spread({id: sorted(every, key=lambda one: (one[1].mac, one[1].ips)) for id, every in found.items()})
 
 
-def _ports(port: Port, end: str) -> list[RemotePort]:
+def places(port: Port, end: str) -> list[RemotePort]:
     """Return a port, and what else it may use: plain addresses under its own MAC, and others of their own."""
     own = [fixed.ip_address for fixed in port.fixed_ips]
     others = []
@@ -51,15 +66,18 @@ def _ports(port: Port, end: str) -> list[RemotePort]:
     return [RemotePort(port.mac_address, tuple(own), end), *others]
 
 
-def note_hosts(cloud: Cloud, names: Collection[str]) -> None:
-    """Note where hosts are in the physical network, as their agents say."""
+def note_hosts(cloud: Cloud, names: Collection[str]) -> set[str]:
+    """Note where hosts are in the physical network, as their agents say; returns the networks whose hosts do not know it yet."""
     told = {name: cloud.bus.facts(name).get("tunnel", "") for name in names}
     with cloud.db.read() as tx:
         known = store.tunnels(tx)
-    for name, end in told.items():
-        if end and known.get(name) != end:
-            with cloud.db.begin() as tx:
+    reached: set[str] = set()
+    if moved := {name: end for name, end in told.items() if end and known.get(name) != end}:
+        with cloud.db.begin() as tx:
+            for name, end in moved.items():
                 store.put_tunnel(tx, name, end)
+                reached |= store.networks_reaching(tx, name)
+    return reached
 
 
 def gone(tx: Connection, alive: Collection[str]) -> set[str]:

@@ -6,7 +6,7 @@ port is in it, or where the rules of such a group name it.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -117,21 +117,37 @@ def port_spec(port: Port, limits: Qos | None = None, way: tuple[str, int, bool] 
 def networks_on(tx: Connection, settings: Settings, host: str, ids: Ids = None) -> dict[str, NetworkSpec]:
     """Return the networks that a host needs."""
     found = networks_store.needed_on(tx, host, [routers_store.INTERFACE, routers_store.GATEWAY], ids)
-    if not found:
+    return _networks(tx, settings, found)(host) if found else {}
+
+
+def network_on(tx: Connection, settings: Settings, id: str, hosts: Collection[str]) -> dict[str, NetworkSpec]:
+    """Return one network as each of some hosts needs it, by host; what they have in common is read once."""
+    network = networks_store.find_network(tx, id)
+    if network is None or not hosts:
         return {}
+    on = _networks(tx, settings, [network])
+    return {host: on(host)[id] for host in hosts}
+
+
+def _networks(tx: Connection, settings: Settings, found: Sequence[Network]) -> Callable[[str], dict[str, NetworkSpec]]:
+    """Return what tells how networks are to be on a host."""
     wanted = [network.id for network in found]
     subnets: dict[str, list[Subnet]] = defaultdict(list)
     for subnet in networks_store.subnets_of(tx, wanted):
         subnets[subnet.network_id].append(subnet)
-    inside: dict[str, list[Port]] = defaultdict(list)
+    inside: dict[str, list[Port]] = defaultdict(list, {id: [] for id in wanted})
     served = (ports.c.host_id != "") | (ports.c.device_owner == routers_store.DHCP)
     for port in ports_store.ports_where(tx, ports.c.network_id.in_(wanted), served):
         inside[port.network_id].append(port)
-    off = agents_store.is_off(tx, host, "DHCP agent")
-    silent = set(wanted) if off else agents_store.unserved_on(tx, host)
-    remotes = spanning.remotes(tx, host, inside)
-    made = (replace(network_spec(settings, n, subnets[n.id], inside[n.id]), remotes=remotes.get(n.id, ())) for n in found)
-    return {n.id: replace(n, dhcp=None, hosts=()) if n.id in silent else n for n in made}
+    made = [network_spec(settings, n, subnets[n.id], inside[n.id]) for n in found]
+    spread = spanning.spread(tx, inside)
+    off, unserved = agents_store.hosts_off(tx, "DHCP agent"), agents_store.unserved(tx, wanted)
+
+    def on(host: str) -> dict[str, NetworkSpec]:
+        every = (replace(spec, remotes=spread.remotes(spec.id, host)) for spec in made)
+        return {n.id: replace(n, dhcp=None, hosts=()) if host in off or (n.id, host) in unserved else n for n in every}
+
+    return on
 
 
 def network_spec(settings: Settings, network: Network, subnets: Sequence[Subnet], inside: Sequence[Port]) -> NetworkSpec:
@@ -178,19 +194,19 @@ def host_name(dns_name: str, ips: Sequence[str]) -> str:
 def groups_on(tx: Connection, host: str, ids: Ids = None) -> dict[str, GroupSpec]:
     """Return the groups that a host needs, with the addresses of their members everywhere."""
     used = groups_store.used_on(tx, host)
-    wanted = used if ids is None else used & set(ids)
+    return group_specs(tx, used if ids is None else used & set(ids))
+
+
+def group_specs(tx: Connection, wanted: Collection[str]) -> dict[str, GroupSpec]:
+    """Return groups as all hosts that need them do: with the addresses of their members everywhere."""
     if not wanted:
         return {}
-    members: dict[str, set[str]] = defaultdict(set)
-    for port in ports_store.ports_where(tx, ports.c.host_id != "", groups_store.with_members(wanted)):
-        ips = {fixed.ip_address for fixed in port.fixed_ips} | {pair["ip_address"] for pair in port.allowed_address_pairs}
-        for group_id in port.security_groups:
-            members[group_id] |= ips
+    members = groups_store.member_ips(tx, wanted)
     found = groups_store.groups_by_id(tx, wanted)
     named = {rule.remote_address_group_id for group in found.values() for rule in group.rules if rule.remote_address_group_id}
     ranges = address_groups_store.addresses_of(tx, named) if named else {}
     return {
-        id: GroupSpec(id, tuple(_rule(rule, ranges) for rule in group.rules), frozenset(members[id]), group.stateful)
+        id: GroupSpec(id, tuple(_rule(rule, ranges) for rule in group.rules), frozenset(members.get(id, ())), group.stateful)
         for id, group in found.items()
     }
 

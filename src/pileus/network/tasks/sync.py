@@ -1,5 +1,11 @@
-"""A change that matters to a host starts a task of the thing's own, in the same transaction; the task makes the hosts agree."""
+"""A change that matters to a host starts a task of the thing's own, in the same transaction; the task makes the hosts agree.
 
+The hosts that are to have the thing stand in the rows.  A host that was to have it until now is named with the change, by a
+signal of the task, for no row says so any more.  Whoever was away meanwhile is compared as a whole when it is back, and so is
+each host now and then.
+"""
+
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import Connection
@@ -13,13 +19,15 @@ from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
+from pileus.network.store.records import Port
 from pileus.network.tasks import converge, spanning
 
 SYNC = Program("network.sync")
 
 RECONCILE_SECONDS = 5.0
+FAIL_OVER_SECONDS = 1.0
 
-MAKERS: Mapping[str, Callable[[Cloud, str], None]] = {
+MAKERS: Mapping[str, Callable[[Cloud, str, Collection[str]], None]] = {
     "network": converge.network, "group": converge.group, "port": converge.port, "router": converge.router,
 }  # fmt: skip
 
@@ -28,25 +36,45 @@ MAKERS: Mapping[str, Callable[[Cloud, str], None]] = {
 def agree(run: Run) -> Outcome:
     """Make one thing on the hosts be as its rows say; a failure is tried again until it is so."""
     kind, _, id = run.id.partition(":")
-    MAKERS[kind](run.cloud, id)
+    left = [name for name in run.cloud.bus.hosts(converge.ROLE) if _mark(name) in run.signals] if run.signals else ()
+    MAKERS[kind](run.cloud, id, left)
     return Done()
 
 
-def touch(tx: Connection, cloud: Cloud, kind: str, id: str) -> None:
-    """Have a thing (network, group, port or router) made as its rows say, soon."""
-    tasks.ensure(tx, cloud, SYNC, f"{kind}:{id}")
+def touch(tx: Connection, cloud: Cloud, kind: str, id: str, *left: str) -> None:
+    """Have a thing (network, group, port or router) made as its rows say, soon.
+
+    :param left: the hosts that may need it no longer ("": none).
+    """
+    task_id = f"{kind}:{id}"
+    tasks.ensure(tx, cloud, SYNC, task_id)
+    for host in filter(None, left):
+        tasks.raise_signal(tx, task_id, _mark(host))
 
 
-def touch_network(tx: Connection, cloud: Cloud, id: str) -> None:
+def _mark(host: str) -> str:
+    """Return the name of the signal that a host was left: as long as such a name may be."""
+    return hashlib.blake2s(host.encode(), digest_size=16).hexdigest()
+
+
+def touch_network(tx: Connection, cloud: Cloud, id: str, left: str = "") -> None:
     """The same for a network, where a host has it at all."""
-    if networks_store.is_real(tx, id):
-        touch(tx, cloud, "network", id)
+    if left or networks_store.is_real(tx, id):
+        touch(tx, cloud, "network", id, left)
 
 
-def touch_group(tx: Connection, cloud: Cloud, id: str) -> None:
+def touch_group(tx: Connection, cloud: Cloud, id: str, left: str = "") -> None:
     """The same for a security group, where a host has it at all."""
-    if groups_store.is_real(tx, id):
-        touch(tx, cloud, "group", id)
+    if left or groups_store.is_real(tx, id):
+        touch(tx, cloud, "group", id, left)
+
+
+def touch_with(tx: Connection, cloud: Cloud, port: Port, *left: str) -> None:
+    """The same for a port, its network and its groups, which many hosts may have."""
+    touch(tx, cloud, "port", port.id, *left)
+    touch(tx, cloud, "network", port.network_id, *left)
+    for group_id in port.security_groups:
+        touch(tx, cloud, "group", group_id, *left)
 
 
 def touch_ports(tx: Connection, cloud: Cloud, network_id: str) -> None:
@@ -63,15 +91,25 @@ def touch_floating(tx: Connection, cloud: Cloud, floating_ip_id: str) -> None:
 
 
 def reconcile(cloud: Cloud) -> None:
-    """Look at every host and repair it; note that its agents are alive; have the routers of hosts that are gone on others."""
+    """Note which agents are alive, have the routers of hosts that are gone on others, and repair the hosts whose turn it is."""
     alive = cloud.bus.hosts(converge.ROLE)
-    spanning.note_hosts(cloud, alive)
+    for network_id in spanning.note_hosts(cloud, alive):
+        with cloud.db.begin() as tx:
+            touch(tx, cloud, "network", network_id)
     routing = agents_store.routing_hosts(cloud)
     _leave_hosts(cloud, routing)
-    converge.everything(cloud)
+    converge.some(cloud)
     if agents_store.routing_hosts(cloud) != routing:
         _leave_hosts(cloud, agents_store.routing_hosts(cloud))  # one has gone while it was looked at
     agents_store.beat(cloud, alive)
+
+
+def fail_over(cloud: Cloud) -> None:
+    """Have the routers of hosts that are gone on others, as soon as one is gone."""
+    last, alive = cloud.part(converge.NetworkRounds), agents_store.routing_hosts(cloud)
+    if last.routing != alive:
+        _leave_hosts(cloud, alive)
+        last.routing = alive
 
 
 def _leave_hosts(cloud: Cloud, alive: Collection[str]) -> None:
@@ -86,4 +124,7 @@ def _leave_hosts(cloud: Cloud, alive: Collection[str]) -> None:
                 touch(tx, cloud, "network", network_id)
 
 
-RECONCILE = Loop("network.reconcile", RECONCILE_SECONDS, reconcile)
+LOOPS = (
+    Loop("network.reconcile", RECONCILE_SECONDS, reconcile),
+    Loop("network.fail_over", FAIL_OVER_SECONDS, fail_over),
+)
