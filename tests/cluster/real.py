@@ -94,7 +94,7 @@ class Namespaces:
         for name in _namespaces():
             for host in self._many.hosts:
                 kind, _, id = name.removeprefix(self._site.cloud_of(host) + "-").partition("-")
-                if name.startswith(self._site.cloud_of(host) + "-") and kind in ("rtr", "dhcp"):
+                if name.startswith(self._site.cloud_of(host) + "-") and kind == "rtr":
                     found.append(f"{kind} {id}")
         return found
 

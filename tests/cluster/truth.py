@@ -29,7 +29,7 @@ class Truth(Protocol):
         """
 
     def places(self) -> list[str]:
-        """Return what may be at one place only: routers, and who answers DHCP."""
+        """Return what may be at one place only: routers.  DHCP is answered on each host that has a network."""
 
     def volumes(self) -> dict[str, str]:
         """Return the volumes that there are, and their hosts."""

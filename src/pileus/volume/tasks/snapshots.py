@@ -10,7 +10,6 @@ from functools import wraps
 from sqlalchemy import Connection
 
 from pileus.kernel import tasks
-from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Program, Run, Step
 from pileus.volume import messages
@@ -26,7 +25,6 @@ program = Program("volume.snapshot")
 
 ACTION_SECONDS = 600.0
 BUSY_SECONDS = 0.2
-REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError, HostUnknown)
 STEPS = {"creating": "take", "deleting": "drop", "managing": "adopt_snapshot", "unmanaging": "disown_snapshot"}
 
 
@@ -71,7 +69,7 @@ def take(run: Run, snapshot: Snapshot) -> Outcome:
         if volume is None or volume.host is None:
             return Fail("Its volume is nowhere.")
         backends.of(run.cloud, volume).take_snapshot(volume.id, snapshot.id)
-    except REFUSALS as error:
+    except VolumeDriverError as error:
         return Fail(str(error))
     with run.cloud.db.begin() as tx:
         values = {"status": "available", "progress": "100%", "updated_at": run.cloud.clock.now()}
@@ -94,7 +92,7 @@ def drop(run: Run, snapshot: Snapshot) -> Outcome:
     try:
         if volume is not None and volume.host is not None:
             backends.of(run.cloud, volume).drop_snapshot(volume.id, snapshot.id, run.cloud.settings.volume_wipe)  # type: ignore[arg-type]
-    except REFUSALS as error:
+    except VolumeDriverError as error:
         return Fail(str(error))
     with run.cloud.db.begin() as tx:
         now = store.get(tx, snapshot.id)

@@ -40,6 +40,7 @@ COPY_SECONDS = 6 * 3600.0
 ACTION_SECONDS = 600.0
 BUSY_SECONDS = 0.2
 REFUSALS: tuple[type[Exception], ...] = (VolumeDriverError, HostUnknown)
+"""Where another back end can do it, or all can stay as it was.  A step whose back end alone can waits for one that is away."""
 UNABLE: tuple[type[Exception], ...] = (*REFUSALS, contents.Unfit)
 
 STEPS = {
@@ -185,7 +186,7 @@ def delete(run: Run, volume: Volume) -> Outcome:
         clear_aside(run.cloud, volume)
         for host in {volume.host, (volume.aside or {}).get("from_host")}:
             destroy(run.cloud, host, volume.id)
-    except REFUSALS as error:
+    except VolumeDriverError as error:
         return Fail(str(error))
     contents.kept_path(run.cloud, volume.id).unlink(missing_ok=True)
     with run.cloud.db.begin() as tx:
@@ -222,7 +223,7 @@ def extend(run: Run, volume: Volume) -> Outcome:
         return _take_back(run, volume)
     try:
         backends.of(run.cloud, volume).ensure(contents.spec_of(volume, contents.luks_key(run.cloud, volume)))
-    except UNABLE as error:
+    except (VolumeDriverError, contents.Unfit) as error:
         return Fail(str(error))
     with run.cloud.db.begin() as tx:
         if not settle(tx, run.cloud, volume):
@@ -255,7 +256,7 @@ def revert(run: Run, volume: Volume) -> Outcome:
     snapshot_id = volume.aside["snapshot_id"]
     try:
         backends.of(run.cloud, volume).revert(volume.id, snapshot_id)
-    except REFUSALS as error:
+    except VolumeDriverError as error:
         return Fail(str(error))
     with run.cloud.db.begin() as tx:
         if not settle(tx, run.cloud, volume):
