@@ -74,6 +74,31 @@ def test_what_else_a_port_may_use_is_where_the_port_is(town):
     assert "10.9" not in str(seen)
 
 
+def test_what_moves_is_found_before_the_rows_say_so(town):
+    one, two = town.ports
+    with town.lab.cloud.db.begin() as tx:
+        wiring.await_in(tx, town.cloud, one.id, "host3")
+    reconcile(town.cloud)
+    assert as_seen(one, "host1") in remotes(town, "host3")
+    wiring.reroute(town.cloud, [one.id], "host3")
+    moved = as_seen(one, "host3")
+    assert moved in remotes(town, "host1")
+    assert moved in remotes(town, "host2")
+    assert remotes(town, "host3") == {as_seen(two, "host2")}
+    wiring.reroute(town.cloud, [one.id], "host1")
+    assert as_seen(one, "host1") in remotes(town, "host2")
+    assert as_seen(one, "host1") in remotes(town, "host3")
+    assert moved not in remotes(town, "host1") | remotes(town, "host2")
+
+
+def test_a_host_that_fails_keeps_the_others_from_nothing(town):
+    one, _ = town.ports
+    town.drivers["host1"].fail("reroute")
+    wiring.reroute(town.cloud, [one.id], "host3")
+    assert as_seen(one, "host3") in remotes(town, "host2")
+    assert as_seen(one, "host3") not in remotes(town, "host1")
+
+
 def test_a_cloud_of_one_host_has_no_tunnels(lab, town):
     cloud = replace(lab.cloud, bus=LocalBus({"host1": {"network": town.drivers["host1"]}}))
     with lab.cloud.db.begin() as tx:

@@ -6,7 +6,7 @@ from typing import Protocol
 from pileus.compute.driver import DiskSwapper, DriverError, Hypervisor, LiveMigrator
 from pileus.compute.moving import GuestMover
 from pileus.kernel.wire import Contract
-from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError
+from pileus.network.driver import NetworkDriverError, NetworkHost, NotOnHostError, Rerouter
 from pileus.network.drivers.linux.metadata import Answer, MetadataSource
 from pileus.volume.driver import Adopter, BackendFull, Content, Reader, Together, VolumeBackend, VolumeDriverError
 
@@ -28,6 +28,6 @@ class Conductor(Protocol):
 CONDUCTOR = Contract("conductor", (Conductor,), (ConductorError,))
 CONTRACTS = {
     "hypervisor": Contract("hypervisor", (Hypervisor, DiskSwapper, GuestMover, LiveMigrator), (DriverError,)),
-    "network": Contract("network", (NetworkHost,), (NetworkDriverError, NotOnHostError)),
+    "network": Contract("network", (NetworkHost, Rerouter), (NetworkDriverError, NotOnHostError)),
     "volume": Contract("volume", (VolumeBackend, Adopter, Together, Reader), (VolumeDriverError, BackendFull), Content),
 }

@@ -141,6 +141,8 @@ def test_a_network_knows_its_members_and_floods_nothing_unknown_to_guarded_ones(
     assert found["table=30,priority=100,reg6=0x7,dl_dst=fa:16:3e:00:00:99"].startswith("set_field:0x0->reg7,set_field:0x1->reg9")
     assert found["table=33,priority=10,reg9=0,reg6=0x7"] == flows.reach(outside)
     assert found[f"table=30,priority=90,reg6=0x7,{flows.MULTICAST}"].count("resubmit(,40)") == 4
+    moving = flows.network_flows(7, [guarded], ["fa:16:3e:00:00:11"], tunnelled=True, away=["fa:16:3e:00:00:11"])
+    assert "table=30,priority=110,reg6=0x7,dl_dst=fa:16:3e:00:00:11" not in moving, "it is on its way, and elsewhere still"
     alone = flows.network_flows(7, [guarded], [], tunnelled=False)
     assert not any(match.startswith(("table=0,", "table=33,")) for match in alone)
 

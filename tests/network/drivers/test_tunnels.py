@@ -175,6 +175,49 @@ def _received(host: Host) -> int:
     return int(json.loads(shown)[0]["stats64"]["rx"]["packets"])
 
 
+def test_a_guest_on_its_way_is_reached_where_it_is_by_all(pair: Pair) -> None:
+    pair.allow(ICMP)
+    source, target = pair.hosts
+    one, two = pair.guests()
+    ips = ("10.0.0.12", "fd00:1::12")
+    beside = PortSpec(new_id(), pair.network.id, "fa:16:3e:00:00:12", f"tap{new_id()[:8]}", ips, (GROUP.id,))
+    near, far = pair.spec(0), replace(pair.spec(1), remotes=(source.remote, RemotePort(beside.mac, ips, source.address)))
+    source.driver.ensure_port(beside)
+    target.driver.ensure_network(far)
+    target.driver.ensure_port(source.port)  # it is awaited there, and nothing goes to it yet
+    awaited, neighbour = target.stage.guest(source.port), source.stage.guest(beside)
+    awaited.ip("link", "set", "eth0", "down")  # as one that is halted, it says nothing
+    awaited.ip("addr", "flush", "dev", "eth0")
+    neighbour.configure("10.0.0.12/24")
+    quick = ("-c", "3", "-i", "0.2", "-W", "5")
+    assert two.pings("10.0.0.10", *quick)
+    assert neighbour.pings("10.0.0.10", *quick)
+
+    def switch(guest: Guest, other: Guest, host: Host) -> None:
+        other.ip("addr", "flush", "dev", "eth0")
+        other.namespace.sysctl({"ipv6/conf/eth0/disable_ipv6": 1})  # it says nothing, and its tap is as it was
+        guest.ip("link", "set", "eth0", "up")
+        guest.configure("10.0.0.10/24")
+        places = (replace(source.remote, host=host.address),)
+        for each in pair.hosts:
+            each.driver.reroute(pair.network.id, source.port.tap, places, each is host)
+
+    switch(awaited, one, target)
+    assert two.pings("10.0.0.10", *quick)
+    assert neighbour.pings("10.0.0.10", *quick)
+    moved = replace(source.remote, host=target.address)
+    remotes = tuple(sorted((*near.remotes, moved), key=lambda remote: remote.mac))
+    now = replace(near, remotes=remotes), replace(far, remotes=tuple(place for place in far.remotes if place.mac == beside.mac))
+    for host, spec in zip(pair.hosts, now, strict=True):
+        assert host.driver.observe().networks[spec.id] == fingerprint(spec), "and as the rows say when they know it, too"
+    switch(one, awaited, source)  # it was given up
+    assert two.pings("10.0.0.10", *quick)
+    assert neighbour.pings("10.0.0.10", *quick)
+    assert source.driver.observe().networks[near.id] == fingerprint(near)
+    for host in pair.hosts:
+        host.driver.reroute(new_id(), source.port.tap, (moved,), here=False)  # of a network that it does not have
+
+
 def test_a_port_that_moves_is_found_at_its_new_host(bridges: Pair) -> None:
     spec = bridges.spec(0)
     host = bridges.hosts[0]

@@ -157,6 +157,11 @@ def tell_where(cloud: Cloud, port_ids: Sequence[str]) -> None:
     wiring.tell_where(cloud, sorted(networks))
 
 
+def reroute(cloud: Cloud, port_ids: Sequence[str], host: str) -> None:
+    """Have frames for ports go to another host from now on, whether they are bound there yet or not."""
+    wiring.reroute(cloud, port_ids, host)
+
+
 def plug(cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
     """Make bound ports on their host, with their taps; returns them in the given order.  May be repeated.
 

@@ -128,6 +128,9 @@ def cross(run: Run, server: Server) -> Outcome:
         return _turn_back(run, str(error), "failed")
     if seen is None or seen.stage == "failed":
         return _turn_back(run, seen.why if seen else "The guest's host knows nothing of it.", "failed")
+    if seen.stage in ("switching", "gone") and run.memo.get("rerouted") != plan["id"]:
+        run.memo["rerouted"] = plan["id"]
+        neighbours.network.reroute(run.cloud, guests.staying(server), plan["host"])
     _note_progress(run.cloud, plan, seen)
     if seen.stage == "gone":
         return Hop(take_over, CROSS_SECONDS)
@@ -211,6 +214,8 @@ def stay_here(run: Run, server: Server) -> Outcome:
             return Hop(take_over, CROSS_SECONDS)
         if not _is_refused(cloud, server, plan):
             return Hop(take_over, CROSS_SECONDS)
+        if run.memo.get("rerouted") == plan["id"]:
+            neighbours.network.reroute(cloud, guests.staying(server), plan["source"])
         migrator(cloud, plan["source"]).stay(server.id, refused=True)
     except moves.GONE:
         raise  # it is found out when the host is back

@@ -3,7 +3,7 @@ so another thread, of another process, goes on where one was ended.
 
     disks       its own disks are copied, and kept in step (mirrors)
     memory      its memory goes over, while it runs or halted
-    switching   it is halted; the copies of its disks end; its devices go over
+    switching   it is halted; the copies of its disks end; its devices (and what of its memory has not) go over
     gone        the file says so, and then the other host is told: it may run there now
     failed      it goes on here
 
@@ -19,7 +19,7 @@ import socket
 import time
 from dataclasses import dataclass, field, replace
 from threading import Condition, Thread
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pileus.compute.driver import Arrival, DriverError, Passage
 from pileus.compute.drivers.qemu import mirrors
@@ -147,8 +147,10 @@ def _start_memory(departure: Departure, leaving: Leaving, memory_mib: int) -> No
         live.execute("getfd", {"fdname": "memory"}, fd=connection.fileno())
     if not safe and not follows and leaving.ran:
         live.execute("stop")
+        departure.note(replace(departure.passage, stage="switching"))
     live.execute("migrate", {"uri": "fd:memory"})
     if follows:
+        departure.note(replace(departure.passage, stage="switching"))
         _follow_at_once(live)
 
 
@@ -168,7 +170,7 @@ def _follow_at_once(live: Live) -> None:
 def _follow(departure: Departure) -> None:
     """See to the memory until the guest is gone.  :raises DriverError: when it stays."""
     live = departure.live
-    departure.note(replace(departure.passage, stage="memory"))
+    departure.note(_counted(departure.passage, {}))
     while True:
         seen, leaving = status(live), _kept(live.place)
         match seen["status"]:
@@ -256,10 +258,9 @@ def _tell(arrival: Arrival) -> None:
 def _counted(passage: Passage, seen: dict[str, Any]) -> Passage:
     ram = seen.get("ram", {})
     total, remaining = int(ram.get("total", 0)), int(ram.get("remaining", 0))
-    return replace(
-        passage, stage="memory", memory_total_bytes=total, memory_remaining_bytes=remaining,
-        memory_processed_bytes=int(ram.get("transferred", 0)),
-    )  # fmt: skip
+    stage: Literal["memory", "switching"] = "switching" if passage.stage == "switching" else "memory"
+    passage = replace(passage, stage=stage, memory_total_bytes=total, memory_remaining_bytes=remaining)
+    return replace(passage, memory_processed_bytes=int(ram.get("transferred", 0)))
 
 
 def _with_disks(passage: Passage, total: int, done: int) -> Passage:

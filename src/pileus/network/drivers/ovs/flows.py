@@ -9,7 +9,7 @@ A multicast goes through tables 40 to 80 once for each port of its network; a fr
 only that may have MACs of which the cloud does not know.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 Flows = dict[str, str]
@@ -92,15 +92,18 @@ def _state() -> Flows:
     return flows
 
 
-def network_flows(tag: int, members: Iterable[Member], remote_macs: Iterable[str] = (), tunnelled: bool = False) -> Flows:
+def network_flows(
+    tag: int, members: Iterable[Member], remote_macs: Iterable[str] = (), tunnelled: bool = False, away: Collection[str] = ()
+) -> Flows:
     """Where frames of a network go. `remote_macs` are on other hosts, of which the network has any if it is `tunnelled`.
 
-    A MAC may be of a member, too, while a guest goes to another host: then it is where the cloud says that it is, elsewhere.
+    :param away: those of them that a member has, too: of guests on their way to this host, or on their way from it.
     """
     every = sorted(members, key=lambda member: member.number)
     here = f"reg6={tag:#x}"
-    flows = {at(30, 120, here, f"dl_dst={mac}"): reach(Member(PATCH, None)) for mac in remote_macs}
-    flows |= {at(30, 110, here, f"dl_dst={member.mac}"): reach(member) for member in every if member.mac}
+    flows = {at(30, 100, here, f"dl_dst={mac}"): reach(Member(PATCH, None)) for mac in remote_macs}
+    present = [member for member in every if member.mac and member.mac not in away]
+    flows |= {at(30, 110, here, f"dl_dst={member.mac}"): reach(member) for member in present}
     ways = [reach(member) for member in every]
     if tunnelled:
         ways.append(reach(Member(PATCH, None)))

@@ -195,8 +195,15 @@ class Switch:
         ]  # fmt: skip
         between = tunnelling.network_flows(network, tag) if self._layout.tunnelled else {}
         macs = tunnelling.remote_macs(network) if between else []
-        inside = flows.network_flows(tag, [*legs, *ports], macs, bool(between)) if network.admin_up else {}
+        away = self._away(network) if between else set()
+        inside = flows.network_flows(tag, [*legs, *ports], macs, bool(between), away) if network.admin_up else {}
         return {("network", network_id): inside, ("tunnel", network_id): between}
+
+    def _away(self, network: NetworkSpec) -> set[str]:
+        """The MACs of ports that are here and, as the cloud says, elsewhere: their guests are on their way."""
+        elsewhere = {remote.mac.lower(): remote.ips for remote in network.remotes}
+        every = {port.mac.lower(): port for port in self._ledger.ports.values() if port.network_id == network.id}
+        return {mac for mac, port in every.items() if mac in elsewhere and set(port.fixed_ips) <= set(elsewhere[mac])}
 
     def _port_flows(self, port: PortSpec) -> Flows:
         groups = tuple(self.numbers.of("group", id) for id in port.group_ids)
