@@ -26,6 +26,7 @@ from pileus.main import bootstrap, build_api, build_cloud, build_worker
 from pileus.network.drivers.fake import FakeNetworkHost
 from pileus.volume.drivers.fake import FakeBackend
 from tests import brokers, engines
+from tests.gateway import Gateway
 
 READER = ("reader",)
 MEMBER = ("member", "reader")
@@ -195,3 +196,11 @@ def started():
     """Gives a database server of a kind that may be killed, started when it is asked for first."""
     with brokers.at_first_use() as of:
         yield of
+
+
+@pytest.fixture
+def gateway(lab):
+    """The lab's object store over HTTP."""
+    made = Gateway(lab)
+    yield made
+    made.close()

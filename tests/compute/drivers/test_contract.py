@@ -1,7 +1,6 @@
 """What every hypervisor must show.  QEMU runs guests of one sector here, which are up in a tenth of a second."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -9,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pileus.compute.driver import DiskSpec, DriverError, GuestSpec, Hypervisor
+from pileus.compute.driver import DriverError, GuestSpec, Hypervisor
 from pileus.compute.drivers.fake import FakeHypervisor
 from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions
-from tests.compute.drivers import sectors
 
 
 @pytest.fixture(params=["fake", pytest.param("qemu", marks=pytest.mark.host)])
@@ -25,14 +23,6 @@ def hypervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hyper
     for guest_id in qemu.observe_all():
         qemu.destroy(guest_id)
     qemu.close()
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> GuestSpec:
-    image = tmp_path / "image.raw"
-    image.write_bytes(sectors.obedient())
-    disk = DiskSpec("root", "image", source=str(image), source_format="raw", boot_index=1)
-    return GuestSpec(str(uuid.uuid4()), "one", vcpus=1, memory_mib=16, disks=(disk,))
 
 
 def power(hypervisor: Hypervisor, spec: GuestSpec) -> str | None:

@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 
 from pileus.certificates import Authority, Identity
-from pileus.compute.driver import Arrival, DiskSpec, DriverError, GuestSpec, Passage
+from pileus.compute.driver import Arrival, DriverError, GuestSpec, Passage
 from pileus.compute.drivers.fake import FakeHypervisor
 from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions, Reach, departures
-from pileus.guest import build
-from tests.compute.drivers import sectors
 from tests.compute.drivers.machine import Machine, Storage, linux_spec
 from tests.compute.drivers.test_contract import until
 
@@ -69,14 +67,6 @@ def hosts(tmp_path: Path, authority: Authority) -> Iterator[list[QemuHypervisor]
 def pair(request: pytest.FixtureRequest) -> Any:
     """Two hosts."""
     return [FakeHypervisor(), FakeHypervisor()] if request.param == "fake" else request.getfixturevalue("hosts")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> GuestSpec:
-    image = tmp_path / "image.raw"
-    image.write_bytes(sectors.obedient())
-    disk = DiskSpec("root", "image", source=str(image), source_format="raw", boot_index=1)
-    return GuestSpec(str(uuid.uuid4()), "one", vcpus=1, memory_mib=16, disks=(disk,))
 
 
 def power(hypervisor: Any, spec: GuestSpec) -> str | None:
@@ -330,14 +320,6 @@ def test_a_host_that_others_do_not_reach_says_so(tmp_path: Path, spec: GuestSpec
 
 
 # ---- a Linux guest
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "work").mkdir()
-    build(folder / "guest.qcow2", folder / "work")
-    return folder / "guest.qcow2"
 
 
 def move(guest: Machine, target: QemuHypervisor, spec: GuestSpec) -> float:

@@ -18,7 +18,6 @@ from pileus.certificates import Authority, Identity
 from pileus.compute.driver import GIB, DiskSpec, DriverError, GuestSpec
 from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions, Reach, process
 from pileus.compute.drivers.qemu.place import Place
-from pileus.guest import build
 from pileus.volume.driver import Connector, VolumeSpec
 from pileus.volume.drivers import backends
 from pileus.volume.drivers.file import Adopting
@@ -105,22 +104,6 @@ def site(tmp_path: Path, kind: str) -> Iterator[Site]:
         made.close()
     finally:
         subprocess.run(["ip", "netns", "del", netns], check=True)
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> GuestSpec:
-    image = tmp_path / "image.raw"
-    image.write_bytes(sectors.obedient())
-    disk = DiskSpec("root", "image", source=str(image), source_format="raw", boot_index=1)
-    return GuestSpec(str(uuid.uuid4()), "one", vcpus=1, memory_mib=16, disks=(disk,))
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "work").mkdir()
-    build(folder / "guest.qcow2", folder / "work")
-    return folder / "guest.qcow2"
 
 
 def having(spec: GuestSpec, *volumes: DiskSpec, **changes: Any) -> GuestSpec:

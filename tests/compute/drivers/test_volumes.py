@@ -19,7 +19,6 @@ import pytest
 from pileus.compute.driver import MIB, DiskSpec, DriverError
 from pileus.compute.drivers.qemu import QemuHypervisor, QemuOptions
 from pileus.compute.drivers.qemu.place import Place
-from pileus.guest import build
 from pileus.volume.driver import Connector, VolumeSpec
 from pileus.volume.drivers.iscsi import IscsiBackend
 from tests.compute.drivers.machine import Machine, Storage, file_disk, linux_spec
@@ -33,14 +32,6 @@ SUM = "md5sum < /dev/vdb | cut -c 1-32"
 BUSY = "dd if=/dev/urandom of=/dev/vdb bs=1M count={} conv=fsync 2>/dev/null"
 
 LONG = "for n in 1 2 3; do dd if=/dev/urandom of=/dev/vdb bs=64k count=256 conv=fsync {} 2>/dev/null || exit 1; done"
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "work").mkdir()
-    build(folder / "guest.qcow2", folder / "work")
-    return folder / "guest.qcow2"
 
 
 @pytest.fixture(scope="module")
