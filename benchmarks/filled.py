@@ -4,38 +4,43 @@ Copies of one server that was booted: spread over the hosts evenly and over PROJ
 security group of its own.
 """
 
+import random
+import sys
 import threading
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Table, insert, select, text
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from tests.cluster.many import SECRET, Many
 
+from pileus import drivers
+from pileus.agent import process
 from pileus.agent.contracts import CONTRACTS
 from pileus.agent.presence import PRESENCE_SECONDS
 from pileus.compute.driver import GuestSpec, NicSpec
 from pileus.compute.drivers.fake import FakeHypervisor
 from pileus.compute.tables.servers import servers
-from pileus.kernel import ids, rabbit
-from pileus.kernel.bus import HostUnknown
+from pileus.kernel import ids, logs, rabbit
 from pileus.kernel.bus_rabbit import CONDUCTOR, News, RabbitBus
 from pileus.kernel.clock import SystemClock
 from pileus.kernel.context import Cloud
 from pileus.kernel.db import Database
-from pileus.kernel.errors import Unavailable
-from pileus.kernel.settings import Settings
+from pileus.kernel.settings import Settings, load
 from pileus.main import build_cloud
 from pileus.network import tables
-from pileus.network.tasks import converge
+from pileus.network.store import groups as groups_store
+from pileus.network.store import hosts as hosts_store
+from pileus.network.store import ports as ports_store
+from pileus.network.tasks import specs
 from pileus.network.tasks.specs import tap_name
 
 PROJECTS = 100
-AT_ONCE = 8
-TRIES = 60
 ROWS_AT_ONCE = 1000
 FIRST_SEGMENT = 1_000_000
 
@@ -83,7 +88,7 @@ def model_of(tx: Connection, server_id: str) -> Model:
 
 
 def fill(cloud: Cloud, server_id: str, hosts: Sequence[str], count: int) -> None:
-    """Have so many copies of a server."""
+    """Write down so many copies of a server; `python filled.py` is an agent that has them on its hosts."""
     with cloud.db.read() as tx:
         model = model_of(tx, server_id)
     rows: dict[Table, list[dict[str, Any]]] = {}
@@ -91,38 +96,26 @@ def fill(cloud: Cloud, server_id: str, hosts: Sequence[str], count: int) -> None
     def add(table: Table, row: dict[str, Any]) -> None:
         rows.setdefault(table, []).append(row)
 
-    homes = [_project(model, number, add) for number in range(min(PROJECTS, count))]
-    guests: list[tuple[str, GuestSpec]] = []
+    homes, chance = [_project(model, number, add) for number in range(min(PROJECTS, count))], random.Random(1)
     for number in range(count):
-        home, place, host = homes[number % len(homes)], number // len(homes), hosts[number % len(hosts)]
-        server, port = ids.uuid(), {**model.port, **home, "id": ids.uuid(), "host_id": host, "status": "ACTIVE"}
+        home, host, server = chance.choice(homes), hosts[number % len(hosts)], ids.uuid()
+        port = {**model.port, **home, "id": ids.uuid(), "host_id": host, "status": "ACTIVE", "device_id": server}
         port |= {"mac_address": ":".join(["fa", "17", *(f"{number:08x}"[at : at + 2] for at in (0, 2, 4, 6))])}
         subnet_id, group_id = port.pop("subnet_id"), port.pop("group_id")
         nics = [{**nic, "port_id": port["id"]} for nic in model.server["nics"]]
-        add(servers, {**model.server, "id": server, "project_id": home["project_id"], "host": host, "nics": nics})
-        add(tables.ports, {**port, "device_id": server})
-        ip = f"10.{100 + place // 62500}.{place // 250 % 250}.{place % 250 + 3}"
+        born = model.server["created_at"] - count + number
+        own = {"id": server, "project_id": home["project_id"], "host": host, "nics": nics, "created_at": born}
+        add(servers, {**model.server, **own})
+        add(tables.ports, port)
+        ip = f"10.{100 + number // 62500}.{number // 250 % 250}.{number % 250 + 3}"
         add(tables.addresses, {"subnet_id": subnet_id, "ip_address": ip, "port_id": port["id"], "position": 0})
         add(tables.port_groups, {"port_id": port["id"], "group_id": group_id})
-        nic = NicSpec(port["id"], port["mac_address"], tap_name(port["id"]))
-        guests.append((host, GuestSpec(server, f"bench{number}", 1, 64, (), (nic,))))
-    with ThreadPoolExecutor(AT_ONCE) as pool:  # before the rows: who has a row and no guest counts as stopped
-        list(pool.map(lambda one: _boot(cloud, *one), guests))
     with cloud.db.begin() as tx:
         for table in (each for each in servers.metadata.sorted_tables if each in rows):
             for start in range(0, len(rows[table]), ROWS_AT_ONCE):
                 tx.execute(insert(table), rows[table][start : start + ROWS_AT_ONCE])
     with cloud.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
-
-
-def _boot(cloud: Cloud, host: str, spec: GuestSpec) -> None:
-    for _ in range(TRIES):
-        try:
-            return cloud.bus.host(host, "hypervisor").ensure(spec)  # type: ignore[no-any-return]
-        except (HostUnknown, Unavailable):
-            time.sleep(1)  # a machine that does much else
-    raise TimeoutError(host)
 
 
 def _project(model: Model, number: int, add: Any) -> dict[str, Any]:
@@ -147,10 +140,40 @@ def _project(model: Model, number: int, add: Any) -> dict[str, Any]:
     return {"project_id": project, "network_id": network["id"], "subnet_id": subnet["id"], "group_id": group["id"]}
 
 
-def lay(cloud: Cloud, hosts: int) -> None:
-    """Have every host make its networks, ports and groups."""
-    cloud.parts[converge.NetworkRounds] = converge.NetworkRounds(hosts)
-    converge.some(cloud)
+def settle(tx: Connection, settings: Settings, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have fake hosts be as the rows say."""
+    for row in tx.execute(select(servers.c.id, servers.c.name, servers.c.host, servers.c.nics)):
+        if row.host in hosts:
+            nics = tuple(NicSpec(nic["port_id"], "", tap_name(nic["port_id"])) for nic in row.nics)
+            hosts[row.host]["hypervisor"].ensure(GuestSpec(row.id, row.name, 1, 64, (), nics))
+    switches = {name: roles["network"] for name, roles in hosts.items() if "network" in roles}
+    for id in tx.execute(select(tables.networks.c.id)).scalars().all():
+        needed = hosts_store.hosts_of(tx, [id]) & switches.keys()
+        for name, spec in specs.network_on(tx, settings, id, needed).items():
+            switches[name].networks[id] = spec
+    group_ids = tx.execute(select(tables.groups.c.id)).scalars().all()
+    for id, spec in specs.group_specs(tx, group_ids).items():
+        for name in groups_store.hosts_with(tx, id) & switches.keys():
+            switches[name].groups[id] = spec
+    found = {port.id: port for port in ports_store.ports_where(tx, tables.ports.c.host_id.in_(list(switches)))}
+    for spec in specs.port_specs(tx, list(found.values())):
+        switches[found[spec.id].host_id].ports[spec.id] = spec
+
+
+def main(state_dir: str, database_url: str) -> None:
+    """Be an agent whose fake hosts are as the rows of a database say."""
+    build = drivers.build
+
+    def filled(settings: Settings) -> drivers.Hosts:
+        made, db = build(settings), Database(database_url)
+        with db.read() as tx:
+            settle(tx, settings, made.roles)
+        db.dispose()
+        return made
+
+    drivers.build = filled
+    logs.configure("warning", None)
+    process.run(load(Path(state_dir) / "pileus.toml", state_dir=state_dir))
 
 
 class Crowd:
@@ -181,3 +204,7 @@ class Crowd:
                 self._publisher.publish(rabbit.fanout(CONDUCTOR), "", rabbit.Message(news))
                 if self._stop.wait(pause):
                     break
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

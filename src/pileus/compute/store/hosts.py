@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, and_, case, delete, func, insert, literal, select, update
+import msgspec
+from sqlalchemy import Connection, Subquery, Text, and_, case, delete, func, insert, literal, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 
 from pileus.compute import traits
@@ -100,16 +102,12 @@ def usage(names: Collection[str] | None = None) -> Subquery:
 
 def list_hosts(tx: Connection, names: Collection[str] | None = None) -> list[Host]:
     """Return hosts by their number, with their usage, in one query; and the zones in a second."""
-    return _list(tx, names, metadata_of(tx))
-
-
-def _list(tx: Connection, names: Collection[str] | None, data: Mapping[str, Sequence[Mapping[str, str]]]) -> list[Host]:
     used = usage(names)
     counts = [func.coalesce(used.c[name], 0).label(name) for name in USAGE]
     query = select(*OWN, *counts).join_from(hosts, used, used.c.host == hosts.c.name, isouter=True)
     if names is not None:
         query = query.where(hosts.c.name.in_(names))
-    zones = {name: each[ZONE_KEY] for name, many in data.items() for each in many if ZONE_KEY in each}
+    zones = _zones(metadata_of(tx))
     rows = tx.execute(query.order_by(hosts.c.id)).all()
     return [_host(row._mapping, zones.get(row.name, DEFAULT_ZONE)) for row in rows]
 
@@ -133,35 +131,42 @@ def states(tx: Connection, now: float, with_others: bool = False, names: Collect
     :param with_others: also the inventories of further resource classes, for flavors with extra specs resources:CLASS.
     """
     data = metadata_of(tx)
-    others = _others(tx) if with_others else {}
-    found = _list(tx, names, data)
-    return [state_of(host, now, data.get(host.name, ()), others.get(host.hypervisor_uuid)) for host in found]
+    zones, others = _zones(data), _others(tx) if with_others else {}
+    h, used = hosts.c, usage(names)
+    columns = (
+        h.name, h.hypervisor_uuid, h.vcpus, h.vcpus_reserved, h.vcpus_ratio, h.memory_mib, h.memory_reserved_mib, h.memory_ratio,
+        h.disk_gib, h.disk_reserved_gib, h.disk_ratio, h.forced_down, h.seen_at, h.disabled, h.disabled_reason, h.arch,
+        h.hypervisor_type, h.hypervisor_version, h.virt_type, type_coerce(h.cpu, Text), type_coerce(h.traits, Text),
+    )  # fmt: skip
+    query = select(*columns, *(used.c[name] for name in USAGE)).join_from(hosts, used, used.c.host == h.name, isouter=True)
+    if names is not None:
+        query = query.where(h.name.in_(names))
+    return [
+        HostState(
+            name, Room(vcpus, int(v_used or 0), v_kept, v_ratio), Room(memory, int(m_used or 0), m_kept, m_ratio),
+            Room(disk, int(d_used or 0), d_kept, d_ratio), not forced_down and now - seen_at <= DOWN_AFTER_SECONDS, disabled,
+            reason or "", zones.get(name, DEFAULT_ZONE), uuid, int(count or 0), int(busy or 0), arch, kind, version, virt_type,
+            _traits(arch, virt_type, cpu, own), tuple(data.get(name, ())), others.get(uuid, {}),
+        )
+        for (
+            name, uuid, vcpus, v_kept, v_ratio, memory, m_kept, m_ratio, disk, d_kept, d_ratio, forced_down, seen_at, disabled,
+            reason, arch, kind, version, virt_type, cpu, own, v_used, m_used, d_used, count, busy,
+        ) in tx.execute(query.order_by(h.id))
+    ]  # fmt: skip
 
 
-def state_of(
-    host: Host, now: float, metadata: Sequence[Mapping[str, str]] = (), others: Mapping[str, Room] | None = None
-) -> HostState:
-    """Turn a host's row into the scheduler's record."""
-    return HostState(
-        name=host.name,
-        vcpus=Room(host.vcpus, host.vcpus_used, host.vcpus_reserved, host.vcpus_ratio),
-        memory_mib=Room(host.memory_mib, host.memory_used_mib, host.memory_reserved_mib, host.memory_ratio),
-        disk_gib=Room(host.disk_gib, host.disk_used_gib, host.disk_reserved_gib, host.disk_ratio),
-        up=host.is_up(now),
-        disabled=host.disabled,
-        disabled_reason=host.disabled_reason or "",
-        zone=host.zone,
-        uuid=host.hypervisor_uuid,
-        servers=host.servers,
-        busy=host.busy,
-        arch=host.arch,
-        hypervisor_type=host.hypervisor_type,
-        hypervisor_version=host.hypervisor_version,
-        virt_type=host.virt_type,
-        traits=frozenset(traits.of_host(host.arch, host.virt_type, host.cpu)) | frozenset(host.traits),
-        aggregates=tuple(metadata),
-        others=others or {},
-    )
+@lru_cache(maxsize=256)
+def _traits(arch: str, virt_type: str, cpu: str, own: str) -> frozenset[str]:
+    """Return what a host can do; hosts that are alike, as most are, share one answer.
+
+    :param cpu: of the table, in JSON; so are its own traits.
+    """
+    return frozenset(traits.of_host(arch, virt_type, msgspec.json.decode(cpu))) | frozenset(msgspec.json.decode(own))
+
+
+def _zones(data: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, str]:
+    """Return the zones of the hosts that are in one, by the metadata of their aggregates."""
+    return {name: each[ZONE_KEY] for name, many in data.items() for each in many if ZONE_KEY in each}
 
 
 def _others(tx: Connection) -> dict[str, dict[str, Room]]:
