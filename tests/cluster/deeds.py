@@ -130,12 +130,11 @@ def detach(world: World, server: Known) -> None:
 def image(world: World, server: Known) -> None:
     """An image of it."""
     name = f"image-{world.number()}"
-    if len(found := world.api.every("/image/v2/images?visibility=private", "images")) < 3:
+    found = [each for each in world.api.every("/image/v2/images", "images") if each["name"].startswith("image-")]
+    if len(found) < 2:
         world.ask("POST", f"{SERVERS}/{server.id}/action", createImage={"name": name})
-        return
-    for each in found:
-        if each["id"] != world.image:
-            world.ask("DELETE", f"/image/v2/images/{each['id']}")
+    for each in found[1:]:
+        world.ask("DELETE", f"/image/v2/images/{each['id']}")
 
 
 def add_port(world: World) -> None:

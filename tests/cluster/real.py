@@ -4,6 +4,7 @@ The wire is that of `pileus.demo_hosts`.  Processes are seen by where they work,
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -31,7 +32,7 @@ SCALE = Scale(
 QEMU, STORAGE = "qemu-system", "qemu-storage"
 GONE = " (deleted)"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-UNTOLD = re.compile(r"\.log$|/tls/|process\.json$|pileus\.toml$|/run/|bases/|/lock$")  # files that are not of something made
+UNTOLD = re.compile(r"\.log$|/tls|process\.json$|pileus\.toml$|/run/|bases/|/lock$")  # files that are not of something made
 QUIET_SECONDS = 8.0
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -133,7 +134,7 @@ class Namespaces:
                 found.update(f"{name}: route {each}" for each in _lines("ip", "-n", name, "route"))
             found.update(f"{cloud}: cgroup {each}" for each in _cgroups(cloud))
             folder = self._many.folder / host
-            files = (str(each.relative_to(folder)) for each in folder.rglob("*"))
+            files = (str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file() or UUID.search(each.name))
             found.update(f"{host}: file {each}" for each in files if not UNTOLD.search(f"/{each}"))
         found.update(f"{host}: process {name} at {place}" for _, name, host, place in self._running())
         return found
@@ -203,10 +204,22 @@ def _purge(site: Site, many: Many) -> None:
 
 
 @contextlib.contextmanager
+def _alone(site: Site) -> Iterator[None]:
+    """Hold the names of a site on this machine.  :raises SystemExit: when another run has them."""
+    with open(f"/run/pileus-{site.name}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("Another run is under way on this machine.") from None
+        yield
+
+
+@contextlib.contextmanager
 def real(folder: Path, site: Site = SITE) -> Iterator[Stage]:
     """Run a cloud whose hosts are namespaces; all of them is gone afterwards."""
-    take_up_wire(site)
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="pileus-guest-") as work:
+        stack.enter_context(_alone(site))
+        take_up_wire(site)
         image = Path(work) / "guest.qcow2"
         guest.build(image, Path(work), lambda _: None)
         stack.callback(take_up_wire, site)
