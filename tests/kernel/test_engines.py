@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from pileus.kernel import tasks
 from pileus.kernel.away import Collided, DatabaseAway
-from pileus.kernel.db import Database
+from pileus.kernel.db import LOCKS, Database
 from pileus.kernel.errors import Fault
 from pileus.kernel.http import Call, Route, Service
 from pileus.kernel.server import Api
@@ -165,6 +165,56 @@ def test_a_pool_is_bounded(server, db, monkeypatch):
             pass
     finally:
         small.dispose()
+
+
+def test_who_is_asked_nothing_more_holds_nothing_for_long(server, db, monkeypatch):
+    monkeypatch.setattr("pileus.kernel.db.LOCK_SECONDS", 1)
+    monkeypatch.setattr("pileus.kernel.db.IDLE_SECONDS", 4)
+    hasty = Database(server.url)
+    try:
+        with pytest.raises(DatabaseAway) as ended, hasty.begin() as tx:
+            Crossing.count(tx, "a")
+
+            def count():
+                with hasty.begin() as other:
+                    Crossing.count(other, "a")
+
+            def count_in_the_end():
+                return wait_for(lambda: not isinstance(at_once(count)[0], Collided))
+
+            [early] = at_once(count)
+            assert isinstance(early, Collided)
+            assert at_once(count_in_the_end) == [True]
+            Crossing.count(tx, "b")
+        assert not isinstance(ended.value, Collided)
+        assert counts(db) == {"a": 1, "b": 0}
+    finally:
+        hasty.dispose()
+
+
+def test_one_alone_waits_for_the_other_and_not_for_ever(server, db, monkeypatch):
+    monkeypatch.setattr("pileus.kernel.db.LOCK_SECONDS", 1)
+    entered = []
+
+    def enter(name):
+        with db.alone(name):
+            entered.append(name)
+
+    with db.alone("one"):
+        waiting = threading.Thread(target=enter, args=("one",), daemon=True)
+        waiting.start()
+        enter("two")
+        waiting.join(3)
+        assert entered == ["two"]
+    waiting.join(SECONDS)
+    assert entered == ["two", "one"]
+    monkeypatch.setattr("pileus.kernel.db.ALONE_SECONDS", 1)
+    monkeypatch.setattr(
+        "pileus.kernel.db.LOCKS", {kind: (take.replace("60", "1"), leave) for kind, (take, leave) in LOCKS.items()}
+    )
+    with db.alone("one"):
+        [late] = at_once(lambda: enter("one"))
+        assert isinstance(late, TimeoutError)
 
 
 @pytest.mark.host

@@ -9,7 +9,7 @@ generations guard what may not be done twice: writers see what others have commi
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -37,7 +37,13 @@ CONNECTION_SECONDS = 10.0  # until who waits for a connection gives up
 CONNECT_SECONDS = 5  # for each host that the URL names
 SILENCE_SECONDS = 15  # after which a server whose machine acknowledges nothing is away, also while it works on something
 BUSY_TIMEOUT_MS = 15_000
+LOCK_SECONDS = 20  # that a transaction waits for what another one holds, before it counts as a collision
+IDLE_SECONDS = 60  # after which a server ends a transaction that is asked nothing: what it holds becomes free
 ALONE_SECONDS = 60
+TERMS = {  # of a session: also a process that is gone without a word holds nothing for long
+    "postgresql": "SET lock_timeout = '{lock}s'; SET idle_in_transaction_session_timeout = '{idle}s'",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = {lock}, idle_transaction_timeout = {idle}",
+}
 LOCKS = {  # how to take a named lock of the session, and how to leave it
     "postgresql": ("SELECT 1 FROM pg_advisory_lock(hashtext(%s))", "SELECT pg_advisory_unlock(hashtext(%s))"),
     "mysql": (f"SELECT GET_LOCK(%s, {ALONE_SECONDS})", "SELECT RELEASE_LOCK(%s)"),
@@ -151,7 +157,7 @@ class Database:
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(self.engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
-                taken = connection.exec_driver_sql(take, (name,)).scalar()
+                taken = _take(connection, take, name)
             except (DBAPIError, PoolTimeout) as error:
                 _raise_trouble(error, False)
             if taken == 0:
@@ -198,6 +204,22 @@ def _raise_trouble(error: DBAPIError | PoolTimeout, committing: bool) -> NoRetur
     raise error
 
 
+def _take(connection: Connection, question: str, name: str) -> Any:
+    """Take a named lock.  Returns 0 when that takes too long."""
+    if connection.dialect.name != "postgresql":
+        return connection.exec_driver_sql(question, (name,)).scalar()
+    connection.exec_driver_sql(f"SET lock_timeout = '{ALONE_SECONDS}s'")
+    try:
+        return connection.exec_driver_sql(question, (name,)).scalar()
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", "") != "55P03":
+            raise
+        return 0
+    finally:
+        with suppress(DBAPIError):
+            connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+
+
 def _open_server(url: str, connections: int) -> Engine:
     kept, asked = min(connections, KEPT_CONNECTIONS), make_url(url)
     terms: dict[str, int] = {"connect_timeout": CONNECT_SECONDS}
@@ -209,6 +231,8 @@ def _open_server(url: str, connections: int) -> Engine:
         pool_timeout=CONNECTION_SECONDS, pool_use_lifo=True,
         connect_args={name: value for name, value in terms.items() if name not in asked.query},
     )  # fmt: skip
+    words = TERMS[engine.dialect.name].format(lock=LOCK_SECONDS, idle=IDLE_SECONDS)
+    event.listen(engine, "connect", lambda connection, _record: _agree(connection, words))
     if engine.dialect.name == "mysql":
         event.listen(engine, "connect", _watch_silence)
 
@@ -218,6 +242,13 @@ def _open_server(url: str, connections: int) -> Engine:
 
         event.listen(engine, "begin", began)
     return engine
+
+
+def _agree(connection: Any, words: str) -> None:
+    """Tell the server the terms of a new session."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(words)
+    connection.commit()
 
 
 def _probe_seconds() -> int:
