@@ -46,15 +46,14 @@ def _unkept_promises(world: World, found: dict[str, Any]) -> Iterator[str]:
         if status == "ERROR":
             if not found[server.id].get("fault", {}).get("message"):
                 yield f"server {server.number}, {server.id} is in ERROR and nobody says why"
-        elif status not in server.ends and not (status in server.before and _failed(world, server.id)):
+        elif status not in server.ends and not (status in server.before and _failed(world, server.id, server.request)):
             yield f"server {server.number}, {server.id} is {status} and not {server.ends}"
 
 
-def _failed(world: World, server_id: str, name: str = "") -> bool:
-    """Tell whether the API says that what was asked last failed, or anything of a name."""
+def _failed(world: World, server_id: str, what: str) -> bool:
+    """Tell whether the API says that a request failed, by its id or by what such are called."""
     actions = world.api.every(f"/compute/v2.1/servers/{server_id}/os-instance-actions", "instanceActions")
-    chosen = [each for each in actions if each["action"] == name] if name else actions[:1]
-    return any(each["message"] == "Error" for each in chosen)
+    return any(each["message"] == "Error" for each in actions if what in (each["action"], each["request_id"]))
 
 
 def _migrations(world: World) -> Iterator[str]:

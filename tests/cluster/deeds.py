@@ -103,8 +103,8 @@ def unshelve(world: World, server: Known) -> None:
 def live_migrate(world: World, server: Known) -> None:
     """To another host while it runs; which is thought better of now and then."""
     second_thoughts = world.random.choice(("", "", "abort", "force"))
-    was = set(server.ends)
-    _act(world, server, "os-migrateLive", {"host": None, "block_migration": "auto"}, *was, version=NEW)
+    ends = {"ACTIVE", "PAUSED", *({"SHUTOFF"} & server.ends)}  # as it was: else that is refused
+    _act(world, server, "os-migrateLive", {"host": None, "block_migration": "auto"}, *ends, version=NEW)
     if second_thoughts:
         path = f"{SERVERS}/{server.id}/migrations"
         answer = world.api.ask("GET", path, NEW)

@@ -29,12 +29,13 @@ class Scale:
 
 @dataclass
 class Known:
-    """A server: how it may be in the end, and how it was before what was asked last."""
+    """A server: how it may be in the end, how it was before what was asked last, and the id of that request."""
 
     id: str
     number: int
     ends: set[str]
     before: set[str] = field(default_factory=set)
+    request: str = ""
 
 
 @dataclass
@@ -93,6 +94,7 @@ class World:
             server.ends |= set(ends)
         elif answer.status_code < 300:
             server.before, server.ends = server.ends, set(ends)
+            server.request = answer.headers["X-Openstack-Request-Id"]
         elif answer.status_code == 404 and GONE in server.ends:
             server.ends = {GONE}
 
