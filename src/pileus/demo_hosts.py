@@ -143,7 +143,8 @@ class Cluster:
         state = str(self.folder / host)
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if state.encode() in (process / "cmdline").read_bytes():
+                said = (process / "cmdline").read_bytes()
+                if state.encode() in said or f"{os.readlink(process / 'cwd')}/".startswith(f"{state}/"):  # of guests, the latter
                     os.kill(int(process.name), signal.SIGKILL)
         name = self.site.cloud_of(host)
         for namespace in sorted(os.listdir("/run/netns")):
