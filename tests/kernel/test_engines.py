@@ -22,7 +22,7 @@ from tests.brokers import cut_off
 
 pytestmark = pytest.mark.servers
 KINDS = ("postgresql", "mariadb")
-SECONDS = 60.0
+SECONDS = 120.0
 
 own = MetaData()
 counters = Table("test_counters", own, Column("name", String(8), primary_key=True), Column("n", Integer, nullable=False))
@@ -169,7 +169,7 @@ def test_a_pool_is_bounded(server, db, monkeypatch):
 
 def test_who_is_asked_nothing_more_holds_nothing_for_long(server, db, monkeypatch):
     monkeypatch.setattr("pileus.kernel.db.LOCK_SECONDS", 1)
-    monkeypatch.setattr("pileus.kernel.db.IDLE_SECONDS", 4)
+    monkeypatch.setattr("pileus.kernel.db.IDLE_SECONDS", 10)
     hasty = Database(server.url)
     try:
         with pytest.raises(DatabaseAway) as ended, hasty.begin() as tx:
@@ -248,7 +248,8 @@ def test_a_server_that_is_not_heard_any_more_is_away(server, db, monkeypatch):
         lone.dispose()
 
 
-def test_a_thousand_requests_wait_for_five_connections(lab, server, db):
+def test_a_thousand_requests_wait_for_five_connections(lab, server, db, monkeypatch):
+    monkeypatch.setattr("pileus.kernel.db.CONNECTION_SECONDS", SECONDS)
     small = Database(server.url, connections=5)
     cloud = replace(lab.cloud, db=small, settings=replace(lab.cloud.settings, api_threads=100))
 
