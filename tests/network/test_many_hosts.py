@@ -180,6 +180,7 @@ def test_who_read_first_does_not_have_the_last_word(town):
 
     host.ensure_network = ensure_network
     port = plug(town, "host3")
+    town.lab.settle()
     [group] = host.groups.values()
     assert {each.fixed_ips[0].ip_address for each in (first, port, late[0])} == group.members
     assert len(host.networks[town.network.id].hosts) == 3

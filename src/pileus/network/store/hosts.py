@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from pileus.network.store.routers import GATEWAY, INTERFACE
-from pileus.network.tables import addresses, ports, routers
+from pileus.network.tables import addresses, groups, networks, port_groups, ports, routers, subnets
 from pileus.network.tables.hosts import awaited_ports, hosts
 
 
@@ -79,6 +79,28 @@ def with_ports(tx: Connection, condition: ColumnElement[bool]) -> set[str]:
     bound = select(ports.c.host_id).where(condition, ports.c.host_id != "").distinct()
     coming = select(awaited_ports.c.host_id).join(ports, ports.c.id == awaited_ports.c.port_id).where(condition).distinct()
     return {*tx.execute(bound).scalars(), *tx.execute(coming).scalars()}
+
+
+def stamp(tx: Connection, network_id: str, group_ids: Collection[str]) -> tuple[object, ...]:
+    """Return what becomes another whenever something changes that hosts are told of a network and of groups."""
+    p, legs = ports.c, ports.c.device_owner.in_([INTERFACE, GATEWAY])
+    within = port_groups.c.group_id.in_(list(group_ids))
+    members = select(port_groups.c.port_id).where(within)
+    coming = select(awaited_ports.c.port_id).join(ports, p.id == awaited_ports.c.port_id).where(p.network_id == network_id)
+    of_groups, of_network = groups.c.id.in_(list(group_ids)), subnets.c.network_id == network_id
+    counted = select(
+        select(func.count()).where(p.network_id == network_id).scalar_subquery(),
+        select(func.sum(p.revision_number)).where((p.network_id == network_id) | p.id.in_(members)).scalar_subquery(),
+        select(func.count()).where(within).scalar_subquery(),
+        select(func.count()).select_from(coming.subquery()).scalar_subquery(),
+        select(func.sum(groups.c.revision_number)).where(of_groups).scalar_subquery(),
+        select(func.count()).where(of_network).scalar_subquery(),
+        select(func.sum(subnets.c.revision_number)).where(of_network).scalar_subquery(),
+        select(networks.c.revision_number).where(networks.c.id == network_id).scalar_subquery(),
+    )
+    routing = select(routers.c.id, routers.c.host_id).join(ports, p.device_id == routers.c.id)
+    routing = routing.where(p.network_id == network_id, legs).order_by(routers.c.id)
+    return tuple(map(tuple, [*tx.execute(counted), *tx.execute(routing)]))
 
 
 def networks_reaching(tx: Connection, host: str) -> set[str]:

@@ -13,6 +13,10 @@ from pileus.network.store.rows import Clause, Kind, Wanted
 from pileus.network.tables import addresses, networks, port_groups, ports
 
 AUTO_DELETED = ("network:dhcp",)
+NAMED_MOST = 20  # so many ports are named in a further question; of more, the database is asked for the same ones again
+
+Parts = tuple[dict[str, list[Fixed]], dict[str, list[str]]]
+"""The addresses and the groups of ports, by port."""
 
 
 def _fixed_ips(values: list[str]) -> Clause:
@@ -85,15 +89,19 @@ def find_port(tx: Connection, id: str) -> Port | None:
 
 def ports_where(tx: Connection, *conditions: Clause) -> list[Port]:
     """Return the ports for which conditions hold, oldest first, without tags."""
-    query = select(*ports.c).where(*conditions).order_by(ports.c.created_at, ports.c.id)
-    return assemble(tx, tx.execute(query).all(), {})
+    found = tx.execute(select(*ports.c).where(*conditions).order_by(ports.c.created_at, ports.c.id)).all()
+    if len(found) <= NAMED_MOST:
+        return assemble(tx, found, {})
+    same = select(ports.c.id).where(*conditions)
+    return _put_together(found, _parts(tx, addresses.c.port_id.in_(same), port_groups.c.port_id.in_(same)), {})
 
 
 def ports_by_id(tx: Connection, ids: Iterable[str]) -> dict[str, Port]:
     """Return ports by id."""
     found: dict[str, Port] = {}
     for chunk in rows.chunks(ids):
-        found |= {port.id: port for port in ports_where(tx, ports.c.id.in_(chunk))}
+        query = select(*ports.c).where(ports.c.id.in_(chunk)).order_by(ports.c.created_at, ports.c.id)
+        found |= {port.id: port for port in assemble(tx, tx.execute(query).all(), {})}
     return found
 
 
@@ -104,15 +112,29 @@ def ports_of_devices(tx: Connection, device_ids: Iterable[str]) -> list[Port]:
 
 def assemble(tx: Connection, found: Sequence[Row[Any]], named: Any) -> list[Port]:
     """Put records together out of the ports' rows and the other tables."""
+    parts: Parts = (defaultdict(list), defaultdict(list))
+    for chunk in rows.chunks(row.id for row in found):
+        ips, groups = _parts(tx, addresses.c.port_id.in_(chunk), port_groups.c.port_id.in_(chunk))
+        parts[0].update(ips)
+        parts[1].update(groups)
+    return _put_together(found, parts, named)
+
+
+def _parts(tx: Connection, with_addresses: Clause, with_groups: Clause) -> Parts:
+    """Return the addresses and the groups of ports."""
     ips: dict[str, list[Fixed]] = defaultdict(list)
     groups: dict[str, list[str]] = defaultdict(list)
     a, g = addresses.c, port_groups.c
-    for chunk in rows.chunks(row.id for row in found):
-        query = select(a.port_id, a.subnet_id, a.ip_address).where(a.port_id.in_(chunk)).order_by(a.position)
-        for port_id, subnet_id, ip in tx.execute(query):
-            ips[port_id].append(Fixed(subnet_id, ip))
-        for port_id, group_id in tx.execute(select(g.port_id, g.group_id).where(g.port_id.in_(chunk)).order_by(g.group_id)):
-            groups[port_id].append(group_id)
+    query = select(a.port_id, a.subnet_id, a.ip_address).where(with_addresses).order_by(a.position)
+    for port_id, subnet_id, ip in tx.execute(query):
+        ips[port_id].append(Fixed(subnet_id, ip))
+    for port_id, group_id in tx.execute(select(g.port_id, g.group_id).where(with_groups).order_by(g.group_id)):
+        groups[port_id].append(group_id)
+    return ips, groups
+
+
+def _put_together(found: Sequence[Row[Any]], parts: Parts, named: Any) -> list[Port]:
+    ips, groups = parts
     return [
         record(
             Port,

@@ -12,13 +12,10 @@ from pileus.kernel.bus import HostUnknown
 from pileus.kernel.context import Cloud
 from pileus.kernel.errors import Unavailable
 from pileus.network.driver import (
-    GroupSpec,
     NetworkDriverError,
     NetworkHost,
-    NetworkSpec,
     NotOnHostError,
     Observed,
-    PortSpec,
     Spec,
     fingerprint,
 )
@@ -28,12 +25,12 @@ from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.tables import ports, routers
 from pileus.network.tasks import meters, specs
+from pileus.network.tasks.touching import touch
 
 log = logging.getLogger(__name__)
 
 ROLE = "network"
 HOSTS_A_PASS = 8
-AGAIN_MOST = 5  # how often what has changed meanwhile is read and made again
 
 
 class NetworkRounds(rounds.Rounds):
@@ -121,32 +118,32 @@ def port(cloud: Cloud, id: str, left: Collection[str] = ()) -> None:
 def _port_on(cloud: Cloud, id: str, host: str, driver: NetworkHost) -> None:
     """Make a port on a host, and what it needs there.
 
-    What others changed while that was made is made again: two processes may be at it, and who read first must not have
-    the last word.
+    What others changed meanwhile is made so by its tasks, once more if need be: two processes may be at it, and who read first
+    must not have the last word.
     """
-
-    def read() -> tuple[PortSpec, NetworkSpec, dict[str, GroupSpec]] | None:
-        with cloud.db.read() as tx:
-            if (spec := specs.ports_on(tx, host, [id]).get(id)) is None:
-                return None  # it has gone meanwhile: a change that has a task of its own
-            own = specs.groups_on(tx, host, spec.group_ids)
-            named = {rule.remote_group_id for group in own.values() for rule in group.rules if rule.remote_group_id} - set(own)
-            under = specs.networks_on(tx, cloud.settings, host, [spec.network_id])[spec.network_id]
-            return spec, under, own | specs.groups_on(tx, host, named)
-
-    wanted, made = read(), None
-    for _ in range(AGAIN_MOST):
-        if wanted is None or wanted == made:
-            break
-        spec, under, groups = wanted
-        driver.ensure_network(under)
-        driver.ensure_groups(groups.values())
-        driver.ensure_port(spec)
-        wanted, made = read(), wanted
-    if made:
-        note_ports(cloud, {id: made[0].admin_up})
-        if made[1].dhcp:
-            note_dhcp(cloud, [made[0].network_id])
+    with cloud.db.read() as tx:
+        found = specs.ports_on(tx, host, [id])
+        if id not in found:
+            return  # it has gone meanwhile: a change that has a task of its own
+        spec = found[id]
+        own = specs.groups_on(tx, host, spec.group_ids)
+        named = {rule.remote_group_id for group in own.values() for rule in group.rules if rule.remote_group_id} - set(own)
+        own |= specs.groups_on(tx, host, named) if named else {}
+        under = specs.networks_on(tx, cloud.settings, host, [spec.network_id])[spec.network_id]
+        stamp = hosts_store.stamp(tx, spec.network_id, list(own))
+    driver.ensure_network(under)
+    driver.ensure_groups(own.values())
+    driver.ensure_port(spec)
+    with cloud.db.read() as tx:
+        changed = hosts_store.stamp(tx, spec.network_id, list(own)) != stamp
+    if changed:
+        with cloud.db.begin() as tx:
+            touch(tx, cloud, "network", spec.network_id)
+            for group_id in sorted(own):
+                touch(tx, cloud, "group", group_id)
+    note_ports(cloud, {id: spec.admin_up})
+    if under.dhcp:
+        note_dhcp(cloud, [spec.network_id])
 
 
 def plug(cloud: Cloud, id: str) -> None:

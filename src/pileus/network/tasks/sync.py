@@ -5,27 +5,25 @@ signal of the task, for no row says so any more.  Whoever was away meanwhile is 
 each host now and then.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import Connection
 
-from pileus.kernel import tasks
 from pileus.kernel.context import Cloud
 from pileus.kernel.loops import Loop
-from pileus.kernel.tasks import Done, Outcome, Program, Run
+from pileus.kernel.tasks import Done, Outcome, Run
 from pileus.network.store import agents as agents_store
 from pileus.network.store import groups as groups_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as ports_store
 from pileus.network.store import routers as routers_store
 from pileus.network.store.records import Port
-from pileus.network.tasks import converge, spanning
-
-SYNC = Program("network.sync")
+from pileus.network.tasks import converge, spanning, touching
 
 RECONCILE_SECONDS = 5.0
 FAIL_OVER_SECONDS = 1.0
+
+SYNC, touch = touching.SYNC, touching.touch
 
 MAKERS: Mapping[str, Callable[[Cloud, str, Collection[str]], None]] = {
     "network": converge.network, "group": converge.group, "port": converge.port, "router": converge.router,
@@ -36,25 +34,9 @@ MAKERS: Mapping[str, Callable[[Cloud, str, Collection[str]], None]] = {
 def agree(run: Run) -> Outcome:
     """Make one thing on the hosts be as its rows say; a failure is tried again until it is so."""
     kind, _, id = run.id.partition(":")
-    left = [name for name in run.cloud.bus.hosts(converge.ROLE) if _mark(name) in run.signals] if run.signals else ()
+    left = [name for name in run.cloud.bus.hosts(converge.ROLE) if touching.mark(name) in run.signals] if run.signals else ()
     MAKERS[kind](run.cloud, id, left)
     return Done()
-
-
-def touch(tx: Connection, cloud: Cloud, kind: str, id: str, *left: str) -> None:
-    """Have a thing (network, group, port or router) made as its rows say, soon.
-
-    :param left: the hosts that may need it no longer ("": none).
-    """
-    task_id = f"{kind}:{id}"
-    tasks.ensure(tx, cloud, SYNC, task_id)
-    for host in filter(None, left):
-        tasks.raise_signal(tx, task_id, _mark(host))
-
-
-def _mark(host: str) -> str:
-    """Return the name of the signal that a host was left: as long as such a name may be."""
-    return hashlib.blake2s(host.encode(), digest_size=16).hexdigest()
 
 
 def touch_network(tx: Connection, cloud: Cloud, id: str, left: str = "") -> None:
