@@ -6,6 +6,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Hold, wherever the tests run, that those which are left out on database servers open no database there."""
     engines.expected = opens_database(item) or item.get_closest_marker("servers") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Give back the databases of a test that are not needed any more."""
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    yield
+    if folder:
+        engines.drop_copies(folder)
 
 
 def opens_database(item: pytest.Item) -> bool:

@@ -30,6 +30,9 @@ expected = True
 frozen: dict[str, dict[str, list[dict[str, Any]]]] = {}
 """The rows, by table, of the databases that change no more."""
 
+given: dict[Path, dict[str, str]] = {}
+"""The databases of the state directories that were not given back yet."""
+
 spare: dict[str, list[str]] = defaultdict(list)
 """By the name of a frozen database, those that hold the same and that nobody uses."""
 
@@ -46,6 +49,7 @@ def url_for(state_dir: Path) -> str:
         state_dir.mkdir(parents=True, exist_ok=True)
         found = {"folder": str(state_dir), "name": name, "origin": origin}
         (state_dir / "database").write_text(json.dumps(found))
+        given[state_dir] = found
     return _url(found["name"])
 
 
@@ -106,9 +110,8 @@ def _filled(connection) -> set[str]:
 
 def drop(state_dir: Path) -> None:
     """Give back a state directory's database, of which no connection is open."""
-    if not SERVER:
+    if not SERVER or not (found := given.pop(state_dir, None)):
         return
-    found = _read(state_dir)
     if found["origin"] in frozen and _put_back(found["name"], frozen[found["origin"]]):
         spare[found["origin"]].append(found["name"])
         return
@@ -122,6 +125,13 @@ def drop(state_dir: Path) -> None:
 def _connector(name: str) -> Engine:
     """Return what connects to a database, and knows from the second time on what the server is like."""
     return create_engine(_url(name), poolclass=NullPool)
+
+
+def drop_copies(folder: Path) -> None:
+    """Give back what a test has left of copies in its folder."""
+    for state_dir, found in tuple(given.items()):
+        if found["origin"] in frozen and state_dir.is_relative_to(folder):
+            drop(state_dir)
 
 
 def _put_back(name: str, rows: dict[str, list[dict[str, Any]]]) -> bool:
