@@ -1,7 +1,6 @@
 """That hosts become what the rows say, and become so again whatever happens to them."""
 
 import shutil
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -144,20 +143,18 @@ def test_an_older_reading_of_a_group_does_not_undo_a_newer_one(twice, town, monk
     facts = {"description": "", "port_range_min": 22, "port_range_max": 22, "remote_ip_prefix": None, "remote_group_id": None}
     rule = {"security_group_id": used, "direction": "ingress", "ethertype": "IPv4", "protocol": "tcp"}
     made = groups.create_rules(town.ctx, [(rule | facts, frozenset())])[0]
-    ensure, others = host.ensure_groups, []
+    ensure = host.ensure_groups
 
     def slowly(specs):
-        """The rows change, and another thread wants to follow, while this one is about to make what it has read."""
+        """The rows change, and a task has followed, while this one is about to make what it has read."""
         monkeypatch.setattr(host, "ensure_groups", ensure)
         groups.remove_rule(town.ctx, made.id)
-        others.append(threading.Thread(target=converge.group, args=(twice.cloud, used)))
-        others[0].start()
-        others[0].join(0.2)
+        twice.settle()
         ensure(specs)
 
     monkeypatch.setattr(host, "ensure_groups", slowly)
     converge.port(twice.cloud, town.port.id)
-    others[0].join(10)
+    twice.settle()
     assert made.id not in {each.id for each in host.groups[used].rules}
 
 
