@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pileus.agent.contracts import Lease
 from pileus.compute.service import evacuation
 from pileus.kernel.context import Cloud
 from pileus.network.drivers.linux.metadata import Answer, Handler, MetadataSource
@@ -23,3 +24,7 @@ class Conductor:
     def lost_guests(self, host: str, guest_ids: tuple[str, ...]) -> tuple[str, ...]:
         """See Conductor.lost_guests of the contract."""
         return evacuation.lost_guests(self._cloud, host, guest_ids)
+
+    def renew(self, host: str, guest_ids: tuple[str, ...]) -> Lease:
+        """See Conductor.renew of the contract."""
+        return Lease(*evacuation.renew(self._cloud, host, guest_ids))

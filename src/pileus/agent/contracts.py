@@ -1,6 +1,7 @@
 """What may be asked of the drivers of a host, by role, and what an agent may ask of the control plane."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from pileus.compute.driver import DiskSwapper, DriverError, Hypervisor, LiveMigrator
@@ -15,6 +16,14 @@ class ConductorError(Exception):
     """The control plane could not answer."""
 
 
+@dataclass(frozen=True)
+class Lease:
+    """What a host may run from the moment on in which it asked: for how long (0: for ever), and which guests not at all."""
+
+    seconds: float = 0.0
+    halted: tuple[str, ...] = ()
+
+
 class Conductor(Protocol):
     """What agents ask: they have no database."""
 
@@ -23,6 +32,9 @@ class Conductor(Protocol):
 
     def lost_guests(self, host: str, guest_ids: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of a host's guests that are its own no longer."""
+
+    def renew(self, host: str, guest_ids: tuple[str, ...]) -> Lease:
+        """Note that a host is there; returns how long it may run its guests until it asks again."""
 
 
 CONDUCTOR = Contract("conductor", (Conductor,), (ConductorError,))

@@ -15,6 +15,7 @@ from typing import Any
 
 from pileus import drivers, process
 from pileus.agent.contracts import CONDUCTOR, ConductorError
+from pileus.agent.fencing import fences
 from pileus.agent.serving import serve
 from pileus.certificates import Identity
 from pileus.kernel import wire
@@ -51,6 +52,9 @@ def run(settings: Settings, on_ready: Callable[[], None] | None = None) -> None:
         caller.start()
         hosts.attach(MetadataRelay(caller))
         serve(settings, hosts.roles, identity, closers, LostGuests(caller))
+        for fence in fences(state_dir, hosts.roles, lambda host, guest_ids: _ask(caller, "renew", host, guest_ids)):
+            closers.callback(fence.close)
+            fence.start()
         if on_ready:
             on_ready()
         stopped.wait()

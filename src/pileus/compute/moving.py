@@ -58,3 +58,13 @@ class GuestMover(Protocol):
 
         :raises DriverError: when the guest runs here, when a file is missing or short, or there is no room.
         """
+
+
+class Halter(Protocol):
+    """An optional ability: halt guests of a host that nobody hears of, because others may be about to make them anew."""
+
+    def halt(self, guest_id: str) -> None:
+        """Have a guest that runs do nothing from now on, and kill it where that cannot be; nothing happens to any other."""
+
+    def go_on(self, guest_id: str) -> None:
+        """Let a guest run that was halted so."""

@@ -171,6 +171,9 @@ class Settings:
     disk_allocation_ratio: float = _setting(1.0, "disk given out for each byte there is")
     reserved_host_memory_mib: int = _setting(512, "memory kept for the machine itself", "MiB")
     boot_timeout_seconds: int = _setting(300, "until a server that does not become ACTIVE is given up", "seconds")
+    fence_after_seconds: int = _setting(
+        0, "how long a host that does not reach the control plane runs its guests before it halts them; 0: for ever", "seconds"
+    )
     allow_resize_to_same_host: bool = _setting(True, "a server that is resized stays on its host where that has room for it")
     deleted_servers_days: int = _setting(0, "how long what is known of deleted servers is kept, usage too; 0: for ever", "days")
     console_token_seconds: int = _setting(600, "how long the URL of a console opens it", "seconds")

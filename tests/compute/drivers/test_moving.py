@@ -5,7 +5,9 @@ fro.
 """
 
 import itertools
+import os
 import re
+import signal
 import socket
 import time
 import uuid
@@ -211,6 +213,31 @@ def test_a_guest_goes_on_where_it_was_when_qemu_is_killed_there(hosts: list[Qemu
     assert target.refuse(spec.id) is True
     source.stay(spec.id, refused=True)
     assert (power(source, spec), power(target, spec)) == ("on", None)
+
+
+def test_a_guest_of_a_host_that_nobody_hears_is_halted_and_goes_on(hosts: list[QemuHypervisor], spec: GuestSpec) -> None:
+    source: Any = hosts[0]
+    source.ensure(spec)
+    source.halt(spec.id)
+    assert power(source, spec) == "paused"
+    source.halt(spec.id)  # again, and one that is not there
+    source.halt("0c9e1ad4-6a70-4b7e-a1c1-9f0c1d3f7a11")
+    source.go_on(spec.id)
+    assert power(source, spec) == "on"
+    source.ensure(replace(spec, power="paused"))
+    source.halt(spec.id)
+    source.go_on(spec.id)
+    assert power(source, spec) == "paused", "its user had it so"
+
+
+def test_a_guest_that_cannot_be_halted_is_killed(hosts: list[QemuHypervisor], spec: GuestSpec) -> None:
+    source: Any = hosts[0]
+    source.ensure(spec)
+    live = source._watch.get(spec.id)
+    os.kill(live.process.pid, signal.SIGSTOP)  # it answers nothing, as one whose storage hangs
+    source.halt(spec.id)
+    assert live.ended.wait(10)
+    assert power(source, spec) == "crashed"
 
 
 def test_a_guest_killed_on_its_way_runs_nowhere(hosts: list[QemuHypervisor], spec: GuestSpec) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from pileus.agent.serving import destroy_lost
-from pileus.compute.service import evacuation
+from pileus.compute.service import evacuation, hosts
 from pileus.compute.tasks.watch import watch
 from pileus.kernel.answering import as_it_is
 from pileus.main import build_worker
@@ -164,6 +164,46 @@ def test_a_host_that_is_up_keeps_its_servers(moves):
     moves.done(id, "pause")
     assert moves.act_as("admin", id, "evacuate", {}).status_code == 409
     assert moves.host(id) == source
+
+
+def test_a_host_that_may_run_its_guests_still_is_waited_for(template_state, tmp_path):
+    with cloud_of_three(template_state, tmp_path, fence_after_seconds=60) as moves:
+        id = moves.boot()
+        source, cloud = moves.host(id), moves.lab.cloud
+        assert evacuation.renew(cloud, source, [id]) == (60.0, ())
+        moves.down(source)
+        assert evacuation.renew(cloud, source, [id]) == (60.0, (id,)), "who is said to be down runs nothing"
+        moves.lab.hypervisors[source].halt(id)
+        answer = moves.act(id, "evacuate", {}, moves.admin)
+        assert answer.status_code == 200, answer.text
+        moves.lab.settle(70)
+        assert (moves.host(id), list(moves.guests(id))) == (source, [source])
+        moves.lab.settle(20)
+        assert moves.host(id) != source
+        assert moves.guests(id) == {source: "paused", moves.host(id): "off"}
+        watch(cloud)
+        assert list(moves.guests(id)) == [moves.host(id)]
+
+
+def test_a_host_that_is_heard_again_in_time_does_not_run_what_is_evacuated(template_state, tmp_path):
+    with cloud_of_three(template_state, tmp_path, fence_after_seconds=60) as moves:
+        id = moves.boot()
+        source = moves.host(id)
+        with moves.away(source):
+            moves.lab.clock.advance(61)
+            hosts.refresh(moves.lab.cloud)
+            assert moves.act(id, "evacuate", {}, moves.admin).status_code == 200
+        assert evacuation.renew(moves.lab.cloud, source, [id]) == (60.0, (id,))
+        moves.lab.settle(60)
+        assert moves.host(id) != source
+        assert evacuation.renew(moves.lab.cloud, source, [id]) == (60.0, (id,)), "it is lost"
+
+
+def test_without_fences_nothing_is_waited_for(moves):
+    id = moves.boot()
+    assert evacuation.renew(moves.lab.cloud, moves.host(id), [id]) == (0.0, ())
+    moves.down(moves.host(id))
+    assert evacuation.renew(moves.lab.cloud, moves.host(id), [id]) == (0.0, ())
 
 
 def test_one_that_cannot_be_made_anew_stays_where_it_was(moves):

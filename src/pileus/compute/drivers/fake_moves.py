@@ -57,6 +57,7 @@ class MovingFake:
         self.leaving: dict[str, Leaving] = {}
         self.restless: set[str] = set()
         self.doomed: set[str] = set()
+        self.halted: set[str] = set()
         self.mute = False
         self.address = f"fake{next(_numbers)}"
         self._lock = RLock()
@@ -180,6 +181,20 @@ class MovingFake:
             raise DriverError(f"guest {guest_id} {'has left' if leaving.gone else 'is leaving'} for another host")
         if guest_id in self.coming:
             raise DriverError(f"guest {guest_id} is awaited here, and runs elsewhere still")
+
+    def halt(self, guest_id: str) -> None:
+        """As in the contract."""
+        with self._lock:
+            if self.runs(guest_id):
+                self.guests[guest_id].power = "paused"
+                self.halted.add(guest_id)
+
+    def go_on(self, guest_id: str) -> None:
+        """As in the contract."""
+        with self._lock:
+            if guest_id in self.halted and guest_id in self.guests:
+                self.guests[guest_id].power = "on"
+            self.halted.discard(guest_id)
 
     def _running(self, guest_id: str) -> Any:
         guest = self.guests.get(guest_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -18,6 +19,7 @@ from pileus.kernel import ids
 from pileus.kernel.context import Cloud, Context
 from pileus.kernel.errors import BadRequest, Conflict, NotFound
 
+FENCING_SECONDS = 15.0  # in which a host halts its guests once its time is over
 INTERRUPTED = frozenset({
     None, "powering-off", "powering-on", "pausing", "unpausing", "suspending", "resuming", "rebooting", "rebooting_hard",
 })  # fmt: skip
@@ -54,7 +56,7 @@ def evacuate(ctx: Context, id: str, wanted: Wanted) -> str:
         server = access.find(ctx, tx, id, API + "os-evacuate")
         access.require_unlocked(ctx, server)
         _require_state(server)
-        _require_gone(ctx.cloud, tx, server)
+        runs_until = _require_gone(ctx.cloud, tx, server)
         _require_sense(tx, server, wanted)
         password = wanted.admin_password or ids.secret(9)
         wish = Wish(server.vcpus, server.memory_mib, server.disk_gib, server.flavor, wanted.host, wanted.forced)
@@ -67,7 +69,8 @@ def evacuate(ctx: Context, id: str, wanted: Wanted) -> str:
         before = {name: getattr(server, name) for name in ("host", "availability_zone", "disks")}
         off = wanted.stays_off or server.vm_state == "stopped"
         aside = {"before": before, "vm_state": "stopped" if off else "active", "move": move}
-        memo = {"admin_password": password} if server.config_drive else {}
+        memo: dict[str, Any] = {"admin_password": password} if server.config_drive else {}
+        memo |= {"not_before": runs_until} if runs_until else {}
         access.begin(ctx, tx, server, "evacuate", "rebuild", memo, task_state="rebuilding", aside=aside)
     return password
 
@@ -79,10 +82,16 @@ def _require_state(server: Server) -> None:
         raise Conflict(f"Cannot 'evacuate' instance {server.id} while it is in task_state {server.task_state}")
 
 
-def _require_gone(cloud: Cloud, tx: Connection, server: Server) -> None:
-    host = hosts.find(tx, name=server.host)
+def _require_gone(cloud: Cloud, tx: Connection, server: Server) -> float:
+    """Require that a server's host is down; returns until when that may run it at most, though nobody hears of it (0: unknown).
+
+    Nobody notes meanwhile that the host is there: it is that, or the server is on its way, for whoever asks next.
+    """
+    hosts.hold_row(tx, str(server.host))
+    host, seconds = hosts.find(tx, name=server.host), cloud.settings.fence_after_seconds
     if host is not None and host.is_up(cloud.clock.now()):
         raise BadRequest(f"Compute service of {server.host} is still in use.", kind="ComputeServiceInUse")
+    return host.seen_at + seconds + FENCING_SECONDS if host is not None and seconds else 0.0
 
 
 def _require_sense(tx: Connection, server: Server, wanted: Wanted) -> None:
@@ -106,3 +115,17 @@ def lost_guests(cloud: Cloud, host: str, guest_ids: Collection[str]) -> tuple[st
     """
     with cloud.db.read() as tx:
         return tuple(store.lost(tx, host, guest_ids))
+
+
+def renew(cloud: Cloud, host: str, guest_ids: Collection[str]) -> tuple[float, tuple[str, ...]]:
+    """Note that a host is there; returns for how many seconds it may run its guests (0: for ever), and which not at all.
+
+    Those are the ones that it has lost, and those that are being made anew elsewhere; all, if somebody said that it is down.
+    """
+    seconds = float(cloud.settings.fence_after_seconds)
+    if not seconds:
+        return 0.0, ()
+    with cloud.db.begin() as tx:
+        if not hosts.note_up(tx, host, cloud.clock.now()):
+            return seconds, tuple(guest_ids) if hosts.find(tx, name=host) is not None else ()
+        return seconds, (*store.lost(tx, host, guest_ids), *store.evacuated_from(tx, host, guest_ids))

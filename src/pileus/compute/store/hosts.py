@@ -216,6 +216,17 @@ def _insert(tx: Connection, values: Mapping[str, Any]) -> None:
         tx.execute(insert(hosts).values(**values))
 
 
+def hold_row(tx: Connection, name: str) -> None:
+    """Have nobody else change a host until this transaction is over."""
+    tx.execute(update(hosts).where(hosts.c.name == name).values(forced_down=hosts.c.forced_down))
+
+
+def note_up(tx: Connection, name: str, now: float) -> bool:
+    """Write down that a host is there, unless somebody said that it is down; tells whether it is written."""
+    there = (hosts.c.name == name, hosts.c.forced_down.is_(False))
+    return tx.execute(update(hosts).where(*there).values(seen_at=now)).rowcount > 0
+
+
 def update_host(tx: Connection, name: str, **values: Any) -> bool:
     """Change a host; tell whether there is one."""
     return tx.execute(update(hosts).where(hosts.c.name == name).values(**values)).rowcount > 0

@@ -222,6 +222,15 @@ def lost(tx: Connection, host: str, ids: Iterable[str]) -> list[str]:
     return list(tx.execute(query.order_by(C.id)).scalars())
 
 
+def evacuated_from(tx: Connection, host: str, ids: Iterable[str]) -> list[str]:
+    """Return those of these servers that are being made anew elsewhere, because a host is gone."""
+    m = migrations.c
+    away = select(m.server_id).where(
+        m.host == host, m.migration_type == "evacuation", m.status.in_(["accepted", "pre-migrating"])
+    )
+    return list(tx.execute(select(C.id).where(C.id.in_(list(ids)), C.id.in_(away), C.task_state.is_not(None))).scalars())
+
+
 def change_unmoved(tx: Connection, row: Any, **values: Any) -> bool:
     """Change a server if nothing was done to it since its row was read; tells whether that was so."""
     where = (C.id == row.id, C.vm_state == row.vm_state, C.task_state.is_(None), C.updated_at == row.updated_at)

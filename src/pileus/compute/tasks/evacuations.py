@@ -1,7 +1,7 @@
 """The work on servers whose host is gone.
 
-    evacuate --> settle_in --> (active or stopped)
-        '------------'--> stay_behind --> (error, where it was)
+    evacuate (--> wait_until_halted --> evacuate) --> settle_in --> (active or stopped)
+        '------------------------------------------------'--> stay_behind --> (error, where it was)
 
 The row says where the server is: on the host that is gone until its ports and volumes have been let go of there, then on the
 other.  Until it is whole there, what is left of it on the old host is not given up.
@@ -16,10 +16,12 @@ from pileus.compute.store.migrations import Held
 from pileus.compute.store.servers import Server
 from pileus.compute.tasks import disks, guests, moves
 from pileus.compute.tasks.moves import is_moving
-from pileus.compute.tasks.servers import ANY_FAILURE, FAILURES, begin, program, step
-from pileus.kernel.tasks import Done, Fail, Hop, Outcome, Run
+from pileus.compute.tasks.servers import ACTION_SECONDS, ANY_FAILURE, FAILURES, begin, program, step
+from pileus.kernel.tasks import Done, Fail, Hop, Nap, Outcome, Run
 
-__all__ = ["evacuate", "program", "settle_in", "stay_behind"]
+__all__ = ["evacuate", "program", "settle_in", "stay_behind", "wait_until_halted"]
+
+LOOK_SECONDS = 5.0
 
 
 @step
@@ -28,6 +30,9 @@ def evacuate(run: Run, server: Server) -> Outcome:
     if server.task_state != "rebuilding" or not is_moving(server):
         return Hop(begin)
     cloud, move, now = run.cloud, server.aside["move"], run.cloud.clock.now()
+    if (wait := run.memo.pop("not_before", 0.0) - now) > 0:
+        run.memo["not_before"] = now + wait
+        return Hop(wait_until_halted, wait + ACTION_SECONDS)
     try:
         disks.disconnect(cloud, server.id)
         guests.hypervisor(cloud, move["host"]).destroy(server.id)  # what it left there when it was there before
@@ -41,6 +46,15 @@ def evacuate(run: Run, server: Server) -> Outcome:
         migrations.hold(tx, move["id"], Held(str(server.host), 0, 0, 0))
         neighbours.network.bind(tx, cloud, guests.staying(server), move["host"])
     return Hop(settle_in, float(cloud.settings.boot_timeout_seconds))
+
+
+@step
+def wait_until_halted(run: Run, server: Server) -> Outcome:
+    """Let the time pass in which its host, if it is only cut off, may run it still."""
+    if server.task_state != "rebuilding" or not is_moving(server):
+        return Hop(begin)
+    wait = run.memo.get("not_before", 0.0) - run.cloud.clock.now()
+    return Nap(min(wait, LOOK_SECONDS)) if wait > 0 else Hop(evacuate, ACTION_SECONDS)
 
 
 @step

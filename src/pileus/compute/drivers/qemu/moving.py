@@ -18,7 +18,7 @@ from pileus.compute.driver import (
     Machine,
     Passage,
 )
-from pileus.compute.drivers.qemu import arrivals, departures, devices, disks, host, mirrors
+from pileus.compute.drivers.qemu import arrivals, departures, devices, disks, fencing, host, mirrors
 from pileus.compute.drivers.qemu.arrivals import Door
 from pileus.compute.drivers.qemu.departures import Departure
 from pileus.compute.drivers.qemu.hypervisor import QemuHypervisor
@@ -318,6 +318,18 @@ class MovingQemuHypervisor(QemuHypervisor):
         if not arrivals.is_ours(place):
             return GuestState(place.guest_id, "off", why="awaited from another host", arriving=True)
         return super()._state(place)
+
+    def halt(self, guest_id: str) -> None:
+        """As in the contract; waits for nobody who is at work on the guest."""
+        now = self._watch.get(guest_id)
+        if now is not None and now.status == "running" and not now.process.ended(0):
+            fencing.halt(now)
+
+    def go_on(self, guest_id: str) -> None:
+        """As in the contract."""
+        now = self._watch.get(guest_id)
+        if now is not None:
+            fencing.go_on(now)
 
     # ---- inside
 
