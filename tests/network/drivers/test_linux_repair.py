@@ -9,9 +9,12 @@ from dataclasses import replace
 import pytest
 
 from pileus.network.drivers.linux.host import LinuxNetworkHost
+from pileus.network.drivers.linux.names import plain
 from pileus.network.drivers.linux.netns import Namespace, names
-from tests.network.drivers.conftest import ICMP, Cloud
+from tests.network.drivers.conftest import ICMP, Cloud, new_id
 from tests.network.drivers.guests import pings, run
+
+UNTOLD_GROUP = new_id()
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(60), pytest.mark.parametrize("kind", ["linux"])]
 
@@ -174,3 +177,17 @@ def test_a_router_goes_even_after_its_networks(cloud: Cloud) -> None:
     cloud.host.destroy_router(cloud.router.id)
     assert not cloud.host.observe().everything("router")
     assert not names(f"{cloud.stage.prefix}-rtr-")
+
+
+def test_nothing_is_left_of_a_group_that_goes_before_what_names_it(cloud: Cloud) -> None:
+    for port in cloud.ports:
+        cloud.host.ensure_port(replace(port, group_ids=(*port.group_ids, UNTOLD_GROUP)))
+    cloud.host.destroy_groups([cloud.group.id])
+    assert f"_{plain(cloud.group.id)}" in nft(cloud, cloud.stage.prefix, "list", "ruleset")  # as the ports name it
+    other = cloud.another_host()
+    for port in cloud.ports:
+        other.destroy_port(port.id)
+    assert not other.observe().everything("group")
+    left = nft(cloud, cloud.stage.prefix, "list", "ruleset")
+    assert f"_{plain(cloud.group.id)}" not in left
+    assert f"_{plain(UNTOLD_GROUP)}" not in left

@@ -64,12 +64,14 @@ class Firewall:
         with self._lock:
             self._change({**self._placeholders([port], []), ("port", port.id): ruleset.port_fragment(port)})
             self._end(self._ledger.port(port))
+            self._tidy()
 
     def remove_port(self, port_id: str) -> None:
         """Let go of a port, and end its connections."""
         with self._lock:
             self._change({("port", port_id): NOTHING})
             self._end(self._ledger.no_port(port_id))
+            self._tidy()
 
     def set_groups(self, groups: list[GroupSpec]) -> None:
         """Have these groups so; connections that only lived by what they allowed before end."""
@@ -77,17 +79,17 @@ class Firewall:
             new = {("group", group.id): ruleset.group_fragment(group) for group in groups}
             self._change({**self._placeholders([], groups), **new})
             self._end(self._ledger.group(groups))
+            self._tidy()
 
     def remove_groups(self, group_ids: Iterable[str]) -> None:
         """Drop groups; those that something still names stay as empty ones, which allow nothing."""
         with self._lock:
             gone = {id: group for id in group_ids if (group := self._ledger.groups.pop(id, None))}
-            named = {id for port in self._ledger.ports.values() for id in port.group_ids} | {
-                rule.remote_group_id for group in self._ledger.groups.values() for rule in group.rules
-            }
+            named = self._named()
             empty = {id: ruleset.group_fragment(GroupSpec(id)) for id in gone if id in named}
             self._change({("group", id): empty.get(id, NOTHING) for id in gone})
             self._end(self._ledger.no_groups(gone.values()))
+            self._tidy()
 
     def forget(self) -> None:
         """The namespace is new: nothing is in it."""
@@ -130,6 +132,18 @@ class Firewall:
         named |= {rule.remote_group_id for group in groups for rule in group.rules if rule.remote_group_id}
         unknown = [id for id in named if ("group", id) not in self._fragments]
         return {("group", id): ruleset.group_fragment(GroupSpec(id)) for id in unknown}
+
+    def _named(self) -> set[str]:
+        """Return the groups that ports and groups name."""
+        groups = self._ledger.groups.values()
+        named = {rule.remote_group_id for group in groups for rule in group.rules if rule.remote_group_id}
+        return named | {id for port in self._ledger.ports.values() for id in port.group_ids}
+
+    def _tidy(self) -> None:
+        """Drop the empty groups that were there only because something named them."""
+        empty = [id for kind, id in self._fragments if kind == "group" and id not in self._ledger.groups]
+        if empty and (unnamed := set(empty) - self._named()):
+            self._change({("group", id): NOTHING for id in unnamed})
 
     def _end(self, doomed: Doom | None) -> None:
         if doomed:
