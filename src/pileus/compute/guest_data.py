@@ -114,7 +114,7 @@ def network_data(facts: Facts) -> dict[str, Any]:
     for number, nic in enumerate(facts.nics):
         link = nic.tap or f"nic{number}"
         links.append({
-            "id": link, "vif_id": nic.port_id, "type": "tap", "mtu": nic.mtu, "ethernet_mac_address": nic.mac,
+            "id": link, "vif_id": nic.port_id, "type": nic.vif_type, "mtu": nic.mtu, "ethernet_mac_address": nic.mac,
         })  # fmt: skip
         for address in nic.addresses:
             networks.append(_network(address, f"network{len(networks)}", link, nic))

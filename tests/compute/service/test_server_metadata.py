@@ -54,7 +54,7 @@ def test_openstack_form(guest):
     assert not key or facts["public_keys"] == {"mine": KEY}
     assert ask("/openstack/latest/user_data")[1] == b"#!/bin/sh\necho hi\n"
     network = json.loads(ask("/openstack/latest/network_data.json")[1])
-    assert (network["links"][0]["type"], network["networks"][0]["type"]) == ("tap", "ipv4_dhcp")
+    assert (network["links"][0]["type"], network["networks"][0]["type"]) == ("bridge", "ipv4_dhcp")
     assert network["links"][0]["ethernet_mac_address"] == cloud.ports()[0]["mac_address"]
 
 

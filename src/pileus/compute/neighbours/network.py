@@ -36,7 +36,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Nic:
-    """A port, as a server sees it.  groups are names."""
+    """A port, as a server sees it.  groups are names; vif_type is what it is on its host: bridge or ovs."""
 
     port_id: str
     network_id: str
@@ -47,6 +47,7 @@ class Nic:
     status: str
     addresses: tuple[Address, ...]
     groups: tuple[str, ...] = ()
+    vif_type: str = "unbound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def wired(tx: Connection, cloud: Cloud, port_ids: Sequence[str]) -> list[Nic]:
     return [
         Nic(
             each.port.id, each.network.id, each.network.name, each.mac, each.mtu, each.tap, each.port.status,
-            tuple(_address(each, fixed) for fixed in each.port.fixed_ips),
+            tuple(_address(each, fixed) for fixed in each.port.fixed_ips), vif_type=each.vif_type,
         )
         for each in found
     ]  # fmt: skip

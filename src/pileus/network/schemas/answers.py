@@ -135,7 +135,7 @@ def _bound(cloud: Cloud, p: Port, name: str) -> Any:
     if name == "binding:profile":
         return p.profile
     if name == "binding:vif_type":
-        return ("ovs" if agents_store.is_switched(cloud, p.host_id) else "bridge") if p.host_id else "unbound"
+        return agents_store.vif_type(cloud, p.host_id)
     found: Json = {"port_filter": True, "connectivity": "l2"} if p.host_id else {}
     if p.host_id and agents_store.is_switched(cloud, p.host_id):
         datapath = cloud.bus.facts(p.host_id).get("datapath", "system")

@@ -12,6 +12,7 @@ from pileus.network import addressing, tables
 from pileus.network.driver import NetworkDriverError
 from pileus.network.errors import missing
 from pileus.network.service import carried, ports
+from pileus.network.store import agents as agents_store
 from pileus.network.store import hosts as hosts_store
 from pileus.network.store import networks as networks_store
 from pileus.network.store import ports as store
@@ -33,6 +34,7 @@ class Wiring:
     tap: str
     mtu: int
     dns_servers: tuple[str, ...]
+    vif_type: str
 
     @property
     def mac(self) -> str:
@@ -99,7 +101,8 @@ def wiring(tx: Connection, cloud: Cloud, port_ids: list[str]) -> list[Wiring]:
         own = tuple(subnets[subnet_id] for subnet_id in dict.fromkeys(f.subnet_id for f in port.fixed_ips))
         given = [server for subnet in own for server in subnet.dns_nameservers]
         servers = given or [s.strip() for s in cloud.settings.dns_servers.split(",") if s.strip()]
-        made.append(Wiring(port, network, own, tap_name(id), network.mtu, tuple(dict.fromkeys(servers))))
+        kind = agents_store.vif_type(cloud, port.host_id)
+        made.append(Wiring(port, network, own, tap_name(id), network.mtu, tuple(dict.fromkeys(servers)), kind))
     return made
 
 

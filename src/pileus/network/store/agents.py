@@ -60,6 +60,11 @@ def is_switched(cloud: Cloud, host: str) -> bool:
     return cloud.bus.facts(host).get("network", cloud.settings.network_driver) == "ovs"
 
 
+def vif_type(cloud: Cloud, host: str) -> str:
+    """Return what the ports of a host are, as Neutron and Nova name it; "unbound" where there is no host."""
+    return ("ovs" if is_switched(cloud, host) else "bridge") if host else "unbound"
+
+
 def routes(cloud: Cloud, host: str) -> bool:
     """Tell whether a host may have routers."""
     return cloud.bus.facts(host).get("routes") != "no"
