@@ -204,7 +204,7 @@ def _keep_driver(directory: Path, chosen: str) -> None:
     """Note what makes the networks of this host; another cannot take them over while guests are on them."""
     note = directory / "driver"
     made = "ovs" if (directory / "ovs").exists() else "linux" if (directory / "network").exists() else chosen
-    before = note.read_text() if note.exists() else made
+    before = (note.exists() and note.read_text()) or made  # it is empty when whoever wrote it was killed
     if before != chosen:
         raise HostUnusable(
             f"The networks of this host were made by network_driver {before}. With that setting, move its servers away and run"

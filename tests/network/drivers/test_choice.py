@@ -26,6 +26,9 @@ def test_a_host_keeps_its_driver(tmp_path: Path) -> None:
     with pytest.raises(drivers.HostUnusable, match="made by network_driver linux"):
         drivers.build(switch)
     drivers.build(bridges).close()
+    (tmp_path / "network" / "driver").write_text("")  # whoever wrote it was killed
+    drivers.build(bridges).close()
+    assert (tmp_path / "network" / "driver").read_text() == "linux"
 
 
 def test_a_switch_is_chosen_by_setting(tmp_path: Path) -> None:

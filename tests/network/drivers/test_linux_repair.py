@@ -126,6 +126,17 @@ def test_work_cut_off_shows_as_damage_and_is_finished(cloud: Cloud) -> None:
     assert not cloud.host.observe().damaged
 
 
+def test_a_note_that_was_cut_off_is_no_obstacle(cloud: Cloud) -> None:
+    cloud.host.close()
+    (cloud.state_dir / "ruleset").write_text("")  # a process was killed between emptying and writing it
+    cloud.another_host()
+    assert cloud.host.observe().damaged, "nobody knows what the rules are"
+    cloud.ensure()
+    assert not cloud.host.observe().damaged
+    assert int((cloud.state_dir / "ruleset").read_text()) > 0
+    assert cloud.guests()[0].pings("198.51.100.7")
+
+
 def test_two_clouds_do_not_meet(cloud: Cloud, tmp_path: object) -> None:
     other = LinuxNetworkHost(f"{cloud.stage.prefix}b", cloud.state_dir.parent / "other")
     try:

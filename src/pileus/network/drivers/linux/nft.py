@@ -83,7 +83,7 @@ class Watermark:
     def __init__(self, nft: Nft, file: Path) -> None:
         self._nft = nft
         self._file = file
-        self._generation = int(file.read_text()) if file.exists() else -1
+        self._generation = _number_in(file)
 
     def untouched(self) -> bool:
         """Whether ours was the last one."""
@@ -100,3 +100,11 @@ class Watermark:
         """The ruleset is not known any more."""
         self._generation = -1
         self._file.unlink(missing_ok=True)
+
+
+def _number_in(file: Path) -> int:
+    """Return the number in a file; -1 where there is none, as when whoever wrote it was killed: then nothing is known."""
+    try:
+        return int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return -1
