@@ -393,6 +393,33 @@ def test_a_job_that_a_killed_process_left_stands_in_nobodys_way(tmp_path: Path) 
         tear_down(backend)
 
 
+def opened(backend: FileBackend, layers_: list[str]) -> dict[str, str]:
+    """By which descriptors the daemon of the volume has layers open."""
+    folder = Path(f"/proc/{daemon.lock_holder(backend.serving.directory / 'v' / 'pid')}/fd")
+    found = {os.path.basename(os.readlink(entry)): entry.name for entry in folder.iterdir() if entry.is_symlink()}
+    return {layer: found[layer] for layer in layers_ if layer in found}
+
+
+def test_no_layer_is_opened_anew_while_a_chain_is_shortened(tmp_path: Path) -> None:
+    backend = make_file(tmp_path)
+    try:
+        backend.ensure(VolumeSpec("v", 1))
+        backend.connect("v", LOCAL)
+        for number in range(CHAIN_MAX - 1):
+            put(backend, "v", number * MIB, bytes([number + 1]) * MIB)
+            backend.take_snapshot("v", f"s{number}")
+        chain = backend.tree.chain(backend.tree.require("v").top)
+        before, at_work = opened(backend, chain), []
+        qmp = backend.serving.live("v")
+        assert qmp
+        nodes.shorten(qmp, chain, lambda: at_work.append(opened(backend, chain)), lambda: False)
+        assert at_work[0] == before, "requests under way at a descriptor that is closed fail"
+        assert set(opened(backend, chain)) == {chain[0], chain[-1]}, "nothing holds what nobody needs any more"
+        assert [get(backend, "v", number * MIB, 1)[0] for number in range(CHAIN_MAX - 1)] == list(range(1, CHAIN_MAX))
+    finally:
+        tear_down(backend)
+
+
 def test_what_is_left_is_wiped_once_and_keeps_nobody_waiting(tmp_path: Path) -> None:
     backend = make_file(tmp_path)
     backend.ensure(VolumeSpec("v", 1))

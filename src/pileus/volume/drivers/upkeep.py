@@ -122,7 +122,7 @@ class Upkeep:
                 finally:
                     content.close()
 
-            nodes.shorten(qmp, chain[-1], flush, lambda: self._stop(head.id))
+            nodes.shorten(qmp, chain, flush, lambda: self._stop(head.id))
         self._drop_unneeded(head.id, chain)
 
     def _drop_unneeded(self, volume_id: str, layers: Iterable[str]) -> None:

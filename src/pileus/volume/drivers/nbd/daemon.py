@@ -47,7 +47,7 @@ class Export:
 class Plan:
     """What a daemon serves.  Without an address, on the unix socket `nbd` in its directory; `tls_dir` has its certificate."""
 
-    node: Node
+    nodes: Sequence[Node]
     exports: Sequence[Export]
     address: str = ""
     port: int = 0
@@ -167,7 +167,9 @@ def _arguments(plan: Plan, address: Mapping[str, str]) -> list[str]:
         allowed = {"qom-type": "authz-list", "id": "allowed", "policy": "deny", "rules": rules}
         found += ["--object", json.dumps(credentials), "--object", json.dumps(allowed)]
         server |= {"tls-creds": "tls", "tls-authz": "allowed"}
-    found += ["--blockdev", json.dumps(plan.node), "--nbd-server", json.dumps(server)]
+    for node in plan.nodes:
+        found += ["--blockdev", json.dumps(node)]
+    found += ["--nbd-server", json.dumps(server)]
     for number, export in enumerate(plan.exports):
         found += ["--export", json.dumps(export_arguments(f"export{number}", export))]
     return found

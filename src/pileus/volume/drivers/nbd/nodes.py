@@ -26,13 +26,11 @@ def name_of(layer: str) -> str:
     return f"n{layer.partition('.')[0]}"
 
 
-def layered(layers: Sequence[str], protocol: Protocol, *, writable: bool) -> Node:
-    """Return the node of a layer over those below it, from the top down; only the top is ever written to."""
+def layered(layers: Sequence[str], protocol: Protocol, *, writable: bool) -> list[Node]:
+    """Return the nodes of a layer over those below it, given from the top down; only the top is ever written to."""
     top, *below = layers
-    made = _node(top, protocol, writable)
-    if format_of(top) == "qcow2":
-        made["backing"] = layered(below, protocol, writable=False) if below else None
-    return made
+    backing = _reading(below, protocol) if below else None
+    return _writing(top, protocol, backing) if writable else [_reading(layers, protocol)]
 
 
 def remote(socket: Path, export: str, *, writable: bool) -> Node:
@@ -53,14 +51,13 @@ def overlay(qmp: Path, layer: str, protocol: Protocol) -> None:
         top, wanted = top_of(talk), name_of(layer)
         if top == wanted:
             return
-        with contextlib.suppress(VolumeDriverError):  # what an attempt that was cut short left
-            talk.execute("blockdev-del", node_name=wanted)
-        talk.execute("blockdev-add", **{**_node(layer, protocol, True), "backing": None})
+        _forget(talk, [layer])  # what an attempt that was cut short left
         try:
+            for node in _writing(layer, protocol, None):
+                talk.execute("blockdev-add", **node)
             talk.execute("blockdev-snapshot", node=top, overlay=wanted)
         except VolumeDriverError:
-            with contextlib.suppress(VolumeDriverError):
-                talk.execute("blockdev-del", node_name=wanted)
+            _forget(talk, [layer])
             raise
 
 
@@ -120,8 +117,8 @@ def _give_back(talk: Monitor, wanted: Sequence[Export]) -> None:
             talk.execute("block-export-add", **export_arguments(f"export{number}", export))
 
 
-def shorten(qmp: Path, base: str, flush: Callable[[], None], stop: Callable[[], bool]) -> None:
-    """Pull everything between the top and a lower layer up into the top, while it is served.
+def shorten(qmp: Path, layers: Sequence[str], flush: Callable[[], None], stop: Callable[[], bool]) -> None:
+    """Pull everything between the first and the last of some layers up into the first, which is exported, while it is served.
 
     QEMU does not look after the order of what it writes here: the top's header, which lets go of the layers between, may be on
     the disk before the top has what was in them.  So the job waits with it until all is flushed.
@@ -130,6 +127,7 @@ def shorten(qmp: Path, base: str, flush: Callable[[], None], stop: Callable[[], 
     :raises Interrupted: when it was stopped.
     :raises VolumeDriverError: when it cannot be done.
     """
+    _, *between, base = layers
     with monitor(qmp) as talk:
         arguments = {"job-id": SHORTEN, "device": top_of(talk), "base-node": name_of(base), "backing-file": base}
         talk.execute("block-stream", **arguments, auto_finalize=False, auto_dismiss=False)
@@ -153,6 +151,8 @@ def shorten(qmp: Path, base: str, flush: Callable[[], None], stop: Callable[[], 
     if "error" in job:
         raise failure(f"the storage daemon could not shorten the chain: {job['error']}")
     flush()
+    with monitor(qmp) as talk:
+        _forget(talk, between)
 
 
 def end_jobs(qmp: Path) -> None:
@@ -191,7 +191,35 @@ def _status(talk: Monitor) -> str:
     return next((str(job["status"]) for job in talk.execute("query-jobs") if job["id"] == SHORTEN), "concluded")
 
 
-def _node(layer: str, protocol: Protocol, writable: bool) -> dict[str, Any]:
-    file = {**protocol(layer), "discard": "unmap", "read-only": not writable}
-    node = {"driver": format_of(layer), "node-name": name_of(layer), "read-only": not writable}
-    return {**node, "discard": "unmap", "file": file}
+def _reading(layers: Sequence[str], protocol: Protocol) -> Node:
+    top, *below = layers
+    file = {**protocol(top), "discard": "unmap", "read-only": True}
+    node = {"driver": format_of(top), "node-name": name_of(top), "read-only": True, "discard": "unmap", "file": file}
+    if format_of(top) == "qcow2":
+        node["backing"] = _reading(below, protocol) if below else None
+    return node
+
+
+def _writing(layer: str, protocol: Protocol, backing: Node | None) -> list[Node]:
+    """Return the node of a layer after that of its bytes, which has a name of its own.
+
+    A snapshot makes the layer's node one that is only read.  Were its bytes a part of it, QEMU 7.2 would take them along, and
+    forget by which flags the file is open.  When a job begins later, it would find them wrong, open the file again, and close
+    the descriptor at which requests are under way: they end with EBADF, which a client sees as EINVAL.
+    """
+    bytes_name = _bytes_of(layer)
+    file = {**protocol(layer), "node-name": bytes_name, "discard": "unmap", "read-only": False}
+    node = {"driver": format_of(layer), "node-name": name_of(layer), "read-only": False, "discard": "unmap", "file": bytes_name}
+    return [file, {**node, "backing": backing} if format_of(layer) == "qcow2" else node]
+
+
+def _bytes_of(layer: str) -> str:
+    return f"b{name_of(layer)[1:]}"
+
+
+def _forget(talk: Monitor, layers: Sequence[str]) -> None:
+    """Let go of layers that nothing stands on, as far as they have nodes of their own."""
+    for layer in layers:
+        for name in (name_of(layer), _bytes_of(layer)):
+            with contextlib.suppress(VolumeDriverError):
+                talk.execute("blockdev-del", node_name=name)

@@ -83,7 +83,7 @@ class Serving:
                 self.stop(key)
             return
         if not self._alive(volume_id):
-            self._start(volume_id, Plan(self._node(head.top, writable=True), nodes.exports_of(head.id, nodes.name_of(head.top))))
+            self._start(volume_id, Plan(self._nodes(head.top, writable=True), nodes.exports_of(head.id, nodes.name_of(head.top))))
         for mode in MODES:
             self._settle_gate(head, mode)
 
@@ -121,7 +121,7 @@ class Serving:
         """Start a daemon for a snapshot if there is none; returns its socket."""
         key = f"{volume_id}@{snapshot_id}"
         if not self._alive(key):
-            self._start(key, Plan(self._node(layer, writable=False), [Export(key, nodes.name_of(layer), False)]))
+            self._start(key, Plan(self._nodes(layer, writable=False), [Export(key, nodes.name_of(layer), False)]))
         return self.socket(key)
 
     def socket(self, key: str) -> Path:
@@ -197,7 +197,7 @@ class Serving:
         name = head.id if writable else f"{head.id}.ro"
         address = self.address_towards(connectors[0])
         return Plan(
-            nodes.remote(self.socket(head.id), name, writable=writable),
+            [nodes.remote(self.socket(head.id), name, writable=writable)],
             [Export(name, "gate", writable)],
             address,
             head.ports[mode],
@@ -240,7 +240,7 @@ class Serving:
             process = daemon.start(directory, plan)
         self.watch.add(key, process)
 
-    def _node(self, layer: str, *, writable: bool) -> daemon.Node:
+    def _nodes(self, layer: str, *, writable: bool) -> list[daemon.Node]:
         return nodes.layered(self._tree.chain(layer), self._tree.protocol, writable=writable)
 
 
